@@ -1,0 +1,2 @@
+//! The `hushkeep` command.
+fn main() {}

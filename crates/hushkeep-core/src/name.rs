@@ -1,0 +1,133 @@
+//! Identifiers: of repositories, of objects, and of contents.
+
+use std::fmt;
+use std::str::FromStr;
+
+use rand_core::CryptoRng;
+
+/// Declares a 16-byte identifier that is shown and parsed as 32 lower-case hex digits.
+macro_rules! hex_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// The length of the identifier in bytes.
+            pub const LEN: usize = 16;
+
+            /// Takes the identifier from its bytes.
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The identifier's bytes, as they are written.
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({})"), self)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = InvalidId;
+
+            fn from_str(text: &str) -> Result<Self, InvalidId> {
+                parse_hex(text).map(Self).ok_or(InvalidId)
+            }
+        }
+    };
+}
+
+hex_id! {
+    /// Names one repository. Random; public; part of every object's header (spec §2.1).
+    RepositoryId
+}
+
+hex_id! {
+    /// Names one object of a repository. Random, so that it says nothing of what is inside (spec §2.2).
+    ObjectId
+}
+
+hex_id! {
+    /// The keyed name of a page, chunk or node: BLAKE3 under the epoch's names key, first 16 bytes (spec §3.4).
+    ///
+    /// Names never leave sealed segments. Without the key nobody can test whether a known content is inside.
+    ContentName
+}
+
+impl RepositoryId {
+    /// Draws a new repository id.
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        Self(random(rng))
+    }
+}
+
+impl ObjectId {
+    /// Draws a new object id.
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        Self(random(rng))
+    }
+}
+
+/// The text is not 32 lower-case hex digits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an identifier is 32 lower-case hex digits")]
+pub struct InvalidId;
+
+fn random(rng: &mut dyn CryptoRng) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    rng.fill_bytes(&mut bytes);
+    bytes
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 16]> {
+    let digits = text.as_bytes();
+    if digits.len() != 32 {
+        return None;
+    }
+    let mut bytes = [0; 16];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
+    }
+    Some(bytes)
+}
+
+fn hex_digit(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        let id = ObjectId::from_bytes(*b"0123456789abcdef");
+        assert_eq!(id.to_string(), "30313233343536373839616263646566");
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn only_the_canonical_text_is_taken() {
+        for text in ["", "30", "3031323334353637383961626364656", "3031323334353637383961626364656G"] {
+            assert_eq!(text.parse::<ObjectId>(), Err(InvalidId), "{text}");
+        }
+        assert_eq!("3031323334353637383961626364656A".parse::<ObjectId>(), Err(InvalidId));
+    }
+}

@@ -1,0 +1,144 @@
+//! ChaCha20-Poly1305 (RFC 8439) as objects use it: one key, a nonce that is a counter, the header as
+//! associated data. Natively ring does the work, in a browser RustCrypto; a test holds them equal.
+
+use super::{OpenError, TAG_LEN};
+use crate::Secret;
+
+/// The number of a segment, or of the trailer. Used once per object key.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Nonce(u64);
+
+impl Nonce {
+    pub(super) const TRAILER: Self = Self(u64::MAX);
+
+    pub(super) fn segment(number: u64) -> Self {
+        debug_assert!(number != u64::MAX, "the last number is the trailer's");
+        Self(number)
+    }
+
+    /// Four zero bytes, then the counter, little-endian (spec §2.4).
+    fn bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        bytes[4..].copy_from_slice(&self.0.to_le_bytes());
+        bytes
+    }
+}
+
+/// A cipher under one object's key.
+pub(super) struct Aead {
+    cipher: backend::Cipher,
+    header: Vec<u8>,
+}
+
+impl Aead {
+    pub(super) fn new(key: &Secret<32>, header: Vec<u8>) -> Self {
+        Self { cipher: backend::Cipher::new(key), header }
+    }
+
+    /// Appends the sealed `plaintext` to `out`; returns the length it added.
+    pub(super) fn seal(&self, nonce: Nonce, plaintext: &[u8], out: &mut Vec<u8>) -> usize {
+        let start = out.len();
+        out.extend_from_slice(plaintext);
+        let tag = self.cipher.seal_in_place(nonce.bytes(), &self.aad(nonce), &mut out[start..]);
+        out.extend_from_slice(&tag);
+        plaintext.len() + TAG_LEN
+    }
+
+    pub(super) fn open(&self, nonce: Nonce, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        if sealed.len() < TAG_LEN {
+            return Err(OpenError::Truncated);
+        }
+        self.cipher.open(nonce.bytes(), &self.aad(nonce), sealed).ok_or(OpenError::Damaged)
+    }
+
+    fn aad(&self, nonce: Nonce) -> Vec<u8> {
+        let mut aad = self.header.clone();
+        aad.extend_from_slice(&nonce.0.to_le_bytes());
+        aad
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+mod backend {
+    use ring::aead::{self, Aad, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
+
+    use super::TAG_LEN;
+    use crate::Secret;
+
+    pub(super) struct Cipher(LessSafeKey);
+
+    impl Cipher {
+        #[expect(clippy::expect_used, reason = "ring refuses only a key of the wrong length, which the type rules out")]
+        pub(super) fn new(key: &Secret<32>) -> Self {
+            let key = UnboundKey::new(&CHACHA20_POLY1305, key.expose()).expect("32 bytes are a key");
+            Self(LessSafeKey::new(key))
+        }
+
+        #[expect(clippy::expect_used, reason = "ring refuses only more than 256 GiB, which no buffer of ours holds")]
+        pub(super) fn seal_in_place(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
+            let nonce = aead::Nonce::assume_unique_for_key(nonce);
+            let tag = self.0.seal_in_place_separate_tag(nonce, Aad::from(aad), buffer).expect("the segment is small");
+            let mut bytes = [0; TAG_LEN];
+            bytes.copy_from_slice(tag.as_ref());
+            bytes
+        }
+
+        pub(super) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+            let mut buffer = sealed.to_vec();
+            let nonce = aead::Nonce::assume_unique_for_key(nonce);
+            let len = self.0.open_in_place(nonce, Aad::from(aad), &mut buffer).ok()?.len();
+            buffer.truncate(len);
+            Some(buffer)
+        }
+    }
+}
+
+#[cfg(target_family = "wasm")]
+mod backend {
+    use chacha20poly1305::aead::{Aead as _, AeadInOut, KeyInit, Payload};
+    use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
+
+    use super::TAG_LEN;
+    use crate::Secret;
+
+    pub(super) struct Cipher(ChaCha20Poly1305);
+
+    impl Cipher {
+        pub(super) fn new(key: &Secret<32>) -> Self {
+            Self(ChaCha20Poly1305::new(&Key::from(*key.expose())))
+        }
+
+        #[expect(clippy::expect_used, reason = "refused only above 256 GiB, which no buffer of ours holds")]
+        pub(super) fn seal_in_place(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
+            let tag = self.0.encrypt_inout_detached(&Nonce::from(nonce), aad, buffer.into()).expect("the segment is small");
+            tag.into()
+        }
+
+        pub(super) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
+            self.0.decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad }).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chacha20poly1305::aead::{Aead as _, KeyInit, Payload};
+    use chacha20poly1305::{ChaCha20Poly1305, Key};
+
+    use super::*;
+
+    #[test]
+    fn both_ciphers_agree() {
+        let key = Secret::build(|bytes: &mut [u8; 32]| *bytes = *b"an object key of thirty-two byte");
+        let own = Aead::new(&key, b"header".to_vec());
+        let other = ChaCha20Poly1305::new(&Key::from(*key.expose()));
+        for len in [0, 1, 63, 64, 65, 4096] {
+            let (nonce, plaintext) = (Nonce::segment(len as u64), vec![7; len]);
+            let mut sealed = Vec::new();
+            own.seal(nonce, &plaintext, &mut sealed);
+            let payload = Payload { msg: &sealed, aad: &own.aad(nonce) };
+            assert_eq!(other.decrypt(&nonce.bytes().into(), payload).unwrap(), plaintext);
+            assert_eq!(own.open(nonce, &sealed).unwrap(), plaintext);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::*;
+use crate::keys::{BackupKey, Epoch};
+use crate::name::RepositoryId;
+
+fn keys(repository: u8, epoch: u32) -> EpochKeys {
+    let mut rng = ChaCha20Rng::seed_from_u64(1);
+    let repository = RepositoryId::from_bytes([repository; 16]);
+    BackupKey::generate(&mut rng).epoch_secret(&repository, Epoch(epoch)).working_keys(repository)
+}
+
+fn rng() -> ChaCha20Rng {
+    ChaCha20Rng::seed_from_u64(2)
+}
+
+#[test]
+fn a_single_segment_object_round_trips() {
+    let keys = keys(1, 0);
+    let object = seal_single(&keys, ObjectKind::Config, b"clear".to_vec(), b"body", 1024, &mut rng());
+    assert_eq!(object.len(), padded_len(1024));
+    assert_eq!(Header::parse(&object).unwrap().0.clear, b"clear");
+    assert_eq!(open_single(&keys, ObjectKind::Config, &object).unwrap(), b"body");
+}
+
+#[test]
+fn every_bit_is_authenticated() {
+    let keys = keys(1, 0);
+    let object = seal_single(&keys, ObjectKind::Commit, b"c".to_vec(), b"body", 0, &mut rng());
+    for bit in 0..object.len() * 8 {
+        let mut bad = object.clone();
+        bad[bit / 8] ^= 1 << (bit % 8);
+        assert!(open_single(&keys, ObjectKind::Commit, &bad).is_err(), "bit {bit}");
+    }
+}
+
+#[test]
+fn every_cut_is_noticed() {
+    let keys = keys(1, 0);
+    let object = seal_single(&keys, ObjectKind::Commit, Vec::new(), b"body", 0, &mut rng());
+    for len in 0..object.len() {
+        assert!(open_single(&keys, ObjectKind::Commit, &object[..len]).is_err(), "{len} bytes");
+    }
+    let longer = [object.as_slice(), &[0]].concat();
+    assert!(open_single(&keys, ObjectKind::Commit, &longer).is_err());
+}
+
+#[test]
+fn another_kind_epoch_or_repository_is_refused() {
+    let own = keys(1, 0);
+    let object = seal_single(&own, ObjectKind::Commit, Vec::new(), b"body", 0, &mut rng());
+    let (expected, found) = (ObjectKind::Index, ObjectKind::Commit);
+    assert_eq!(open_single(&own, ObjectKind::Index, &object), Err(OpenError::WrongKind { expected, found }));
+    assert_eq!(open_single(&keys(2, 0), ObjectKind::Commit, &object), Err(OpenError::WrongRepository));
+    assert_eq!(open_single(&keys(1, 1), ObjectKind::Commit, &object), Err(OpenError::WrongEpoch));
+}
+
+#[test]
+fn segments_cannot_change_places() {
+    let keys = keys(1, 0);
+    let mut sealer = Sealer::new(&keys, ObjectKind::Pack, Vec::new(), &mut rng());
+    let header = sealer.header().clone();
+    let first = sealer.seal_segment(b"one");
+    sealer.seal_segment(b"two");
+    let object = sealer.finish(b"table", 0);
+    let opener = Opener::new(&keys, ObjectKind::Pack, &header).unwrap();
+    let parts = Parts::split(&object).unwrap();
+    let sealed = &parts.segments[..first];
+    assert_eq!(opener.open_segment(0, sealed).unwrap(), b"one");
+    assert_eq!(opener.open_segment(1, sealed), Err(OpenError::Damaged));
+    assert_eq!(opener.open_trailer(parts.trailer).unwrap().1, b"table");
+    assert_eq!(opener.open_trailer(sealed), Err(OpenError::Damaged));
+}
+
+proptest! {
+    #[test]
+    fn padding_grows_by_at_most_an_eighth(len in 16usize..1 << 30) {
+        let padded = padded_len(len);
+        prop_assert!(padded >= len && padded - len <= len / 8);
+        prop_assert_eq!(padded_len(padded), padded);
+    }
+
+    #[test]
+    fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+        let _ = open_single(&keys(1, 0), ObjectKind::Config, &bytes);
+    }
+}
