@@ -200,7 +200,10 @@ mod tests {
     #[test]
     fn names_round_trip_and_foreign_ones_are_refused() {
         let name: ObjectName = "packs/0123-ab".parse().unwrap();
-        assert_eq!((name.folder(), name.file(), name.to_string().as_str()), (Folder::Packs, "0123-ab", "packs/0123-ab"));
+        assert_eq!(
+            (name.folder(), name.file(), name.to_string().as_str()),
+            (Folder::Packs, "0123-ab", "packs/0123-ab")
+        );
         for text in ["packs", "packs/", "packs/A", "packs/../x", "other/a", "packs/.tmp", "packs/a/b"] {
             assert_eq!(text.parse::<ObjectName>(), Err(InvalidObjectName), "{text}");
         }

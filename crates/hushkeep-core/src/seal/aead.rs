@@ -110,7 +110,8 @@ mod backend {
 
         #[expect(clippy::expect_used, reason = "refused only above 256 GiB, which no buffer of ours holds")]
         pub(super) fn seal_in_place(&self, nonce: [u8; 12], aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
-            let tag = self.0.encrypt_inout_detached(&Nonce::from(nonce), aad, buffer.into()).expect("the segment is small");
+            let tag =
+                self.0.encrypt_inout_detached(&Nonce::from(nonce), aad, buffer.into()).expect("the segment is small");
             tag.into()
         }
 
