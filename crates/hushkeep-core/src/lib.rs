@@ -15,6 +15,8 @@
 
 pub mod keys;
 pub mod name;
+#[cfg(test)]
+mod published;
 pub mod recovery;
 pub mod seal;
 mod secret;

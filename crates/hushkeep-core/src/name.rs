@@ -1,28 +1,28 @@
-//! Identifiers: of repositories, of objects, and of contents.
+//! Identifiers: of repositories, of objects, of contents and of protectors.
 
 use std::fmt;
 use std::str::FromStr;
 
 use rand_core::CryptoRng;
 
-/// Declares a 16-byte identifier that is shown and parsed as 32 lower-case hex digits.
+/// Declares an identifier that is shown and parsed as lower-case hex digits, two for each byte.
 macro_rules! hex_id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident, $len:literal bytes) => {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name([u8; 16]);
+        pub struct $name([u8; $len]);
 
         impl $name {
             /// The length of the identifier in bytes.
-            pub const LEN: usize = 16;
+            pub const LEN: usize = $len;
 
             /// Takes the identifier from its bytes.
-            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+            pub const fn from_bytes(bytes: [u8; $len]) -> Self {
                 Self(bytes)
             }
 
             /// The identifier's bytes, as they are written.
-            pub const fn as_bytes(&self) -> &[u8; 16] {
+            pub const fn as_bytes(&self) -> &[u8; $len] {
                 &self.0
             }
         }
@@ -51,19 +51,24 @@ macro_rules! hex_id {
 
 hex_id! {
     /// Names one repository. Random; public; part of every object's header (spec §2.1).
-    RepositoryId
+    RepositoryId, 16 bytes
 }
 
 hex_id! {
     /// Names one object of a repository. Random, so that it says nothing of what is inside (spec §2.2).
-    ObjectId
+    ObjectId, 16 bytes
 }
 
 hex_id! {
     /// The keyed name of a page, chunk or node: BLAKE3 under the epoch's names key, first 16 bytes (spec §3.4).
     ///
     /// Names never leave sealed segments. Without the key nobody can test whether a known content is inside.
-    ContentName
+    ContentName, 16 bytes
+}
+
+hex_id! {
+    /// Names one protector of a repository. Random; public; bound to what the protector wraps (spec §5).
+    ProtectorId, 4 bytes
 }
 
 impl RepositoryId {
@@ -80,23 +85,30 @@ impl ObjectId {
     }
 }
 
-/// The text is not 32 lower-case hex digits.
+impl ProtectorId {
+    /// Draws a new protector id.
+    pub fn generate(rng: &mut dyn CryptoRng) -> Self {
+        Self(random(rng))
+    }
+}
+
+/// The text is not lower-case hex digits of the identifier's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("an identifier is 32 lower-case hex digits")]
+#[error("an identifier is lower-case hex digits, two for each of its bytes")]
 pub struct InvalidId;
 
-fn random(rng: &mut dyn CryptoRng) -> [u8; 16] {
-    let mut bytes = [0; 16];
+fn random<const N: usize>(rng: &mut dyn CryptoRng) -> [u8; N] {
+    let mut bytes = [0; N];
     rng.fill_bytes(&mut bytes);
     bytes
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 16]> {
+fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digits = text.as_bytes();
-    if digits.len() != 32 {
+    if digits.len() != 2 * N {
         return None;
     }
-    let mut bytes = [0; 16];
+    let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
         let [high, low] = pair else { return None };
         *byte = hex_digit(*high)? << 4 | hex_digit(*low)?;
@@ -121,6 +133,8 @@ mod tests {
         let id = ObjectId::from_bytes(*b"0123456789abcdef");
         assert_eq!(id.to_string(), "30313233343536373839616263646566");
         assert_eq!(id.to_string().parse(), Ok(id));
+        let short = ProtectorId::from_bytes([0, 1, 0xab, 0xff]);
+        assert_eq!((short.to_string().as_str(), short.to_string().parse()), ("0001abff", Ok(short)));
     }
 
     #[test]
@@ -129,5 +143,6 @@ mod tests {
             assert_eq!(text.parse::<ObjectId>(), Err(InvalidId), "{text}");
         }
         assert_eq!("3031323334353637383961626364656A".parse::<ObjectId>(), Err(InvalidId));
+        assert_eq!("30313233343536373839616263646566".parse::<ProtectorId>(), Err(InvalidId));
     }
 }

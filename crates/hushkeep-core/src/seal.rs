@@ -9,7 +9,7 @@
 //! 2⁶⁴−1. A salt is drawn when an object is begun and never used again: an object that was not finished is
 //! abandoned, so no nonce can be used for two plaintexts.
 
-mod aead;
+pub(crate) mod aead;
 mod header;
 
 use rand_core::CryptoRng;

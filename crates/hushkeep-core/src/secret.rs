@@ -10,6 +10,30 @@ use zeroize::Zeroize;
 ///
 /// A secret cannot be copied, cloned, printed, serialised or compared with `==`. [`Secret::expose`] is the
 /// only way to the bytes, so that every use can be found by searching for one word.
+///
+/// ```
+/// let secret = hushkeep_core::Secret::<32>::from_slice(&[7; 32]).unwrap();
+/// assert_eq!(format!("{secret:?}"), "Secret<32>(..)");
+/// assert!(secret.ct_eq(&secret));
+/// ```
+/// ```compile_fail,E0599
+/// # let secret = hushkeep_core::Secret::<32>::from_slice(&[7; 32]).unwrap();
+/// let copy = secret.clone();
+/// ```
+/// ```compile_fail,E0369
+/// # let secret = hushkeep_core::Secret::<32>::from_slice(&[7; 32]).unwrap();
+/// assert!(secret == secret);
+/// ```
+/// ```compile_fail,E0277
+/// # let secret = hushkeep_core::Secret::<32>::from_slice(&[7; 32]).unwrap();
+/// println!("{secret}");
+/// ```
+///
+/// # Limits
+///
+/// Erasing is for memory that is freed, swapped out or dumped later; it does not stop who reads the memory of
+/// the running process. And it reaches only what this crate owns: ring does not erase the key inside a cipher,
+/// and HKDF, BLAKE3, the Unicode normaliser and the QR encoder leave what they worked on until it is overwritten.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {
@@ -56,6 +80,7 @@ impl<const N: usize> fmt::Debug for Secret<N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{keys, recovery, wrap};
 
     #[test]
     fn debug_shows_no_byte() {
@@ -70,6 +95,37 @@ mod tests {
         let c = Secret::<2>::build(|b| *b = [1, 3]);
         assert!(a.ct_eq(&b));
         assert!(!a.ct_eq(&c));
+    }
+
+    /// Compiles only while no type on the list implements a trait that would let it leak or be compared in
+    /// variable time: otherwise the compiler cannot tell which `Holds` is meant.
+    #[test]
+    fn no_secret_can_be_copied_compared_or_printed() {
+        trait Holds<Which> {
+            fn nothing() {}
+        }
+        struct CanBeCloned;
+        struct CanBeCompared;
+        struct CanBePrinted;
+        struct CanBeMadeOfNothing;
+        struct CanBeBorrowed;
+        impl<T> Holds<()> for T {}
+        impl<T: Clone> Holds<CanBeCloned> for T {}
+        impl<T: PartialEq> Holds<CanBeCompared> for T {}
+        impl<T: fmt::Display> Holds<CanBePrinted> for T {}
+        impl<T: Default> Holds<CanBeMadeOfNothing> for T {}
+        impl<T: AsRef<[u8]>> Holds<CanBeBorrowed> for T {}
+
+        <Secret<32> as Holds<_>>::nothing();
+        <keys::BackupKey as Holds<_>>::nothing();
+        <keys::EpochSecret as Holds<_>>::nothing();
+        <keys::EpochKeys as Holds<_>>::nothing();
+        <keys::NamesKey as Holds<_>>::nothing();
+        <keys::ChunkerSeed as Holds<_>>::nothing();
+        <recovery::RecoveryKey as Holds<_>>::nothing();
+        <recovery::Parsed as Holds<_>>::nothing();
+        <recovery::Repair as Holds<_>>::nothing();
+        <wrap::Passphrase as Holds<_>>::nothing();
     }
 
     #[test]

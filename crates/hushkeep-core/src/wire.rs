@@ -145,7 +145,8 @@ impl<'a> Reader<'a> {
 /// Fields of a record that this version does not know and may keep unread.
 pub type UnknownFields = BTreeMap<u32, Vec<u8>>;
 
-/// Writes a record: fields in the order of their numbers, each `number << 1 | critical`, then a byte string (spec §1.3).
+/// Writes a record (spec §1.3): fields in the order of their numbers, which begin at 1; each is
+/// `number << 1 | critical`, then a byte string.
 #[derive(Debug, Default)]
 pub struct RecordWriter {
     fields: BTreeMap<u32, (bool, Vec<u8>)>,
@@ -207,14 +208,14 @@ impl<'a> Record<'a> {
     pub fn parse(bytes: &'a [u8], last_known: u32) -> Result<Self, WireError> {
         let mut reader = Reader::new(bytes);
         let (mut known, mut unknown) = (BTreeMap::new(), UnknownFields::new());
-        let mut previous = None;
+        let mut previous = 0;
         while !reader.is_empty() {
             let key = reader.varint()?;
             let field = u32::try_from(key >> 1).map_err(|_| WireError::Range)?;
-            if previous.is_some_and(|previous| previous >= field) {
+            if field <= previous {
                 return Err(WireError::NotCanonical);
             }
-            previous = Some(field);
+            previous = field;
             let value = reader.bytes()?;
             if field <= last_known {
                 known.insert(field, value);
@@ -321,8 +322,8 @@ mod tests {
     }
 
     #[test]
-    fn fields_out_of_order_or_twice_are_refused() {
-        for bytes in [[4u8, 0, 2, 0], [2, 0, 2, 0]] {
+    fn fields_out_of_order_or_twice_or_without_number_are_refused() {
+        for bytes in [[4u8, 0, 2, 0], [2, 0, 2, 0], [0, 0, 2, 0]] {
             assert_eq!(Record::parse(&bytes, 9).unwrap_err(), WireError::NotCanonical);
         }
     }

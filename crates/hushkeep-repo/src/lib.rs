@@ -10,6 +10,29 @@
 //!
 //! The bytes it writes are described in `spec/repository.md`.
 
+mod backup;
+mod browse;
+mod check;
+mod codec;
+mod config;
+mod contents;
+mod error;
+mod growth;
+mod history;
+mod index;
+mod keyring;
+mod list_reader;
+mod node;
+mod objects;
+mod pack;
+mod refs;
+mod repository;
+mod restore;
+mod stats;
+
+mod progress;
+mod snapshot;
+
 pub mod path;
 pub mod state;
 pub mod storage;
@@ -23,3 +46,15 @@ pub use storage::Storage;
 pub use target::Target;
 pub use time::Timestamp;
 pub use tree::Tree;
+
+pub use backup::{BackupError, BackupOptions, BackupReport, Problem, ProblemKind, Source};
+pub use browse::{Change, ChangeKind, Entries, ReadFileError};
+pub use check::{Affected, CheckOptions, CheckReport, Finding};
+pub use config::{Protector, ProtectorKind};
+pub use error::{Damage, DamageCause, ReadError};
+pub use node::{Entry, EntryKind, FileEntry};
+pub use progress::{Progress, Quiet};
+pub use repository::{ConfigError, CreateError, FindError, LockedRepository, Repository, UnlockError};
+pub use restore::{ItemError, Overwrite, RestoreError, RestoreOptions, RestoreProblem, RestoreReport};
+pub use snapshot::{Snapshot, SnapshotEntry, SnapshotId, SnapshotSource};
+pub use stats::{FolderStats, Stats};

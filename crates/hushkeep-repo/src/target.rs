@@ -28,6 +28,9 @@ pub trait Target: Send + Sync {
 
     /// Moves a stray file out of the way under a new name beside it; returns that name.
     fn set_aside(&self, path: &RelPath) -> Result<RelPath, TargetError>;
+
+    /// Returns when everything that was written is on the disk.
+    fn sync(&self) -> Result<(), TargetError>;
 }
 
 /// A file being restored. Dropped before [`finish`](Self::finish), it leaves nothing behind.

@@ -6,12 +6,12 @@ use crate::Secret;
 
 /// The number of a segment, or of the trailer. Used once per object key.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Nonce(u64);
+pub(crate) struct Nonce(u64);
 
 impl Nonce {
-    pub(super) const TRAILER: Self = Self(u64::MAX);
+    pub(crate) const TRAILER: Self = Self(u64::MAX);
 
-    pub(super) fn segment(number: u64) -> Self {
+    pub(crate) fn segment(number: u64) -> Self {
         debug_assert!(number != u64::MAX, "the last number is the trailer's");
         Self(number)
     }
@@ -25,18 +25,18 @@ impl Nonce {
 }
 
 /// A cipher under one object's key.
-pub(super) struct Aead {
+pub(crate) struct Aead {
     cipher: backend::Cipher,
     header: Vec<u8>,
 }
 
 impl Aead {
-    pub(super) fn new(key: &Secret<32>, header: Vec<u8>) -> Self {
+    pub(crate) fn new(key: &Secret<32>, header: Vec<u8>) -> Self {
         Self { cipher: backend::Cipher::new(key), header }
     }
 
     /// Appends the sealed `plaintext` to `out`; returns the length it added.
-    pub(super) fn seal(&self, nonce: Nonce, plaintext: &[u8], out: &mut Vec<u8>) -> usize {
+    pub(crate) fn seal(&self, nonce: Nonce, plaintext: &[u8], out: &mut Vec<u8>) -> usize {
         let start = out.len();
         out.extend_from_slice(plaintext);
         let tag = self.cipher.seal_in_place(nonce.bytes(), &self.aad(nonce), &mut out[start..]);
@@ -44,7 +44,7 @@ impl Aead {
         plaintext.len() + TAG_LEN
     }
 
-    pub(super) fn open(&self, nonce: Nonce, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+    pub(crate) fn open(&self, nonce: Nonce, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         if sealed.len() < TAG_LEN {
             return Err(OpenError::Truncated);
         }
@@ -127,6 +127,28 @@ mod tests {
     use chacha20poly1305::{ChaCha20Poly1305, Key};
 
     use super::*;
+    use crate::published::hex;
+
+    #[test]
+    fn chacha20_poly1305_of_rfc_8439() {
+        let cipher = backend::Cipher::new(&Secret::build(|key: &mut [u8; 32]| {
+            key.iter_mut().zip(0x80..).for_each(|(byte, value)| *byte = value);
+        }));
+        let nonce = [7, 0, 0, 0, 0x40, 0x41, 0x42, 0x43, 0x44, 0x45, 0x46, 0x47];
+        let aad = hex("50515253c0c1c2c3c4c5c6c7");
+        let plaintext = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip for the \
+            future, sunscreen would be it.";
+        let ciphertext =
+            hex("d31a8d34648e60db7b86afbc53ef7ec2a4aded51296e08fea9e2b5a736ee62d63dbea45e8ca9671282fafb69da92728b
+            1a71de0a9e060b2905d6a5b67ecd3b3692ddbd7f2d778b8c9803aee328091b58fab324e4fad675945585808b4831d7bc
+            3ff4def08e4b7a9de576d26586cec64b6116");
+        let tag = hex("1ae10b594f09e26a7e902ecbd0600691");
+
+        let mut buffer = plaintext.to_vec();
+        assert_eq!(cipher.seal_in_place(nonce, &aad, &mut buffer).as_slice(), tag);
+        assert_eq!(buffer, ciphertext);
+        assert_eq!(cipher.open(nonce, &aad, &[ciphertext, tag].concat()).unwrap(), plaintext);
+    }
 
     #[test]
     fn both_ciphers_agree() {

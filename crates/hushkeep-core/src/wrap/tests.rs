@@ -1,0 +1,124 @@
+use proptest::prelude::*;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+use super::*;
+
+const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 16]);
+const PROTECTOR: ProtectorId = ProtectorId::from_bytes([2; 4]);
+
+fn key() -> BackupKey {
+    BackupKey::generate(&mut ChaCha20Rng::seed_from_u64(1))
+}
+
+fn passphrase(text: &str) -> Passphrase {
+    Passphrase::new(text).unwrap()
+}
+
+fn wrap() -> PassphraseWrap {
+    let mut rng = ChaCha20Rng::seed_from_u64(2);
+    PassphraseWrap::seal(&key(), &passphrase("correct horse"), KdfParams::FLOOR, &REPOSITORY, PROTECTOR, &mut rng)
+        .unwrap()
+}
+
+fn open(wrap: &PassphraseWrap) -> Result<BackupKey, UnwrapError> {
+    wrap.open(&passphrase("correct horse"), &REPOSITORY, PROTECTOR)
+}
+
+#[test]
+fn the_right_passphrase_gives_the_key_back() {
+    let wrap = PassphraseWrap::decode(&wrap().encode()).unwrap();
+    assert!(open(&wrap).unwrap().ct_eq(&key()));
+    assert_eq!(wrap.params(), KdfParams::FLOOR);
+}
+
+#[test]
+fn another_passphrase_protector_or_repository_is_refused() {
+    let wrap = wrap();
+    let wrong = wrap.open(&passphrase("correct horse "), &REPOSITORY, PROTECTOR);
+    assert_eq!(wrong.unwrap_err(), UnwrapError::WrongPassphrase);
+    let other = wrap.open(&passphrase("correct horse"), &REPOSITORY, ProtectorId::from_bytes([3; 4]));
+    assert_eq!(other.unwrap_err(), UnwrapError::Damaged);
+    let other = wrap.open(&passphrase("correct horse"), &RepositoryId::from_bytes([3; 16]), PROTECTOR);
+    assert_eq!(other.unwrap_err(), UnwrapError::WrongPassphrase);
+}
+
+#[test]
+fn every_part_is_authenticated() {
+    let mut bad = wrap();
+    bad.params = KdfParams::new(19 << 10, 3, 1).unwrap();
+    assert_eq!(open(&bad).unwrap_err(), UnwrapError::WrongPassphrase);
+    let mut bad = wrap();
+    bad.salt[15] ^= 1;
+    assert_eq!(open(&bad).unwrap_err(), UnwrapError::WrongPassphrase);
+    for at in [0, 31, 32, 47] {
+        let mut bad = wrap();
+        bad.sealed_key[at] ^= 1;
+        assert_eq!(open(&bad).unwrap_err(), UnwrapError::Damaged, "byte {at}");
+    }
+}
+
+/// A wrap whose sealed key opens but whose commitment is another's must not open.
+#[test]
+fn the_commitment_is_checked_before_the_cipher() {
+    let mut forged = wrap();
+    forged.commitment[0] ^= 1;
+    assert_eq!(open(&forged).unwrap_err(), UnwrapError::WrongPassphrase);
+    forged.sealed_key[0] ^= 1;
+    assert_eq!(open(&forged).unwrap_err(), UnwrapError::WrongPassphrase);
+}
+
+#[test]
+fn passphrases_are_compared_in_nfkc_with_their_white_space() {
+    let normal = |text| passphrase(text).0.to_string();
+    assert_eq!(normal("Zu\u{308}rich"), "Z\u{fc}rich");
+    assert_eq!(normal("\u{fb01}ve \u{2460}"), "five 1");
+    assert_eq!(normal(" two  spaces\u{a0}"), " two  spaces ");
+    assert_eq!(normal("\u{fdfa}").len(), "\u{fdfa}".len() * 11);
+    assert_eq!(Passphrase::new("").unwrap_err(), EmptyPassphrase);
+}
+
+#[test]
+fn debug_shows_no_character() {
+    assert_eq!(format!("{:?}", passphrase("correct horse")), "Passphrase(..)");
+}
+
+#[test]
+fn parameters_out_of_range_are_refused_when_read() {
+    let extremes = [(19 << 10, 2, 1), (1 << 20, 16, 4)];
+    assert!(extremes.iter().all(|(memory, passes, lanes)| KdfParams::new(*memory, *passes, *lanes).is_ok()));
+    let outside = [
+        ((19 << 10) - 1, 2, 1),
+        ((1 << 20) + 1, 2, 1),
+        (19 << 10, 1, 1),
+        (19 << 10, 17, 1),
+        (19 << 10, 2, 0),
+        (19 << 10, 2, 5),
+        (u32::MAX, u32::MAX, u32::MAX),
+    ];
+    for (memory_kib, iterations, lanes) in outside {
+        assert_eq!(KdfParams::new(memory_kib, iterations, lanes), Err(ParametersOutOfRange));
+        let mut hostile = wrap();
+        hostile.params = KdfParams { memory_kib, iterations, lanes };
+        assert_eq!(PassphraseWrap::decode(&hostile.encode()).unwrap_err(), WireError::Range);
+    }
+}
+
+#[test]
+fn fields_of_a_newer_version_are_refused_or_kept_by_their_mark() {
+    let mut newer = wrap();
+    newer.unknown.insert(9, b"later".to_vec());
+    let bytes = newer.encode();
+    assert!(bytes.ends_with(&[9 << 1, 5, b'l', b'a', b't', b'e', b'r']));
+    assert_eq!(PassphraseWrap::decode(&bytes).unwrap().encode(), bytes);
+    let mut critical = wrap().encode();
+    critical.extend_from_slice(&[9 << 1 | 1, 0]);
+    assert_eq!(PassphraseWrap::decode(&critical).unwrap_err(), WireError::UnknownCritical(9));
+}
+
+proptest! {
+    #[test]
+    fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+        let _ = PassphraseWrap::decode(&bytes);
+    }
+}

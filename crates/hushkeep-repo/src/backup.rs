@@ -1,0 +1,268 @@
+//! Backing up: what changed in the sources becomes packs, and one commit names them.
+
+mod chunker;
+mod journal;
+mod known;
+mod list_writer;
+mod pack_writer;
+mod pipeline;
+mod publish;
+mod scan;
+mod segments;
+
+use std::sync::Arc;
+
+use hushkeep_core::name::ObjectId;
+
+use crate::contents::Contents;
+use crate::error::{Damage, ReadError};
+use crate::history::PublishError;
+use crate::pack::PackInfo;
+use crate::progress::Progress;
+use crate::refs::NodeName;
+use crate::repository::{PublishOrStateError, Repository};
+use crate::snapshot::{Snapshot, SnapshotSource};
+use crate::state::{StateError, StateKey};
+use crate::storage::StorageError;
+use crate::tree::TreeErrorKind;
+use crate::{RelPath, Timestamp, Tree};
+use journal::Journal;
+use known::Known;
+use list_writer::place_name;
+use pipeline::{Pipeline, Stages};
+use scan::{Scanned, Scanner};
+use segments::Gatherer;
+
+/// One thing to back up.
+pub struct Source<'a> {
+    /// Its name inside the snapshot: one component, different from the other sources'.
+    pub label: RelPath,
+    /// Where it is on this device: an absolute path, as raw bytes.
+    pub path: Vec<u8>,
+    /// The files.
+    pub tree: &'a dyn Tree,
+}
+
+/// How to back up.
+#[derive(Debug, Clone)]
+pub struct BackupOptions {
+    /// The time that the snapshot gets.
+    pub now: Timestamp,
+    /// What this device is called.
+    pub device_name: String,
+    /// Read and compare everything, but store nothing.
+    pub dry_run: bool,
+}
+
+/// What a backup did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct BackupReport {
+    /// The snapshot; `None` after a dry run.
+    pub snapshot: Option<Snapshot>,
+    /// Files that were not in the list before.
+    pub files_new: u64,
+    /// Files whose contents changed.
+    pub files_changed: u64,
+    /// Files whose contents are as they were.
+    pub files_unchanged: u64,
+    /// Files that were in the list before and are gone.
+    pub files_removed: u64,
+    /// Bytes read from the sources.
+    pub bytes_read: u64,
+    /// Bytes of contents that were not stored before, uncompressed.
+    pub bytes_new: u64,
+    /// Objects written to the storage.
+    pub objects_stored: u64,
+    /// Their bytes.
+    pub bytes_stored: u64,
+    /// Items that are not in the snapshot, or perhaps not in one state.
+    pub problems: Vec<Problem>,
+    /// Damage of earlier objects that was noticed on the way. What it held was stored again, as far as it is
+    /// still in the sources.
+    pub damage: Vec<Damage>,
+}
+
+/// An item that is not in the snapshot, or perhaps not in one state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Its path inside the snapshot.
+    pub path: RelPath,
+    /// What is wrong.
+    pub kind: ProblemKind,
+    /// The system's own word for it.
+    pub detail: Option<String>,
+}
+
+/// What is wrong with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProblemKind {
+    /// It is not in the snapshot.
+    #[error(transparent)]
+    Unread(TreeErrorKind),
+    /// It is in the snapshot, perhaps half old and half new.
+    #[error("changed while it was read: the stored copy may be half old and half new")]
+    ChangedWhileRead,
+}
+
+/// A backup that did not come to its end. Earlier snapshots are untouched; the next backup uses what was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The storage does not take an object.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// This device's own state cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A promise inside the engine was broken.
+    #[error("the engine contradicts itself: this is a defect of hushkeep")]
+    Internal,
+}
+
+impl From<PublishOrStateError> for BackupError {
+    fn from(error: PublishOrStateError) -> Self {
+        match error {
+            PublishOrStateError::Publish(PublishError::Storage(error)) => Self::Storage(error),
+            PublishOrStateError::Publish(PublishError::Read(error)) | PublishOrStateError::Read(error) => {
+                Self::Read(error)
+            }
+            PublishOrStateError::State(error) => Self::State(error),
+        }
+    }
+}
+
+impl Repository {
+    /// Backs up the sources as they are now, and publishes that as a snapshot.
+    ///
+    /// Killed at any point, the earlier snapshots stay whole and the next backup uses what was stored.
+    pub fn backup(
+        &mut self,
+        sources: &[Source<'_>],
+        options: &BackupOptions,
+        progress: &dyn Progress,
+    ) -> Result<BackupReport, BackupError> {
+        let state = Arc::clone(&self.state);
+        let device = self.device_id()?;
+        let journal = Journal::load(state.as_ref())?;
+        let mut report = BackupReport::default();
+
+        let resumed = journal.usable(&self.contents.objects, self.history.tables())?;
+        resumed.iter().for_each(|pack| self.contents.index.add(pack.clone()));
+        let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed)?;
+        report.damage.extend(known.damage.iter().cloned());
+
+        let bases = sources.iter().map(|source| {
+            let is_same =
+                |snapshot: &Snapshot, other: &SnapshotSource| snapshot.device == device && other.path == source.path;
+            known.base_for(&self.snapshots, is_same, &source.label)
+        });
+        let bases: Vec<Option<NodeName>> = bases.collect();
+        let run = Run { sources, bases: &bases, options, progress, journal: &journal };
+        let (snapshot_sources, packs) = run.store(self, known, &mut report)?;
+        report.objects_stored += packs.len() as u64;
+        report.bytes_stored += packs.iter().map(|pack| pack.len).sum::<u64>();
+        if options.dry_run {
+            return Ok(report);
+        }
+        let packs = [resumed, packs].concat();
+        let device = (device, options.device_name.clone());
+        self.publish_snapshot(snapshot_sources, packs, device, options.now, &mut report)?;
+        journal.clear()?;
+        Ok(report)
+    }
+
+    /// This device's id, drawn when it first backs up.
+    fn device_id(&mut self) -> Result<ObjectId, StateError> {
+        let stored = self.state.load(StateKey::Device)?;
+        if let Some(Ok(id)) = stored.map(<[u8; 16]>::try_from) {
+            return Ok(ObjectId::from_bytes(id));
+        }
+        let id = ObjectId::generate(&mut *self.rng());
+        self.state.store(StateKey::Device, id.as_bytes())?;
+        Ok(id)
+    }
+}
+
+/// The storing part of one backup.
+struct Run<'a, 's> {
+    sources: &'a [Source<'s>],
+    bases: &'a [Option<NodeName>],
+    options: &'a BackupOptions,
+    progress: &'a dyn Progress,
+    journal: &'a Journal<'a>,
+}
+
+impl Run<'_, '_> {
+    /// Reads the sources and stores what is new; returns what a snapshot says of them, and the new packs.
+    fn store(
+        &self,
+        repository: &mut Repository,
+        mut known: Known,
+        report: &mut BackupReport,
+    ) -> Result<(Vec<SnapshotSource>, Vec<PackInfo>), BackupError> {
+        let keys = Arc::clone(repository.contents.objects.keys());
+        let storage = Arc::clone(&repository.contents.objects.storage);
+        let stages = Stages {
+            storage: storage.as_ref(),
+            keys: &keys,
+            rng: &repository.rng,
+            progress: self.progress,
+            journal: self.journal,
+            upload: !self.options.dry_run,
+        };
+        let contents = &mut repository.contents;
+        std::thread::scope(|scope| {
+            let pipeline = Pipeline::start(scope, &stages);
+            let names = std::mem::take(&mut known.contents);
+            let mut gatherer = Gatherer::new(keys.names(), &pipeline, names);
+            let stored = self.scan_and_list(contents, &known, &mut gatherer, report);
+            report.bytes_new = gatherer.new_bytes;
+            drop(gatherer);
+            let packs = pipeline.finish();
+            Ok((stored?, packs?))
+        })
+    }
+
+    /// Reads every source, then writes the lists: contents first, so that maps and lists can say where they are.
+    fn scan_and_list(
+        &self,
+        contents: &mut Contents,
+        known: &Known,
+        gatherer: &mut Gatherer<'_, '_>,
+        report: &mut BackupReport,
+    ) -> Result<Vec<SnapshotSource>, BackupError> {
+        let mut scanned = Vec::with_capacity(self.sources.len());
+        for (source, base) in self.sources.iter().zip(self.bases) {
+            let (progress, now) = (self.progress, self.options.now);
+            let mut scanner = Scanner { contents, known, gatherer, progress, now, report };
+            scanned.push(scanner.scan(source, *base)?);
+        }
+        gatherer.settle()?;
+        for source in &mut scanned {
+            source.list.write_maps(contents, gatherer)?;
+        }
+        gatherer.settle()?;
+        let mut nodes = Vec::with_capacity(scanned.len());
+        for source in &scanned {
+            nodes.push(source.list.write_node(contents, gatherer)?);
+        }
+        gatherer.settle()?;
+        let lists = self.sources.iter().zip(scanned).zip(nodes);
+        lists
+            .map(|((source, scanned), node)| {
+                let Scanned { list, files, bytes } = scanned;
+                let root = match node {
+                    Some(place) => place_name(place, contents, gatherer),
+                    None => list.base(),
+                };
+                let root = root.ok_or(BackupError::Internal)?;
+                Ok(SnapshotSource { label: source.label.clone(), path: source.path.clone(), files, bytes, root })
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,140 @@
+//! Cuts ordinary files into chunks (spec §10.6).
+
+use fastcdc::v2020::{FastCDC, Normalization};
+use hushkeep_core::keys::ChunkerSeed;
+
+use super::scan::fill;
+use crate::codec::{self, Compressor};
+use crate::tree::TreeError;
+
+/// Files up to this length are one chunk, in bytes.
+const WHOLE_FILE_LEN: usize = 1 << 20;
+const MIN_LEN: usize = 256 << 10;
+const AVERAGE_LEN: usize = 1 << 20;
+const MAX_LEN: usize = 4 << 20;
+
+/// How much of a large file is held at once, in bytes.
+const BUFFER_LEN: usize = 2 * MAX_LEN;
+
+/// How much from the front of a file tells whether it compresses, in bytes.
+const PROBE_LEN: usize = 16 << 10;
+
+/// Yields the chunks of one file: the whole file if it is short, else pieces cut where the contents say so, under
+/// a secret seed.
+pub(super) struct Chunker {
+    seed: u64,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    ended: bool,
+}
+
+impl Chunker {
+    pub(super) fn new(seed: &ChunkerSeed) -> Self {
+        Self { seed: seed.expose(), buffer: vec![0; WHOLE_FILE_LEN + 1], start: 0, end: 0, ended: false }
+    }
+
+    /// The next chunk; `None` after the last.
+    pub(super) fn next(
+        &mut self,
+        mut read: impl FnMut(&mut [u8]) -> Result<usize, TreeError>,
+    ) -> Result<Option<&[u8]>, TreeError> {
+        if !self.ended && self.end - self.start < MAX_LEN {
+            self.refill(&mut read)?;
+        }
+        let held = self.buffer.get(self.start..self.end).unwrap_or_default();
+        if held.is_empty() {
+            return Ok(None);
+        }
+        let whole = self.ended && self.start == 0 && held.len() <= WHOLE_FILE_LEN;
+        let len = if whole { held.len() } else { self.cut(held) };
+        let chunk = self.start..self.start + len;
+        self.start += len;
+        Ok(self.buffer.get(chunk))
+    }
+
+    /// Whether a file that begins with this chunk is worth compressing.
+    pub(super) fn looks_compressible(chunk: &[u8]) -> bool {
+        let probe = chunk.get(..PROBE_LEN).unwrap_or(chunk);
+        codec::looks_compressible(&mut Compressor::new(), probe)
+    }
+
+    fn refill(&mut self, read: &mut impl FnMut(&mut [u8]) -> Result<usize, TreeError>) -> Result<(), TreeError> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        loop {
+            let rest = self.buffer.get_mut(self.end..).unwrap_or_default();
+            let wanted = rest.len();
+            let filled = fill(rest, &mut *read)?;
+            self.end += filled;
+            self.ended = filled < wanted;
+            if self.ended || self.buffer.len() == BUFFER_LEN {
+                return Ok(());
+            }
+            self.buffer.resize(BUFFER_LEN, 0);
+        }
+    }
+
+    fn cut(&self, held: &[u8]) -> usize {
+        let level = Normalization::Level1;
+        let cutter = FastCDC::with_level_and_seed(held, MIN_LEN, AVERAGE_LEN, MAX_LEN, level, self.seed);
+        cutter.cut(0, held.len()).1.clamp(1, held.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hushkeep_core::keys::{BackupKey, Epoch};
+    use hushkeep_core::name::RepositoryId;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
+
+    use super::*;
+
+    fn cut(bytes: &[u8], key: u64) -> Vec<Vec<u8>> {
+        let repository = RepositoryId::from_bytes([1; 16]);
+        let key = BackupKey::generate(&mut ChaCha20Rng::seed_from_u64(key));
+        let keys = key.epoch_secret(&repository, Epoch::FIRST).working_keys(repository);
+        let mut chunker = Chunker::new(keys.chunker_seed());
+        let (mut rest, mut chunks) = (bytes, Vec::new());
+        let mut read = |buffer: &mut [u8]| {
+            let count = buffer.len().min(rest.len()).min(100_000);
+            buffer[..count].copy_from_slice(&rest[..count]);
+            rest = &rest[count..];
+            Ok(count)
+        };
+        while let Some(chunk) = chunker.next(&mut read).unwrap() {
+            chunks.push(chunk.to_vec());
+        }
+        chunks
+    }
+
+    fn random(len: usize) -> Vec<u8> {
+        let mut bytes = vec![0; len];
+        ChaCha20Rng::seed_from_u64(7).fill_bytes(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn short_files_are_one_chunk_and_empty_ones_none() {
+        assert!(cut(&[], 1).is_empty());
+        for len in [1, WHOLE_FILE_LEN - 1, WHOLE_FILE_LEN] {
+            assert_eq!(cut(&random(len), 1).len(), 1, "{len} bytes");
+        }
+        assert!(cut(&random(WHOLE_FILE_LEN + 1), 1).concat() == random(WHOLE_FILE_LEN + 1));
+    }
+
+    #[test]
+    fn large_files_are_cut_by_content_and_key() {
+        let bytes = random(20 << 20);
+        let chunks = cut(&bytes, 1);
+        assert!(chunks.concat() == bytes);
+        let (last, others) = chunks.split_last().unwrap();
+        assert!(others.iter().all(|chunk| (MIN_LEN..=MAX_LEN).contains(&chunk.len())) && last.len() <= MAX_LEN);
+
+        let inserted = [&bytes[..5 << 20], b"abc", &bytes[5 << 20..]].concat();
+        let again = cut(&inserted, 1).into_iter().filter(|chunk| !chunks.contains(chunk)).count();
+        assert!(again <= 3, "{again} new chunks after an insertion");
+        assert_ne!(cut(&bytes, 2), chunks, "another key cuts elsewhere");
+    }
+}

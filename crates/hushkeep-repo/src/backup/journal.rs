@@ -1,0 +1,87 @@
+//! The journal: packs that an unfinished backup has uploaded, so that the next one need not send them again.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use hushkeep_core::name::ObjectId;
+use hushkeep_core::wire::{Reader, WireError, put_varint};
+
+use crate::error::ReadError;
+use crate::history::Tables;
+use crate::objects::{Objects, pack_name};
+use crate::pack::PackInfo;
+use crate::state::{State, StateError, StateKey};
+use crate::storage::Folder;
+
+/// This device's journal, kept up to date while packs are uploaded.
+pub(super) struct Journal<'a> {
+    state: &'a dyn State,
+    packs: Mutex<Vec<(ObjectId, u64)>>,
+}
+
+impl<'a> Journal<'a> {
+    pub(super) fn load(state: &'a dyn State) -> Result<Self, StateError> {
+        let bytes = state.load(StateKey::Journal)?.unwrap_or_default();
+        // A journal that does not decode only costs sending its packs again.
+        let packs = decode(&bytes).unwrap_or_default();
+        Ok(Self { state, packs: Mutex::new(packs) })
+    }
+
+    /// The packs of an unfinished backup that can be used: the journal names them, a fresh listing shows them at
+    /// their full length, no commit names them yet, and they open.
+    pub(super) fn usable(&self, objects: &Objects, tables: &Tables) -> Result<Vec<PackInfo>, ReadError> {
+        let named = self.packs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if named.is_empty() {
+            return Ok(Vec::new());
+        }
+        let listing = objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
+        let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
+        let mut packs = Vec::new();
+        for (id, len) in named {
+            if tables.has_pack(&id) || listed.get(&pack_name(&id)) != Some(&len) {
+                continue;
+            }
+            match objects.read_pack_info(&id, len) {
+                Ok(info) => packs.push(info),
+                Err(ReadError::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(packs)
+    }
+
+    /// Notes a pack that is on the storage now.
+    pub(super) fn add(&self, id: ObjectId, len: u64) -> Result<(), StateError> {
+        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
+        packs.push((id, len));
+        self.state.store(StateKey::Journal, &encode(&packs))
+    }
+
+    /// Forgets all packs: a commit names them now.
+    pub(super) fn clear(&self) -> Result<(), StateError> {
+        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
+        if packs.is_empty() {
+            return Ok(());
+        }
+        packs.clear();
+        self.state.store(StateKey::Journal, &[])
+    }
+}
+
+fn encode(packs: &[(ObjectId, u64)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (id, len) in packs {
+        out.extend_from_slice(id.as_bytes());
+        put_varint(&mut out, *len);
+    }
+    out
+}
+
+fn decode(bytes: &[u8]) -> Result<Vec<(ObjectId, u64)>, WireError> {
+    let mut reader = Reader::new(bytes);
+    let mut packs = Vec::new();
+    while !reader.is_empty() {
+        packs.push((ObjectId::from_bytes(reader.array()?), reader.varint()?));
+    }
+    Ok(packs)
+}

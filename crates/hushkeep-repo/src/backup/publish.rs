@@ -1,0 +1,80 @@
+//! The end of a backup: an index object for the new packs, and the commit that makes them a snapshot.
+
+use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::name::ObjectId;
+
+use super::{BackupError, BackupReport};
+use crate::Timestamp;
+use crate::contents::read_index;
+use crate::history::{Action, Change, IndexRow, PackRow, Tables};
+use crate::index;
+use crate::objects::index_name;
+use crate::pack::PackInfo;
+use crate::repository::Repository;
+use crate::snapshot::{Snapshot, SnapshotSource};
+
+/// So many index objects of one level become one of the next: their number grows with the logarithm of the
+/// number of backups.
+const MERGE_COUNT: usize = 8;
+
+impl Repository {
+    pub(super) fn publish_snapshot(
+        &mut self,
+        sources: Vec<SnapshotSource>,
+        packs: Vec<PackInfo>,
+        device: (ObjectId, String),
+        now: Timestamp,
+        report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
+        let mut rows = Tables::default();
+        if !packs.is_empty() {
+            packs.iter().for_each(|pack| rows.insert_pack(PackRow { id: pack.id, len: pack.len }));
+            let index = self.store_index(packs.clone(), &mut rows)?;
+            report.objects_stored += 1;
+            report.bytes_stored += index.len;
+        }
+        packs.into_iter().for_each(|pack| self.contents.index.add(pack));
+
+        let problems = report.problems.len() as u64;
+        let snapshot = |number| Snapshot::new(number, now, device.clone(), sources.clone(), problems);
+        let additions = |number| {
+            let mut tables = rows.clone();
+            tables.insert_snapshot(&snapshot(number));
+            tables
+        };
+        let (number, len) = self.publish(&Change {
+            action: Action::Backup,
+            time: now,
+            config: self.config.number,
+            additions: &additions,
+        })?;
+        report.objects_stored += 1;
+        report.bytes_stored += len;
+        report.snapshot = Some(snapshot(number));
+        Ok(())
+    }
+
+    /// Stores an index object for `packs`, together with the rows of enough earlier ones to keep their number
+    /// small.
+    fn store_index(&mut self, mut packs: Vec<PackInfo>, rows: &mut Tables) -> Result<IndexRow, BackupError> {
+        let mut level = 0;
+        loop {
+            let peers: Vec<IndexRow> = self.history.tables().indexes().filter(|index| index.level == level).collect();
+            if peers.len() + 1 < MERGE_COUNT {
+                break;
+            }
+            for peer in peers {
+                packs.extend(read_index(&self.contents.objects, &peer.id)?);
+                rows.supersede_index(peer);
+            }
+            level += 1;
+        }
+        let rng = &mut *self.rng();
+        let id = ObjectId::generate(rng);
+        let body = index::encode(&packs);
+        let len = self.contents.objects.write_body(ObjectKind::Index, &index_name(&id), &body, rng)?;
+        let row = IndexRow { id, level, len };
+        rows.insert_index(row);
+        Ok(row)
+    }
+}

@@ -1,0 +1,444 @@
+//! Walks a source, and reads what changed since the list it is based on.
+
+use std::collections::{BTreeSet, HashMap};
+use std::iter::Peekable;
+
+use super::chunker::Chunker;
+use super::known::{Known, StoredMap};
+use super::list_writer::{ListWriter, PendingMap};
+use super::segments::{Gatherer, Place};
+use super::{BackupError, BackupReport, Problem, ProblemKind, Source};
+use crate::contents::Contents;
+use crate::error::ReadError;
+use crate::list_reader::ListReader;
+use crate::node::{Anchored, Content, Entry, EntryKind, FileEntry, PageMap};
+use crate::progress::Progress;
+use crate::refs::{ChunkRef, NodeName};
+use crate::tree::{Consistency, FileView, ItemKind, Layout, LinkId, Metadata, TreeError, TreeErrorKind, TreeItem};
+use crate::{RelPath, Timestamp};
+
+/// Of the files that look unchanged, one in so many is read again each day.
+const REREAD_DAYS: u64 = 60;
+
+/// A file changed this short a time before the scan, in seconds, could change again without its times telling.
+const YOUNG_SECONDS: i64 = 2;
+
+/// How many maps are tried as the base for that of a database under a new name.
+const MAX_MAPS_TRIED: usize = 16;
+
+/// Reads the sources of one backup.
+pub(super) struct Scanner<'a, 'b, 'scope> {
+    pub(super) contents: &'a Contents,
+    pub(super) known: &'a Known,
+    pub(super) gatherer: &'a mut Gatherer<'b, 'scope>,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) now: Timestamp,
+    pub(super) report: &'a mut BackupReport,
+}
+
+/// A source that was read.
+pub(super) struct Scanned {
+    pub(super) list: ListWriter,
+    pub(super) files: u64,
+    pub(super) bytes: u64,
+}
+
+/// The reading of one source.
+struct SourceScan<'a, 's> {
+    source: &'a Source<'s>,
+    scanned: Scanned,
+    /// Files that are part of a database's view already.
+    absorbed: BTreeSet<RelPath>,
+    /// The first name of each file with several.
+    links: HashMap<LinkId, RelPath>,
+}
+
+/// What was read of a file.
+struct FileRead {
+    metadata: Metadata,
+    len: u64,
+    merged: bool,
+    hash: Option<[u8; 32]>,
+    pieces: Pieces,
+}
+
+enum Pieces {
+    Chunks(Vec<Place>),
+    Pages { page_size: u32, pages: Vec<Place> },
+}
+
+/// A file that could not be read, or a backup that cannot go on.
+enum FileFailure {
+    Tree(TreeError),
+    Backup(BackupError),
+}
+
+impl Scanner<'_, '_, '_> {
+    /// Reads a source, compared with the list it is based on.
+    pub(super) fn scan(&mut self, source: &Source<'_>, base: Option<NodeName>) -> Result<Scanned, BackupError> {
+        let (reader, base) = match base {
+            Some(base) => {
+                let (reader, base) = ListReader::open(self.contents, base)?;
+                (Some(reader), Some(base))
+            }
+            None => (None, None),
+        };
+        let mut before = reader.into_iter().flatten().peekable();
+        let scanned = Scanned { list: ListWriter::new(base), files: 0, bytes: 0 };
+        let mut scan = SourceScan { source, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
+        for item in source.tree.walk() {
+            match item {
+                Err(error) => self.problem(source, error),
+                Ok(item) if scan.absorbed.contains(&item.path) => {}
+                Ok(item) => {
+                    self.remove_until(Some(&item.path), &mut before, &mut scan)?;
+                    let entry = before.next_if(|entry| entry.as_ref().is_ok_and(|entry| entry.path == item.path));
+                    self.item(item, entry.transpose()?, &mut scan)?;
+                }
+            }
+        }
+        self.remove_until(None, &mut before, &mut scan)?;
+        Ok(scan.scanned)
+    }
+
+    /// Notes that the base's entries before `path` (or all that are left) are gone.
+    fn remove_until(
+        &mut self,
+        path: Option<&RelPath>,
+        before: &mut Peekable<impl Iterator<Item = Result<Entry, ReadError>>>,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<(), BackupError> {
+        let is_gone = |entry: &Result<Entry, ReadError>| match (entry, path) {
+            (Ok(entry), Some(path)) => entry.path < *path,
+            _ => true,
+        };
+        while let Some(entry) = before.next_if(is_gone) {
+            let entry = entry?;
+            self.report.files_removed += u64::from(matches!(entry.kind, EntryKind::File(_)));
+            scan.scanned.list.remove(&entry, self.gatherer)?;
+        }
+        Ok(())
+    }
+
+    fn item(
+        &mut self,
+        item: TreeItem,
+        before: Option<Entry>,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<(), BackupError> {
+        let kind = match item.kind {
+            ItemKind::File { len, sparse, link } => {
+                self.progress.item(&item.path);
+                match link.and_then(|link| scan.links.get(&link)) {
+                    Some(original) => EntryKind::HardLink { original: original.clone() },
+                    None => {
+                        link.map(|link| scan.links.insert(link, item.path.clone()));
+                        return self.file(&item, len, sparse, before, scan);
+                    }
+                }
+            }
+            ItemKind::Directory => EntryKind::Directory,
+            ItemKind::Symlink { target } => EntryKind::Symlink { target },
+        };
+        let extra = Vec::new();
+        let entry = Entry { path: item.path, metadata: self.settled(item.metadata), kind, extra };
+        self.put(entry, before, scan)
+    }
+
+    /// A file: kept by its times, or read.
+    fn file(
+        &mut self,
+        item: &TreeItem,
+        len: u64,
+        sparse: bool,
+        before: Option<Entry>,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<(), BackupError> {
+        scan.scanned.files += 1;
+        let before = match before {
+            Some(entry) if self.looks_unchanged(&entry, item, len) => {
+                self.report.files_unchanged += 1;
+                scan.scanned.bytes += len;
+                self.progress.advance(1, len);
+                return scan.scanned.list.keep(entry, self.gatherer);
+            }
+            before => before,
+        };
+        match self.read_file(&item.path, before.as_ref(), scan) {
+            Ok(read) => {
+                scan.scanned.bytes += read.len;
+                self.progress.advance(1, 0);
+                self.put_file(item, sparse, read, before, scan)
+            }
+            Err(FileFailure::Backup(error)) => Err(error),
+            Err(FileFailure::Tree(error)) => {
+                scan.scanned.files -= 1;
+                self.problem(scan.source, error);
+                before.map_or(Ok(()), |entry| scan.scanned.list.remove(&entry, self.gatherer))
+            }
+        }
+    }
+
+    /// Whether a file need not be read: everything `stat` tells is as it was, its contents are where they should
+    /// be, and it is not this file's day to be read all the same. Databases are always read: in WAL mode
+    /// neither size nor times of the main file tell of a change.
+    fn looks_unchanged(&self, before: &Entry, item: &TreeItem, len: u64) -> bool {
+        let EntryKind::File(FileEntry { len: len_before, content: Content::Chunks(runs), .. }) = &before.kind else {
+            return false;
+        };
+        let there = || {
+            let mut ends = runs.iter().flat_map(|run| [Some(run.start), run.start.plus(run.count.saturating_sub(1))]);
+            ends.all(|chunk| chunk.is_some_and(|chunk| self.known.is_there(self.contents, chunk)))
+        };
+        *len_before == len && before.metadata == item.metadata && !self.is_reread_today(&item.path) && there()
+    }
+
+    fn is_reread_today(&self, path: &RelPath) -> bool {
+        let day = u64::try_from(self.now.seconds).unwrap_or_default() / 86_400;
+        let hash = blake3::hash(path.as_bytes());
+        let hash = hash.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        hash % REREAD_DAYS == day % REREAD_DAYS
+    }
+
+    /// Reads a file; once more if it changed meanwhile.
+    fn read_file(
+        &mut self,
+        path: &RelPath,
+        before: Option<&Entry>,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<FileRead, FileFailure> {
+        let (first, consistency) = self.read_once(path, scan)?;
+        if consistency == Consistency::Consistent {
+            return Ok(first);
+        }
+        let (second, consistency) = self.read_once(path, scan)?;
+        if consistency == Consistency::ChangedWhileRead {
+            let path = in_snapshot(scan.source, path);
+            self.report.problems.push(Problem { path, kind: ProblemKind::ChangedWhileRead, detail: None });
+        }
+        let _ = before;
+        Ok(second)
+    }
+
+    fn read_once(
+        &mut self,
+        path: &RelPath,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<(FileRead, Consistency), FileFailure> {
+        let mut view = scan.source.tree.open(path)?;
+        let (metadata, merged) = (view.metadata(), !view.absorbed().is_empty());
+        scan.absorbed.extend(view.absorbed().iter().cloned());
+        let (len, hash, pieces) = match view.layout() {
+            Layout::Bytes => self.read_chunks(view.as_mut())?,
+            Layout::Pages(page_size) => self.read_pages(view.as_mut(), page_size)?,
+        };
+        self.report.bytes_read += len;
+        Ok((FileRead { metadata, len, merged, hash, pieces }, view.finish()?))
+    }
+
+    fn read_chunks(&mut self, view: &mut dyn FileView) -> Result<(u64, Option<[u8; 32]>, Pieces), FileFailure> {
+        let mut chunker = Chunker::new(self.contents.objects.keys().chunker_seed());
+        let mut hasher = blake3::Hasher::new();
+        let (mut len, mut compressible) = (0, None);
+        let mut places = Vec::new();
+        while let Some(chunk) = chunker.next(|buffer| view.read(buffer))? {
+            let compressible = *compressible.get_or_insert_with(|| Chunker::looks_compressible(chunk));
+            places.push(self.gatherer.add(chunk, compressible)?);
+            hasher.update(chunk);
+            len += chunk.len() as u64;
+            self.progress.advance(0, chunk.len() as u64);
+        }
+        let hash = (places.len() > 1).then(|| *hasher.finalize().as_bytes());
+        Ok((len, hash, Pieces::Chunks(places)))
+    }
+
+    fn read_pages(
+        &mut self,
+        view: &mut dyn FileView,
+        page_size: u32,
+    ) -> Result<(u64, Option<[u8; 32]>, Pieces), FileFailure> {
+        let mut buffer = vec![0; (1 << 20).max(page_size as usize)];
+        let mut hasher = blake3::Hasher::new();
+        let mut len = 0;
+        let mut pages = Vec::new();
+        loop {
+            let filled = fill(&mut buffer, |rest| view.read(rest))?;
+            let read = buffer.get(..filled).unwrap_or_default();
+            hasher.update(read);
+            for page in read.chunks(page_size as usize) {
+                pages.push(self.gatherer.add(page, true)?);
+            }
+            len += filled as u64;
+            self.progress.advance(0, filled as u64);
+            if filled < buffer.len() {
+                return Ok((len, Some(*hasher.finalize().as_bytes()), Pieces::Pages { page_size, pages }));
+            }
+        }
+    }
+
+    fn put_file(
+        &mut self,
+        item: &TreeItem,
+        sparse: bool,
+        read: FileRead,
+        before: Option<Entry>,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<(), BackupError> {
+        let FileRead { metadata, len, merged, hash, pieces } = read;
+        let stored = before.as_ref().and_then(|before| file_content(before));
+        let same = self.same_contents(&pieces, stored)?;
+        match (&before, same) {
+            (Some(entry), true) if matches!(entry.kind, EntryKind::File(_)) => self.report.files_unchanged += 1,
+            (Some(_), _) => self.report.files_changed += 1,
+            (None, _) => self.report.files_new += 1,
+        }
+        let metadata = self.settled(metadata);
+        if same && let (Some(before), Some(content)) = (&before, stored) {
+            let kind = EntryKind::File(FileEntry { len, sparse, merged, hash, content: content.clone() });
+            let entry = Entry { path: item.path.clone(), metadata, kind, extra: before.extra.clone() };
+            if entry == *before {
+                return scan.scanned.list.keep(entry, self.gatherer);
+            }
+            let entry = scan.scanned.list.anchor_entry(entry);
+            return scan.scanned.list.put(entry, self.gatherer);
+        }
+        let content = match pieces {
+            Pieces::Chunks(places) => scan.scanned.list.chunks(&places),
+            Pieces::Pages { page_size, pages } => {
+                let base = self.map_base(&pages, page_size, stored)?;
+                scan.scanned.list.pages(PendingMap { page_size, len, pages, base })
+            }
+        };
+        let kind = EntryKind::File(FileEntry { len, sparse, merged, hash, content });
+        let entry = Entry { path: item.path.clone(), metadata, kind, extra: Vec::new() };
+        scan.scanned.list.put(entry, self.gatherer)
+    }
+
+    /// Whether what was read is, piece by piece, what is stored.
+    fn same_contents(&self, pieces: &Pieces, stored: Option<&Content>) -> Result<bool, BackupError> {
+        Ok(match (pieces, stored) {
+            (Pieces::Chunks(places), Some(Content::Chunks(runs))) => {
+                let stored = runs.iter().flat_map(|run| run.chunks()).map(Place::Stored);
+                places.iter().copied().eq(stored)
+            }
+            (Pieces::Pages { page_size, pages }, Some(Content::Pages { page_size: before, map })) => {
+                page_size == before && equal_pages(pages, &self.contents.page_map(map.start)?.0) == pages.len()
+            }
+            _ => false,
+        })
+    }
+
+    /// The stored map that a database's map should be a delta of: that of the same path, else the one of which
+    /// most pages are in the same places, if they are more than half.
+    fn map_base(
+        &self,
+        pages: &[Place],
+        page_size: u32,
+        stored: Option<&Content>,
+    ) -> Result<Option<NodeName>, BackupError> {
+        if let Some(Content::Pages { page_size: before, map }) = stored
+            && *before == page_size
+        {
+            return Ok(self.contents.index.node_name(map.start));
+        }
+        let mut best: Option<(usize, ChunkRef)> = None;
+        let candidates = self.known.maps.iter().rev().filter(|map| map.page_size == page_size);
+        for StoredMap { node, .. } in candidates.take(MAX_MAPS_TRIED) {
+            let equal = equal_pages(pages, &self.contents.page_map(*node)?.0);
+            if equal > pages.len() / 2 && best.is_none_or(|(most, _)| equal > most) {
+                best = Some((equal, *node));
+            }
+        }
+        Ok(best.and_then(|(_, node)| self.contents.index.node_name(node)))
+    }
+
+    /// Adds an entry without contents, if it differs from the base's.
+    fn put(
+        &mut self,
+        entry: Entry<Anchored>,
+        before: Option<Entry>,
+        scan: &mut SourceScan<'_, '_>,
+    ) -> Result<(), BackupError> {
+        match before {
+            Some(before) if is_same(&before, &entry) => scan.scanned.list.keep(before, self.gatherer),
+            _ => scan.scanned.list.put(entry, self.gatherer),
+        }
+    }
+
+    /// Metadata as it is kept: a file that changed just now is noted without the time that would prove it
+    /// unchanged, so the next backup reads it again (spec §10.4).
+    fn settled(&self, metadata: Metadata) -> Metadata {
+        let young = metadata.modified.max(metadata.changed).seconds >= self.now.seconds - YOUNG_SECONDS;
+        if young { Metadata { changed: Timestamp::EPOCH, ..metadata } } else { metadata }
+    }
+
+    fn problem(&mut self, source: &Source<'_>, error: TreeError) {
+        let path = in_snapshot(source, &error.path);
+        let kind = match error.kind {
+            TreeErrorKind::Gone => return,
+            kind => ProblemKind::Unread(kind),
+        };
+        let detail = error.source.map(|source| source.to_string());
+        self.report.problems.push(Problem { path, kind, detail });
+    }
+}
+
+/// The contents of an entry, if it is a file.
+fn file_content(entry: &Entry) -> Option<&Content> {
+    match &entry.kind {
+        EntryKind::File(file) => Some(&file.content),
+        _ => None,
+    }
+}
+
+/// Whether an entry without contents is as it was.
+fn is_same(before: &Entry, now: &Entry<Anchored>) -> bool {
+    let kind = match (&before.kind, &now.kind) {
+        (EntryKind::Directory, EntryKind::Directory) => true,
+        (EntryKind::Symlink { target: before }, EntryKind::Symlink { target }) => before == target,
+        (EntryKind::HardLink { original: before }, EntryKind::HardLink { original }) => before == original,
+        _ => false,
+    };
+    kind && before.metadata == now.metadata
+}
+
+/// How many pages are in the same place of a stored map. All of them, only if both have as many.
+fn equal_pages(pages: &[Place], map: &PageMap) -> usize {
+    let equal = pages.iter().zip(&map.pages).filter(|(place, stored)| **place == Place::Stored(**stored)).count();
+    if pages.len() == map.pages.len() { equal } else { equal.min(pages.len().saturating_sub(1)) }
+}
+
+/// Fills the buffer as far as the file goes.
+pub(super) fn fill(
+    buffer: &mut [u8],
+    mut read: impl FnMut(&mut [u8]) -> Result<usize, TreeError>,
+) -> Result<usize, TreeError> {
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match read(rest)? {
+            0 => break,
+            count => filled += count,
+        }
+    }
+    Ok(filled)
+}
+
+/// A path as it is seen inside the snapshot: below its source's label.
+fn in_snapshot(source: &Source<'_>, path: &RelPath) -> RelPath {
+    if path.is_root() {
+        return source.label.clone();
+    }
+    source.label.join(path.as_bytes()).unwrap_or_else(|_| path.clone())
+}
+
+impl From<TreeError> for FileFailure {
+    fn from(error: TreeError) -> Self {
+        Self::Tree(error)
+    }
+}
+
+impl From<BackupError> for FileFailure {
+    fn from(error: BackupError) -> Self {
+        Self::Backup(error)
+    }
+}

@@ -1,0 +1,131 @@
+//! Contents gathered into segments, each content sent once.
+
+use std::collections::HashMap;
+
+use hushkeep_core::keys::NamesKey;
+use hushkeep_core::name::ContentName;
+
+use super::BackupError;
+use super::pipeline::{Pipeline, RawSegment};
+use crate::pack::Class;
+use crate::refs::ChunkRef;
+
+/// A segment is closed when its contents are this long, in bytes. Larger units compress better; smaller ones
+/// cost less to read a single page from (see `docs/decisions`).
+const SEGMENT_LEN: usize = 1 << 20;
+
+/// Where a content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In the repository already.
+    Stored(ChunkRef),
+    /// In a segment of this backup.
+    New { segment: u32, index: u32 },
+}
+
+impl Place {
+    /// Whether `next` directly follows this content.
+    pub(super) fn precedes(self, distance: u32, next: Self) -> bool {
+        match (self, next) {
+            (Self::Stored(first), Self::Stored(next)) => first.plus(distance) == Some(next),
+            (Self::New { segment, index }, Self::New { segment: next, index: at }) => {
+                segment == next && index.checked_add(distance) == Some(at)
+            }
+            _ => false,
+        }
+    }
+}
+
+/// What kind of segment a content belongs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Contents of files that compress.
+    Compressible,
+    /// Contents of files that do not.
+    Incompressible,
+    /// Nodes.
+    Node,
+}
+
+/// Names contents, knows which are stored, and gathers the others.
+pub(super) struct Gatherer<'a, 'scope> {
+    names: &'a NamesKey,
+    pub(super) pipeline: &'a Pipeline<'scope>,
+    known: HashMap<ContentName, Place>,
+    open: [OpenSegment; 3],
+    next_number: u32,
+    /// Contents that were not stored before, in bytes.
+    pub(super) new_bytes: u64,
+}
+
+#[derive(Default)]
+struct OpenSegment {
+    number: Option<u32>,
+    data: Vec<u8>,
+    contents: Vec<(ContentName, u32)>,
+}
+
+impl<'a, 'scope> Gatherer<'a, 'scope> {
+    pub(super) fn new(names: &'a NamesKey, pipeline: &'a Pipeline<'scope>, known: HashMap<ContentName, Place>) -> Self {
+        Self { names, pipeline, known, open: Default::default(), next_number: 0, new_bytes: 0 }
+    }
+
+    /// Takes a content of a file; returns where it is or will be.
+    pub(super) fn add(&mut self, content: &[u8], compressible: bool) -> Result<Place, BackupError> {
+        let name = self.names.name(content);
+        if let Some(place) = self.known.get(&name) {
+            return Ok(*place);
+        }
+        let kind = if compressible { Kind::Compressible } else { Kind::Incompressible };
+        let place = self.append(kind, name, content)?;
+        self.known.insert(name, place);
+        self.new_bytes += content.len() as u64;
+        Ok(place)
+    }
+
+    /// Takes a node; returns where it will be.
+    pub(super) fn add_node(&mut self, node: &[u8]) -> Result<Place, BackupError> {
+        self.append(Kind::Node, self.names.name(node), node)
+    }
+
+    /// Hands over what is gathered and waits until all of it has a place.
+    pub(super) fn settle(&mut self) -> Result<(), BackupError> {
+        for kind in [Kind::Compressible, Kind::Incompressible, Kind::Node] {
+            self.close(kind)?;
+        }
+        self.pipeline.wait_for(self.next_number)
+    }
+
+    fn append(&mut self, kind: Kind, name: ContentName, content: &[u8]) -> Result<Place, BackupError> {
+        let next_number = self.next_number;
+        let open = self.open_segment(kind);
+        let segment = *open.number.get_or_insert(next_number);
+        let index = u32::try_from(open.contents.len()).unwrap_or(u32::MAX);
+        open.data.extend_from_slice(content);
+        open.contents.push((name, u32::try_from(content.len()).unwrap_or(u32::MAX)));
+        let full = open.data.len() >= SEGMENT_LEN;
+        if segment == next_number {
+            self.next_number += 1;
+        }
+        if full {
+            self.close(kind)?;
+        }
+        Ok(Place::New { segment, index })
+    }
+
+    fn close(&mut self, kind: Kind) -> Result<(), BackupError> {
+        let OpenSegment { number, data, contents } = std::mem::take(self.open_segment(kind));
+        let Some(number) = number else { return Ok(()) };
+        let class = if kind == Kind::Node { Class::Metadata } else { Class::Data };
+        self.pipeline.push(RawSegment { number, class, compress: kind != Kind::Incompressible, data, contents })
+    }
+
+    fn open_segment(&mut self, kind: Kind) -> &mut OpenSegment {
+        let [compressible, incompressible, node] = &mut self.open;
+        match kind {
+            Kind::Compressible => compressible,
+            Kind::Incompressible => incompressible,
+            Kind::Node => node,
+        }
+    }
+}

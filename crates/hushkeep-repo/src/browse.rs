@@ -1,0 +1,221 @@
+//! Looking into snapshots: what they hold, how they differ, the contents of a file.
+
+use std::cmp::Ordering;
+use std::io::Write;
+use std::iter::Peekable;
+
+use hushkeep_core::name::ContentName;
+
+use crate::RelPath;
+use crate::error::{DamageCause, ReadError};
+use crate::list_reader::ListReader;
+use crate::node::{Content, Entry, EntryKind, FileEntry};
+use crate::refs::{ChunkRef, NodeName, Run};
+use crate::repository::Repository;
+use crate::snapshot::{Snapshot, SnapshotEntry, SnapshotSource};
+
+/// Everything in a snapshot, in the order of the paths.
+pub type Entries<'a> = Box<dyn Iterator<Item = Result<SnapshotEntry, ReadError>> + 'a>;
+
+/// How one path differs between two snapshots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The path inside the snapshots.
+    pub path: RelPath,
+    /// How it differs.
+    pub kind: ChangeKind,
+}
+
+/// How a path differs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChangeKind {
+    /// Only the later snapshot has it.
+    Added,
+    /// Only the earlier snapshot has it.
+    Removed,
+    /// Its contents differ, or where a link points.
+    Contents,
+    /// Only its mode or time differ.
+    Metadata,
+    /// It was one kind of thing and is another.
+    Kind,
+}
+
+/// Contents that could not be read out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadFileError {
+    /// Only files have contents.
+    #[error("not a file")]
+    NotAFile,
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The output takes no more.
+    #[error("the output cannot be written")]
+    Output(#[source] std::io::Error),
+}
+
+impl Repository {
+    /// Everything in a snapshot, in the order of the paths. After an error nothing more comes of that source.
+    pub fn entries<'a>(&'a self, snapshot: &'a Snapshot) -> Entries<'a> {
+        let mut sources: Vec<&SnapshotSource> = snapshot.sources.iter().collect();
+        sources.sort_by(|a, b| a.label.cmp(&b.label));
+        Box::new(sources.into_iter().flat_map(|source| self.source_entries(source)))
+    }
+
+    /// Writes a file's contents, each piece proven before it is written. A hard link has the contents of its
+    /// file.
+    pub fn read_file(&self, entry: &SnapshotEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
+        match &entry.entry.kind {
+            EntryKind::File(file) => self.write_contents(file, out),
+            EntryKind::HardLink { original } => match self.find_entry(entry.list, original)?.map(|e| e.kind) {
+                Some(EntryKind::File(file)) => self.write_contents(&file, out),
+                _ => Err(ReadFileError::NotAFile),
+            },
+            EntryKind::Directory | EntryKind::Symlink { .. } => Err(ReadFileError::NotAFile),
+        }
+    }
+
+    /// How `after` differs from `before`, in the order of the paths.
+    pub fn diff<'a>(
+        &'a self,
+        before: &'a Snapshot,
+        after: &'a Snapshot,
+    ) -> impl Iterator<Item = Result<Change, ReadError>> + 'a {
+        Diff { repository: self, before: self.entries(before).peekable(), after: self.entries(after).peekable() }
+    }
+
+    /// Everything in one source of a snapshot.
+    pub(crate) fn source_entries<'a>(&'a self, source: &'a SnapshotSource) -> Entries<'a> {
+        let join = |entry: Entry| {
+            let path = match entry.path.is_root() {
+                true => source.label.clone(),
+                false => source.label.join(entry.path.as_bytes()).unwrap_or_default(),
+            };
+            SnapshotEntry { path, entry, list: source.root, label: source.label.clone() }
+        };
+        match ListReader::open(&self.contents, source.root) {
+            Ok((reader, _)) => Box::new(reader.map(move |entry| entry.map(join))),
+            Err(error) => Box::new(std::iter::once(Err(error))),
+        }
+    }
+
+    /// Looks an entry up by its path below the source's root.
+    pub(crate) fn find_entry(&self, list: NodeName, path: &RelPath) -> Result<Option<Entry>, ReadError> {
+        let (mut reader, _) = ListReader::open(&self.contents, list)?;
+        reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.path == *path)).transpose()
+    }
+
+    fn write_contents(&self, file: &FileEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
+        let chunks = self.chunks_of(file)?;
+        let mut hasher = blake3::Hasher::new();
+        for chunk in &chunks {
+            let content = self.contents.chunk(*chunk)?;
+            hasher.update(&content);
+            out.write_all(&content).map_err(ReadFileError::Output)?;
+        }
+        match (file.hash, chunks.first()) {
+            (Some(hash), Some(chunk)) if hasher.finalize() != hash => {
+                Err(ReadError::from(self.contents.damaged_chunk(*chunk, DamageCause::Content)).into())
+            }
+            _ => out.flush().map_err(ReadFileError::Output),
+        }
+    }
+
+    /// Every piece of a file, in order.
+    pub(crate) fn chunks_of(&self, file: &FileEntry) -> Result<Vec<ChunkRef>, ReadError> {
+        match &file.content {
+            Content::Chunks(runs) => Ok(runs.iter().flat_map(|run| run.chunks()).collect()),
+            Content::Pages { map, .. } => {
+                let (pages, _, _) = self.contents.page_map(map.start)?;
+                if pages.len != file.len {
+                    return Err(self.contents.damaged_chunk(map.start, DamageCause::Length).into());
+                }
+                Ok(pages.pages)
+            }
+        }
+    }
+
+    fn same_contents(&self, before: &FileEntry, after: &FileEntry) -> Result<bool, ReadError> {
+        if before.len != after.len || before.hash.is_some() != after.hash.is_some() {
+            return Ok(false);
+        }
+        match (before.hash, after.hash) {
+            (Some(before), Some(after)) => Ok(before == after),
+            _ => Ok(self.names_of(before)? == self.names_of(after)?),
+        }
+    }
+
+    /// The names of a file's few pieces: equal for equal contents, wherever they are stored.
+    fn names_of(&self, file: &FileEntry) -> Result<Vec<Option<ContentName>>, ReadError> {
+        let Content::Chunks(runs) = &file.content else { return Ok(Vec::new()) };
+        let chunks = runs.iter().flat_map(|run: &Run| run.chunks());
+        chunks.map(|chunk| Ok(self.contents.names(chunk.list)?.name(chunk.position).copied())).collect()
+    }
+}
+
+struct Diff<'a> {
+    repository: &'a Repository,
+    before: Peekable<Entries<'a>>,
+    after: Peekable<Entries<'a>>,
+}
+
+impl Diff<'_> {
+    fn step(&mut self) -> Result<Option<Option<Change>>, ReadError> {
+        let order = match (self.before.peek(), self.after.peek()) {
+            (None, None) => return Ok(None),
+            (Some(Ok(before)), Some(Ok(after))) => before.path.cmp(&after.path),
+            (Some(_), None) | (Some(Err(_)), Some(_)) => Ordering::Less,
+            (None, Some(_)) | (Some(_), Some(Err(_))) => Ordering::Greater,
+        };
+        let mut next_before = || self.before.next().transpose();
+        let mut next_after = || self.after.next().transpose();
+        let change = |path, kind| Some(Some(Change { path, kind }));
+        Ok(match order {
+            Ordering::Less => next_before()?.and_then(|entry| change(entry.path, ChangeKind::Removed)),
+            Ordering::Greater => next_after()?.and_then(|entry| change(entry.path, ChangeKind::Added)),
+            Ordering::Equal => match (next_before()?, next_after()?) {
+                (Some(before), Some(after)) => {
+                    let kind = self.repository.compare(&before.entry, &after.entry)?;
+                    Some(kind.map(|kind| Change { path: after.path, kind }))
+                }
+                _ => None,
+            },
+        })
+    }
+}
+
+impl Iterator for Diff<'_> {
+    type Item = Result<Change, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.step() {
+                Ok(None) => return None,
+                Ok(Some(None)) => {}
+                Ok(Some(Some(change))) => return Some(Ok(change)),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+impl Repository {
+    fn compare(&self, before: &Entry, after: &Entry) -> Result<Option<ChangeKind>, ReadError> {
+        let same = match (&before.kind, &after.kind) {
+            (EntryKind::Directory, EntryKind::Directory) => true,
+            (EntryKind::File(before), EntryKind::File(after)) => self.same_contents(before, after)?,
+            (EntryKind::Symlink { target: before }, EntryKind::Symlink { target: after }) => before == after,
+            (EntryKind::HardLink { original: before }, EntryKind::HardLink { original: after }) => before == after,
+            _ => return Ok(Some(ChangeKind::Kind)),
+        };
+        let (before, after) = (&before.metadata, &after.metadata);
+        let metadata = before.mode == after.mode && before.modified == after.modified;
+        Ok(match (same, metadata) {
+            (false, _) => Some(ChangeKind::Contents),
+            (true, false) => Some(ChangeKind::Metadata),
+            (true, true) => None,
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! Checking: whether everything the snapshots need is there and whole, and whom it hurts where it is not.
+
+mod affected;
+mod packs;
+
+use std::collections::HashMap;
+
+use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::seal::{self, Header};
+
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::objects::{index_name, pack_name};
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::storage::{Folder, ObjectInfo, ObjectName};
+pub use affected::Affected;
+use packs::BadPlaces;
+
+/// How thoroughly to check.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CheckOptions {
+    /// The share of all packs to read whole and verify, from 0.0 (only what is listed) to 1.0 (every bit).
+    pub read_data: f64,
+}
+
+/// What a check found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct CheckReport {
+    /// Objects looked at.
+    pub objects: u64,
+    /// Bytes of packs read and verified.
+    pub bytes_read: u64,
+    /// Snapshots walked through.
+    pub snapshots: u64,
+    /// Objects that no commit names: left by an interrupted backup, harmless.
+    pub unreferenced: u64,
+    /// What is damaged, and whom it hurts.
+    pub findings: Vec<Finding>,
+}
+
+/// A damaged object.
+#[derive(Debug)]
+pub struct Finding {
+    /// What is wrong with it.
+    pub damage: Damage,
+    /// The snapshots that need it. None: everything it held is held elsewhere, too.
+    pub affected: Vec<Affected>,
+}
+
+impl Repository {
+    /// Checks every object that the commits name, then walks through every snapshot.
+    ///
+    /// An error means that the check itself could not go on; damage is a finding.
+    pub fn check(&self, options: &CheckOptions, progress: &dyn Progress) -> Result<CheckReport, ReadError> {
+        let mut report = CheckReport::default();
+        let mut damage = self.contents.damage.clone();
+        for folder in [Folder::Config, Folder::Commits] {
+            for info in self.list(folder)? {
+                report.objects += 1;
+                damage.extend(self.check_small(&info.name)?);
+            }
+        }
+        let listed = self.list(Folder::Index)?;
+        report.objects += listed.len() as u64;
+        let known = |info: &&ObjectInfo| self.history.tables().index_names().any(|id| index_name(&id) == info.name);
+        report.unreferenced += (listed.len() - listed.iter().filter(known).count()) as u64;
+
+        let mut bad = self.check_listing(&mut report)?;
+        self.read_packs(options, progress, &mut bad, &mut report)?;
+        self.find_affected(&mut bad, &mut report)?;
+        report.findings.extend(damage.into_iter().map(|damage| Finding { damage, affected: Vec::new() }));
+        report.findings.extend(bad.into_findings());
+        report.findings.sort_by(|a, b| a.damage.object.cmp(&b.damage.object));
+        report.findings.dedup_by(|a, b| a.damage == b.damage && a.affected.is_empty());
+        Ok(report)
+    }
+
+    fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, ReadError> {
+        self.contents.objects.storage.list(folder).map_err(ReadError::Storage)
+    }
+
+    /// Opens a config or commit, every bit of it.
+    fn check_small(&self, name: &ObjectName) -> Result<Option<Damage>, ReadError> {
+        let opened = match name.folder() {
+            Folder::Config => self.open_config(name),
+            _ => self.contents.objects.read_body(ObjectKind::Commit, name).map(drop),
+        };
+        match opened {
+            Ok(()) => Ok(None),
+            Err(ReadError::Damaged(damage)) => Ok(Some(damage)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn open_config(&self, name: &ObjectName) -> Result<(), ReadError> {
+        let objects = &self.contents.objects;
+        let object = objects.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
+        let damaged = |cause: DamageCause| Damage::new(name, cause);
+        let (header, _) = Header::parse(&object).map_err(|error| damaged(error.into()))?;
+        let keys = objects.keyring.epoch(header.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
+        seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
+        Ok(())
+    }
+
+    /// Compares the listing of packs with the packs that the commits name.
+    fn check_listing(&self, report: &mut CheckReport) -> Result<BadPlaces, ReadError> {
+        let mut bad = BadPlaces::default();
+        let listed = self.list(Folder::Packs)?;
+        report.objects += listed.len() as u64;
+        let mut unnamed: HashMap<ObjectName, u64> = listed.into_iter().map(|info| (info.name, info.len)).collect();
+        for row in self.history.tables().packs() {
+            let name = pack_name(&row.id);
+            let cause = match unnamed.remove(&name) {
+                None => Some(DamageCause::Missing),
+                Some(len) if len != row.len => Some(DamageCause::Length),
+                Some(_) => None,
+            };
+            let number = self.contents.index.pack_number(&row.id);
+            if let Some(cause) = cause.or(number.is_none().then_some(DamageCause::UnknownContent)) {
+                bad.add_pack(number, Damage::new(&name, cause));
+            }
+        }
+        report.unreferenced += unnamed.len() as u64;
+        Ok(bad)
+    }
+}

@@ -1,0 +1,212 @@
+//! Reading packs whole: every segment opened, every content held against its name.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::seal::{Opener, Parts};
+use hushkeep_core::wire::Reader;
+
+use super::{Affected, CheckOptions, CheckReport, Finding};
+use crate::codec;
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::index::{IndexedPack, SegmentAt};
+use crate::objects::pack_name;
+use crate::pack::{Class, Coding, PackTable};
+use crate::progress::Progress;
+use crate::repository::Repository;
+
+/// How many packs are read at once, at most.
+const MAX_READERS: usize = 4;
+
+/// Places that hold no whole contents any more, and what is wrong there.
+#[derive(Default)]
+pub(super) struct BadPlaces {
+    damage: Vec<(Damage, Vec<Affected>)>,
+    packs: HashMap<u32, usize>,
+    segments: BTreeMap<SegmentAt, usize>,
+}
+
+impl BadPlaces {
+    /// Notes a pack of which nothing can be used.
+    pub(super) fn add_pack(&mut self, pack: Option<u32>, damage: Damage) {
+        let number = self.damage.len();
+        self.damage.push((damage, Vec::new()));
+        pack.map(|pack| self.packs.entry(pack).or_insert(number));
+    }
+
+    fn add_segment(&mut self, at: SegmentAt, damage: Damage) {
+        let known = self.damage.iter().position(|(known, _)| *known == damage);
+        let number = known.unwrap_or(self.damage.len());
+        if known.is_none() {
+            self.damage.push((damage, Vec::new()));
+        }
+        self.segments.entry(at).or_insert(number);
+    }
+
+    /// The damage at a place, by number.
+    pub(super) fn at(&self, at: SegmentAt) -> Option<usize> {
+        self.packs.get(&at.pack).or_else(|| self.segments.get(&at)).copied()
+    }
+
+    /// The number of a damage, noted now if it was not.
+    pub(super) fn number(&mut self, damage: Damage) -> usize {
+        match self.damage.iter().position(|(known, _)| known.object == damage.object) {
+            Some(number) => number,
+            None => {
+                self.damage.push((damage, Vec::new()));
+                self.damage.len() - 1
+            }
+        }
+    }
+
+    pub(super) fn affect(&mut self, number: usize, affected: Affected) {
+        if let Some((_, all)) = self.damage.get_mut(number) {
+            all.push(affected);
+        }
+    }
+
+    pub(super) fn into_findings(self) -> impl Iterator<Item = Finding> {
+        self.damage.into_iter().map(|(damage, affected)| Finding { damage, affected })
+    }
+}
+
+impl Repository {
+    /// Reads the share of packs that the options ask for.
+    pub(super) fn read_packs(
+        &self,
+        options: &CheckOptions,
+        progress: &dyn Progress,
+        bad: &mut BadPlaces,
+        report: &mut CheckReport,
+    ) -> Result<(), ReadError> {
+        let packs: Vec<u32> = self.packs_to_read(options.read_data, bad);
+        let len_of = |pack: &u32| self.contents.index.pack(*pack).map_or(0, |pack| pack.info.len);
+        progress.total(packs.len() as u64, packs.iter().map(len_of).sum());
+        let next = AtomicUsize::new(0);
+        let found = Mutex::new((Vec::new(), None));
+        let lock = || found.lock().unwrap_or_else(PoisonError::into_inner);
+        let readers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_READERS));
+        std::thread::scope(|scope| {
+            for _ in 0..readers.min(packs.len()) {
+                scope.spawn(|| {
+                    while let Some(number) = packs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        match self.verify_pack(*number) {
+                            Ok(damage) => lock().0.extend(damage),
+                            Err(error) => {
+                                lock().1.get_or_insert(error);
+                                return;
+                            }
+                        }
+                        progress.advance(1, len_of(number));
+                    }
+                });
+            }
+        });
+        let (found, failure) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+        failure.map_or(Ok(()), Err)?;
+        report.bytes_read += packs.iter().map(len_of).sum::<u64>();
+        for (at, damage) in found {
+            match at {
+                PlaceInPack::Segment(at) => bad.add_segment(at, damage),
+                PlaceInPack::Whole(pack) => bad.add_pack(Some(pack), damage),
+            }
+        }
+        Ok(())
+    }
+
+    /// Packs that are there, as many as asked for, chosen anew each time.
+    fn packs_to_read(&self, share: f64, bad: &BadPlaces) -> Vec<u32> {
+        let mut rng = self.rng();
+        let mut chosen = || f64::from(rng.next_u32()) < share * f64::from(u32::MAX);
+        let there = |pack: &u32| bad.at(SegmentAt { pack: *pack, segment: 0 }).is_none();
+        (0..)
+            .take(self.contents.index.packs().count())
+            .filter(|pack| there(pack) && (share >= 1.0 || chosen()))
+            .collect()
+    }
+
+    /// Everything that is wrong with one pack. A failing storage is an error.
+    fn verify_pack(&self, number: u32) -> Result<Vec<(PlaceInPack, Damage)>, ReadError> {
+        let Some(pack) = self.contents.index.pack(number) else { return Ok(Vec::new()) };
+        let name = pack_name(&pack.info.id);
+        let object = match self.contents.objects.storage.get(&name) {
+            Ok(object) => object,
+            Err(error) => match ReadError::from_storage(error, &name) {
+                ReadError::Damaged(damage) => return Ok(vec![(PlaceInPack::Whole(number), damage)]),
+                error => return Err(error),
+            },
+        };
+        match self.open_pack(pack, number, &object) {
+            Ok(bad) => {
+                Ok(bad.into_iter().map(|(at, cause)| (PlaceInPack::Segment(at), Damage::new(&name, cause))).collect())
+            }
+            Err(cause) => Ok(vec![(PlaceInPack::Whole(number), Damage::new(&name, cause))]),
+        }
+    }
+
+    /// Opens a whole pack; returns the segments that are bad. An error means that the frame itself is.
+    fn open_pack(
+        &self,
+        pack: &IndexedPack,
+        number: u32,
+        object: &[u8],
+    ) -> Result<Vec<(SegmentAt, DamageCause)>, DamageCause> {
+        let keys = self.contents.objects.keyring.epoch(pack.info.epoch).ok_or(DamageCause::UnknownEpoch)?;
+        let parts = Parts::split(object)?;
+        let opener = Opener::new(keys, ObjectKind::Pack, &parts.header)?;
+        let (pad_len, table) = opener.open_trailer(parts.trailer)?;
+        let mut reader = Reader::new(&table);
+        if PackTable::decode(&mut reader)? != pack.info.table || parts.header.salt != pack.info.salt {
+            return Err(DamageCause::Content);
+        }
+        let mut bad = Vec::new();
+        let mut rest = parts.segments;
+        for (segment, row) in (0..).zip(&pack.info.table.segments) {
+            let at = SegmentAt { pack: number, segment };
+            let (sealed, after) = rest.split_at_checked(row.sealed_len as usize).ok_or(DamageCause::Length)?;
+            rest = after;
+            if let Err(cause) = self.open_segment(&opener, at, sealed, row.class, row.coding, row.raw_len) {
+                bad.push((at, cause));
+            }
+        }
+        let padding = opener.open_segment(pack.info.table.segments.len() as u64, rest)?;
+        if padding.len() != pad_len || padding.iter().any(|byte| *byte != 0) {
+            return Err(DamageCause::Content);
+        }
+        Ok(bad)
+    }
+
+    fn open_segment(
+        &self,
+        opener: &Opener,
+        at: SegmentAt,
+        sealed: &[u8],
+        class: Class,
+        coding: Coding,
+        raw_len: u32,
+    ) -> Result<(), DamageCause> {
+        let opened = opener.open_segment(u64::from(at.segment), sealed)?;
+        let contents = match coding {
+            Coding::Plain => opened,
+            Coding::Zstd => codec::decompress(&opened, raw_len as usize).ok_or(DamageCause::Content)?,
+        };
+        if class == Class::Names {
+            return Ok(());
+        }
+        let cause = |error| match error {
+            ReadError::Damaged(damage) => damage.cause,
+            ReadError::Storage(_) => DamageCause::Missing,
+        };
+        let slices = self.contents.slices(at, &contents).map_err(cause)?;
+        let whole = slices.chunks().all(|chunk| slices.prove(chunk).is_some());
+        if whole { Ok(()) } else { Err(DamageCause::Content) }
+    }
+}
+
+/// Where in the index a damage is.
+enum PlaceInPack {
+    Segment(SegmentAt),
+    Whole(u32),
+}

@@ -1,0 +1,219 @@
+//! Config objects: what a repository is, and the ways to get its key back (spec §12).
+
+use hushkeep_core::keys::{EpochKeys, KeyCheck, ObjectKind};
+use hushkeep_core::name::ProtectorId;
+use hushkeep_core::seal;
+use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes, put_signed, put_varint};
+use rand_core::CryptoRng;
+
+use crate::Timestamp;
+
+/// Configs are padded to at least this many bytes.
+const MIN_CONFIG_LEN: usize = 4096;
+
+/// The newest format that this program reads.
+const READER_VERSION: u64 = 1;
+
+/// What a repository is, and the ways to get its key back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Counts up with every change.
+    pub(crate) number: u64,
+    /// The ways to get the key back.
+    pub(crate) protectors: Vec<Protector>,
+    unknown_clear: UnknownFields,
+    unknown_sealed: UnknownFields,
+}
+
+/// A way to get the backup key back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protector {
+    /// Its name.
+    pub id: ProtectorId,
+    /// What it is.
+    pub kind: ProtectorKind,
+    /// What the owner calls it.
+    pub label: String,
+    /// When it was added.
+    pub created: Timestamp,
+}
+
+/// What a protector is, with what is needed to use it. Readable without a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtectorKind {
+    /// The backup key itself, written for people.
+    RecoveryKey,
+    /// The key behind a passphrase; the bytes are an encoded wrap.
+    Passphrase(Vec<u8>),
+    /// A kind that a newer version knows.
+    Unknown {
+        /// Its number.
+        kind: u64,
+        /// Its data, kept as it is.
+        data: Vec<u8>,
+    },
+}
+
+impl ProtectorKind {
+    fn number(&self) -> u64 {
+        match self {
+            Self::RecoveryKey => 1,
+            Self::Passphrase(_) => 2,
+            Self::Unknown { kind, .. } => *kind,
+        }
+    }
+
+    fn data(&self) -> &[u8] {
+        match self {
+            Self::RecoveryKey => &[],
+            Self::Passphrase(data) | Self::Unknown { data, .. } => data,
+        }
+    }
+
+    fn new(kind: u64, data: &[u8]) -> Result<Self, WireError> {
+        match kind {
+            1 if data.is_empty() => Ok(Self::RecoveryKey),
+            1 => Err(WireError::Range),
+            2 => Ok(Self::Passphrase(data.to_vec())),
+            _ => Ok(Self::Unknown { kind, data: data.to_vec() }),
+        }
+    }
+}
+
+/// The part of a config that can be read without a key. Not to be trusted before the config is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct ClearConfig {
+    pub(crate) key_check: KeyCheck,
+    pub(crate) protectors: Vec<(ProtectorId, ProtectorKind)>,
+    unknown: UnknownFields,
+}
+
+impl ClearConfig {
+    /// Reads the clear part (spec §12.2).
+    pub(crate) fn decode(clear: &[u8]) -> Result<Self, WireError> {
+        let record = Record::parse(clear, 3)?;
+        if record.int(1)? > READER_VERSION {
+            return Err(WireError::UnknownCritical(1));
+        }
+        let key_check = KeyCheck::from_bytes(record.array(2)?);
+        let mut reader = Reader::new(record.required(3)?);
+        let mut protectors = Vec::new();
+        while !reader.is_empty() {
+            let protector = Record::parse(reader.bytes()?, 3)?;
+            let id = ProtectorId::from_bytes(protector.array(1)?);
+            protectors.push((id, ProtectorKind::new(protector.int(2)?, protector.required(3)?)?));
+        }
+        Ok(Self { key_check, protectors, unknown: record.into_unknown() })
+    }
+}
+
+impl Config {
+    /// The first config of a new repository.
+    pub(crate) fn first(recovery_key: Protector) -> Self {
+        let unknown = UnknownFields::new();
+        Self { number: 1, protectors: vec![recovery_key], unknown_clear: unknown.clone(), unknown_sealed: unknown }
+    }
+
+    /// A config that follows this one.
+    pub(crate) fn next(&self, number: u64, protectors: Vec<Protector>) -> Self {
+        Self { number, protectors, ..self.clone() }
+    }
+
+    /// Seals the config (spec §12.1).
+    pub(crate) fn seal(&self, keys: &EpochKeys, older_epochs: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
+        let mut body = RecordWriter::new();
+        body.critical_int(1, self.number).critical(2, self.encode_labels()).critical(3, older_epochs);
+        let body = body.unknown(&self.unknown_sealed).finish();
+        let clear = self.encode_clear(keys.check());
+        seal::seal_single(keys, ObjectKind::Config, clear, &body, MIN_CONFIG_LEN, rng)
+    }
+
+    /// Joins the two parts of an opened config; returns it with the older epochs' secrets (spec §12.3).
+    pub(crate) fn decode(clear: ClearConfig, body: &[u8]) -> Result<(Self, Vec<u8>), WireError> {
+        let record = Record::parse(body, 3)?;
+        let mut labels = Reader::new(record.required(2)?);
+        let mut protectors = Vec::new();
+        for (id, kind) in clear.protectors {
+            let (label, created) = read_label(&mut labels)?;
+            protectors.push(Protector { id, kind, label, created });
+        }
+        labels.finish()?;
+        let older_epochs = record.required(3)?.to_vec();
+        let number = record.int(1)?;
+        let unknown_sealed = record.into_unknown();
+        Ok((Self { number, protectors, unknown_clear: clear.unknown, unknown_sealed }, older_epochs))
+    }
+
+    fn encode_clear(&self, key_check: &KeyCheck) -> Vec<u8> {
+        let mut protectors = Vec::new();
+        for protector in &self.protectors {
+            let mut record = RecordWriter::new();
+            record.critical(1, *protector.id.as_bytes()).critical_int(2, protector.kind.number());
+            record.critical(3, protector.kind.data());
+            put_bytes(&mut protectors, &record.finish());
+        }
+        let mut clear = RecordWriter::new();
+        clear.critical_int(1, READER_VERSION).critical(2, *key_check.as_bytes()).critical(3, protectors);
+        clear.unknown(&self.unknown_clear).finish()
+    }
+
+    /// What is nobody's business but the owner's: the label and time of each protector, in the clear part's order.
+    fn encode_labels(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for protector in &self.protectors {
+            put_bytes(&mut out, protector.label.as_bytes());
+            put_signed(&mut out, protector.created.seconds);
+            put_varint(&mut out, u64::from(protector.created.nanos));
+        }
+        out
+    }
+}
+
+fn read_label(reader: &mut Reader<'_>) -> Result<(String, Timestamp), WireError> {
+    let label = std::str::from_utf8(reader.bytes()?).map_err(|_| WireError::NotCanonical)?.to_owned();
+    let created = Timestamp::new(reader.signed()?, reader.varint_u32()?).ok_or(WireError::Range)?;
+    Ok((label, created))
+}
+
+#[cfg(test)]
+mod tests {
+    use hushkeep_core::keys::{BackupKey, Epoch};
+    use hushkeep_core::name::RepositoryId;
+    use hushkeep_core::seal::{Header, open_single};
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
+    use super::*;
+
+    #[test]
+    fn configs_round_trip_and_keep_what_they_do_not_know() {
+        let mut rng = ChaCha20Rng::seed_from_u64(1);
+        let repository = RepositoryId::generate(&mut rng);
+        let keys = BackupKey::generate(&mut rng).epoch_secret(&repository, Epoch::FIRST).working_keys(repository);
+        let protector = |byte: u8, kind| Protector {
+            id: ProtectorId::from_bytes([byte; 4]),
+            kind,
+            label: format!("number {byte}"),
+            created: Timestamp { seconds: 1, nanos: 2 },
+        };
+        let mut config = Config::first(protector(1, ProtectorKind::RecoveryKey));
+        config.unknown_clear.insert(9, vec![1]);
+        config.unknown_sealed.insert(9, vec![2]);
+        let config = config.next(
+            2,
+            vec![
+                protector(2, ProtectorKind::Passphrase(vec![3; 99])),
+                protector(3, ProtectorKind::Unknown { kind: 77, data: vec![4] }),
+            ],
+        );
+
+        let object = config.seal(&keys, b"older", &mut rng);
+        assert_eq!(object.len(), MIN_CONFIG_LEN);
+        let clear = ClearConfig::decode(&Header::parse(&object).unwrap().0.clear).unwrap();
+        assert!(clear.key_check.matches(keys.check()));
+        let body = open_single(&keys, ObjectKind::Config, &object).unwrap();
+        assert_eq!(Config::decode(clear, &body).unwrap(), (config, b"older".to_vec()));
+        assert!(!object.windows(8).any(|window| window == b"number 2"), "labels are sealed");
+    }
+}

@@ -1,0 +1,290 @@
+//! Contents read back: segments fetched, opened and unpacked, every content proven by its name.
+
+use std::hash::Hash;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hushkeep_core::keys::{EpochKeys, ObjectKind};
+use hushkeep_core::name::ObjectId;
+use lru::LruCache;
+
+use crate::codec;
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::history::Tables;
+use crate::index::{self, Index, SegmentAt};
+use crate::node::{FileListNode, PageMap, PageMapNode};
+use crate::objects::{Objects, index_name, pack_name};
+use crate::pack::{Coding, NameList, PackInfo};
+use crate::refs::{ChunkRef, ListNo, NodeName};
+
+/// How much of unpacked segments is kept for the next read, in bytes.
+const SEGMENT_CACHE_LEN: usize = 32 << 20;
+
+/// How many contents' names are kept: 20 bytes each.
+const NAME_CACHE_COUNT: usize = 1 << 20;
+
+/// The contents of a repository.
+pub(crate) struct Contents {
+    pub(crate) objects: Objects,
+    pub(crate) index: Index,
+    /// Index objects that could not be read; what they held was read from the packs.
+    pub(crate) damage: Vec<Damage>,
+    segments: Cache<SegmentAt, Vec<u8>>,
+    names: Cache<ListNo, NameList>,
+}
+
+impl Contents {
+    /// Reads the index objects that `tables` name. If one is damaged, the packs it was about say the same.
+    pub(crate) fn load(objects: Objects, tables: &Tables) -> Result<Self, ReadError> {
+        let mut contents = Self::new(objects);
+        for row in tables.indexes() {
+            match read_index(&contents.objects, &row.id) {
+                Ok(packs) => packs.into_iter().for_each(|pack| contents.index.add(pack)),
+                Err(ReadError::Damaged(damage)) => contents.damage.push(damage),
+                Err(error) => return Err(error),
+            }
+        }
+        if !contents.damage.is_empty() {
+            contents.read_packs(tables)?;
+        }
+        Ok(contents)
+    }
+
+    /// Takes the tables of packs that no index object told of from the packs themselves.
+    fn read_packs(&mut self, tables: &Tables) -> Result<(), ReadError> {
+        for row in tables.packs() {
+            if self.index.pack_number(&row.id).is_some() {
+                continue;
+            }
+            match self.objects.read_pack_info(&row.id, row.len) {
+                Ok(pack) => self.index.add(pack),
+                Err(ReadError::Damaged(damage)) => self.damage.push(damage),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// The contents of a repository that has none yet, or whose index is not wanted.
+    pub(crate) fn new(objects: Objects) -> Self {
+        let (segments, names) = (Cache::new(SEGMENT_CACHE_LEN), Cache::new(NAME_CACHE_COUNT));
+        Self { objects, index: Index::default(), damage: Vec::new(), segments, names }
+    }
+
+    /// One content, proven by its name.
+    pub(crate) fn chunk(&self, chunk: ChunkRef) -> Result<Vec<u8>, ReadError> {
+        let at = self.index.locate(chunk).ok_or_else(|| self.nowhere(chunk))?;
+        let segment = self.segments.get_or_read(at, Vec::len, || self.read_segment(at))?;
+        let slices = self.slices(at, &segment)?;
+        let content = slices.prove(chunk).ok_or_else(|| self.damaged(at, DamageCause::Content))?;
+        Ok(content.to_vec())
+    }
+
+    /// The whole contents of a segment, unpacked but not yet proven.
+    pub(crate) fn read_segment(&self, at: SegmentAt) -> Result<Vec<u8>, ReadError> {
+        let pack = self.index.pack(at.pack).ok_or_else(|| self.damaged(at, DamageCause::UnknownContent))?;
+        let (segment, offset) =
+            pack.segment(at.segment).ok_or_else(|| self.damaged(at, DamageCause::UnknownContent))?;
+        let range = offset..offset + u64::from(segment.sealed_len);
+        let opened = self.objects.read_segment(&pack.info, at.segment, range)?;
+        match segment.coding {
+            Coding::Plain => Ok(opened),
+            Coding::Zstd => codec::decompress(&opened, segment.raw_len as usize)
+                .ok_or_else(|| self.damaged(at, DamageCause::Content).into()),
+        }
+    }
+
+    /// The names of a list.
+    pub(crate) fn names(&self, list: ListNo) -> Result<Arc<NameList>, ReadError> {
+        self.names.get_or_read(list, NameList::len, || {
+            let at = self.index.names_of(list).ok_or_else(|| {
+                let object = self.index.list_name(list).map(|(id, _)| pack_name(&id).to_string());
+                Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
+            })?;
+            NameList::decode(&self.read_segment(at)?).map_err(|error| self.damaged(at, error).into())
+        })
+    }
+
+    /// Cuts an unpacked segment into its contents.
+    pub(crate) fn slices<'a>(&self, at: SegmentAt, segment: &'a [u8]) -> Result<Slices<'a>, ReadError> {
+        let unknown = || self.damaged(at, DamageCause::UnknownContent);
+        let pack = self.index.pack(at.pack).ok_or_else(unknown)?;
+        let (row, _) = pack.segment(at.segment).ok_or_else(unknown)?;
+        let entry = pack.info.table.lists.get(row.list as usize).ok_or_else(unknown)?;
+        let list = self.index.list(&entry.id).ok_or_else(unknown)?;
+        let keys = self.objects.keyring.epoch(entry.epoch);
+        let keys = keys.ok_or_else(|| self.damaged(at, DamageCause::UnknownEpoch))?;
+        let names = self.names(list)?;
+        let lens = names.lens(row.first, row.count).ok_or_else(|| self.damaged(at, DamageCause::Length))?;
+        let mut ends = Vec::with_capacity(lens.len());
+        let mut end = 0usize;
+        for len in lens {
+            end = end.saturating_add(*len as usize);
+            ends.push(end);
+        }
+        if end != segment.len() {
+            return Err(self.damaged(at, DamageCause::Length).into());
+        }
+        Ok(Slices { segment, first: ChunkRef { list, position: row.first }, ends, names, keys: Arc::clone(keys) })
+    }
+
+    /// The file list that a node names.
+    pub(crate) fn file_list_node(&self, node: ChunkRef) -> Result<(FileListNode, u64), ReadError> {
+        let bytes = self.chunk(node)?;
+        let list = FileListNode::decode(&bytes, &self.index).map_err(|error| self.damaged_chunk(node, error))?;
+        Ok((list, bytes.len() as u64))
+    }
+
+    /// A whole page map, with what a delta upon it must know: its chain and the length of its node.
+    pub(crate) fn page_map(&self, node: ChunkRef) -> Result<(PageMap, PageMapNode, u64), ReadError> {
+        let (top, len) = self.page_map_node(node)?;
+        let mut nodes = Vec::new();
+        let mut base = top.chain.base;
+        while let Some((name, growth)) = base {
+            let node = self.node(name)?;
+            let (below, _) = self.page_map_node(node)?;
+            if below.chain.base.map_or(0, |(_, growth)| growth.depth) + 1 != growth.depth {
+                return Err(self.damaged_chunk(node, DamageCause::Content).into());
+            }
+            base = below.chain.base;
+            nodes.push((node, below));
+        }
+        let mut map = None;
+        for (node, below) in nodes.iter().rev() {
+            map = Some(below.apply(map).map_err(|error| self.damaged_chunk(*node, error))?);
+        }
+        let map = top.apply(map).map_err(|error| self.damaged_chunk(node, error))?;
+        Ok((map, top, len))
+    }
+
+    fn page_map_node(&self, node: ChunkRef) -> Result<(PageMapNode, u64), ReadError> {
+        let bytes = self.chunk(node)?;
+        let map = PageMapNode::decode(&bytes, &self.index).map_err(|error| self.damaged_chunk(node, error))?;
+        Ok((map, bytes.len() as u64))
+    }
+
+    /// The reference of a node that is named on disk.
+    pub(crate) fn node(&self, name: NodeName) -> Result<ChunkRef, ReadError> {
+        let unknown =
+            || Damage { object: pack_name(&name.list).to_string(), cause: DamageCause::UnknownContent }.into();
+        self.index.node(name).ok_or_else(unknown)
+    }
+
+    /// Blames the pack that holds a content.
+    pub(crate) fn damaged_chunk(&self, chunk: ChunkRef, cause: impl Into<DamageCause>) -> Damage {
+        match self.index.locate(chunk) {
+            Some(at) => self.damaged(at, cause),
+            None => self.nowhere(chunk),
+        }
+    }
+
+    /// Blames the pack that a segment is in.
+    pub(crate) fn damaged(&self, at: SegmentAt, cause: impl Into<DamageCause>) -> Damage {
+        let object = self.index.pack(at.pack).map(|pack| pack_name(&pack.info.id).to_string());
+        Damage { object: object.unwrap_or_default(), cause: cause.into() }
+    }
+
+    fn nowhere(&self, chunk: ChunkRef) -> Damage {
+        let object = self.index.list_name(chunk.list).map(|(id, _)| pack_name(&id).to_string());
+        Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
+    }
+}
+
+/// Reads one index object.
+pub(crate) fn read_index(objects: &Objects, id: &ObjectId) -> Result<Vec<PackInfo>, ReadError> {
+    let name = index_name(id);
+    let body = objects.read_body(ObjectKind::Index, &name)?;
+    index::decode(&body).map_err(|error| Damage::new(&name, error).into())
+}
+
+/// An unpacked segment, cut into its contents.
+pub(crate) struct Slices<'a> {
+    segment: &'a [u8],
+    first: ChunkRef,
+    ends: Vec<usize>,
+    names: Arc<NameList>,
+    keys: Arc<EpochKeys>,
+}
+
+impl<'a> Slices<'a> {
+    /// A content, if it has the name it was stored under.
+    pub(crate) fn prove(&self, chunk: ChunkRef) -> Option<&'a [u8]> {
+        let content = self.segment.get(self.range(chunk)?)?;
+        (self.names.name(chunk.position)? == &self.keys.names().name(content)).then_some(content)
+    }
+
+    /// Where in the segment a content lies.
+    pub(crate) fn range(&self, chunk: ChunkRef) -> Option<Range<usize>> {
+        if chunk.list != self.first.list {
+            return None;
+        }
+        let place = chunk.position.checked_sub(self.first.position)? as usize;
+        let start = match place.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => 0,
+        };
+        Some(start..*self.ends.get(place)?)
+    }
+
+    /// Every content of the segment.
+    pub(crate) fn chunks(&self) -> impl Iterator<Item = ChunkRef> {
+        (0..u32::try_from(self.ends.len()).unwrap_or(u32::MAX)).filter_map(|offset| self.first.plus(offset))
+    }
+}
+
+/// Keeps what was read last, up to a total weight.
+struct Cache<K, V>(Mutex<CacheState<K, V>>);
+
+struct CacheState<K, V> {
+    entries: LruCache<K, (Arc<V>, usize)>,
+    weight: usize,
+    limit: usize,
+}
+
+impl<K: Hash + Eq + Copy, V> Cache<K, V> {
+    fn new(limit: usize) -> Self {
+        Self(Mutex::new(CacheState { entries: LruCache::unbounded(), weight: 0, limit }))
+    }
+
+    /// What is kept under `key`, else what `read` returns, which is kept from then on.
+    fn get_or_read<E>(
+        &self,
+        key: K,
+        weigh: impl Fn(&V) -> usize,
+        read: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Arc<V>, E> {
+        let lock = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((value, _)) = lock().entries.get(&key) {
+            return Ok(Arc::clone(value));
+        }
+        let value = Arc::new(read()?);
+        let weight = weigh(&value);
+        let mut state = lock();
+        if let Some((_, replaced)) = state.entries.put(key, (Arc::clone(&value), weight)) {
+            state.weight -= replaced;
+        }
+        state.weight += weight;
+        while state.weight > state.limit && state.entries.len() > 1 {
+            let Some((_, (_, evicted))) = state.entries.pop_lru() else { break };
+            state.weight -= evicted;
+        }
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_forgets_what_was_used_longest_ago() {
+        let cache = Cache::new(10);
+        let read = |key: u32| cache.get_or_read(key, |_| 5, || Ok::<_, ()>(key)).unwrap();
+        let kept = |key: u32| cache.get_or_read(key, |_| 0, || Err(())).is_ok();
+        read(1);
+        read(2);
+        read(1);
+        read(3);
+        assert!(kept(1) && !kept(2) && kept(3));
+    }
+}

@@ -1,0 +1,74 @@
+//! Why a repository could not be read.
+
+use hushkeep_core::seal::OpenError;
+use hushkeep_core::wire::WireError;
+
+use crate::storage::{ObjectName, StorageError, StorageErrorKind};
+
+/// Something in a repository could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReadError {
+    /// The storage failed. Nothing is known to be lost.
+    #[error(transparent)]
+    Storage(StorageError),
+    /// An object is not what it was when it was written.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// An object that is not what it was when it was written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{object}: {cause}")]
+pub struct Damage {
+    /// The object's name on the storage.
+    pub object: String,
+    /// What is wrong with it.
+    pub cause: DamageCause,
+}
+
+/// What is wrong with an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DamageCause {
+    /// It is not there.
+    #[error("the object is missing")]
+    Missing,
+    /// It does not open.
+    #[error(transparent)]
+    Sealed(#[from] OpenError),
+    /// It opens, but what is inside does not decode.
+    #[error(transparent)]
+    Encoding(#[from] WireError),
+    /// A content does not have the name it was stored under, or a file not its hash.
+    #[error("a content is not the one it was stored as")]
+    Content,
+    /// It belongs to an epoch whose key is not known here.
+    #[error("the object belongs to an unknown epoch")]
+    UnknownEpoch,
+    /// Something refers to a content that no index object knows.
+    #[error("something refers to a content that is nowhere")]
+    UnknownContent,
+    /// Something in a file list lies below what is not a folder.
+    #[error("a file list holds something outside of any folder")]
+    OutsideFolder,
+    /// It has another length than when it was stored.
+    #[error("the object has another length than when it was stored")]
+    Length,
+}
+
+impl Damage {
+    pub(crate) fn new(object: &ObjectName, cause: impl Into<DamageCause>) -> Self {
+        Self { object: object.to_string(), cause: cause.into() }
+    }
+}
+
+impl ReadError {
+    /// Sorts a storage's error: what must be there and is not counts as damage.
+    pub(crate) fn from_storage(error: StorageError, object: &ObjectName) -> Self {
+        match error.kind {
+            StorageErrorKind::NotFound => Damage::new(object, DamageCause::Missing).into(),
+            _ => Self::Storage(error),
+        }
+    }
+}

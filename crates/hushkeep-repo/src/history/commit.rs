@@ -1,0 +1,174 @@
+//! One commit (spec §11.1).
+
+use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes, put_signed, put_varint};
+
+use super::Tables;
+use crate::Timestamp;
+use crate::growth::Growth;
+use crate::storage::{Folder, ObjectName};
+
+/// Names a commit: the first 16 bytes of the BLAKE3 hash of its body (spec §11.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct CommitId([u8; 16]);
+
+impl CommitId {
+    /// Stands for a commit that is not written yet.
+    pub(super) const NONE: Self = Self([0; 16]);
+
+    pub(super) fn of(body: &[u8]) -> Self {
+        let mut id = [0; 16];
+        blake3::Hasher::new_derive_key("hushkeep/1 commit id").update(body).finalize_xof().fill(&mut id);
+        Self(id)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Published a snapshot.
+    Backup,
+    /// Changed the protectors.
+    Config,
+    /// Something a newer version knows.
+    Other(u64),
+}
+
+impl Action {
+    fn number(self) -> u64 {
+        match self {
+            Self::Backup => 1,
+            Self::Config => 2,
+            Self::Other(number) => number,
+        }
+    }
+
+    fn from_number(number: u64) -> Self {
+        match number {
+            1 => Self::Backup,
+            2 => Self::Config,
+            other => Self::Other(other),
+        }
+    }
+}
+
+/// A commit's own fields; its tables are kept apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub(super) number: u64,
+    /// Every tip its writer saw. If the commit is a delta, the first is its base.
+    pub(super) parents: Vec<Parent>,
+    pub(super) time: Timestamp,
+    pub(super) action: Action,
+    /// The config that held when it was written.
+    pub(super) config: u64,
+    /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
+    pub(super) older_epochs: Vec<u8>,
+    pub(super) growth: Growth,
+}
+
+/// A commit that another names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Parent {
+    pub(super) id: CommitId,
+    pub(super) name: ObjectName,
+}
+
+impl Commit {
+    /// Writes a commit's body with the tables, or what they add to its base's (spec §11.1).
+    pub(super) fn encode(&self, tables: &Tables) -> Vec<u8> {
+        let mut time = Vec::new();
+        put_signed(&mut time, self.time.seconds);
+        put_varint(&mut time, u64::from(self.time.nanos));
+        let mut record = RecordWriter::new();
+        record.critical_int(1, self.number).critical(2, encode_parents(&self.parents));
+        record.critical(3, time).critical_int(4, self.action.number()).critical_int(5, self.config);
+        record.critical(6, self.older_epochs.clone());
+        self.growth.write(&mut record, 7);
+        tables.write(&mut record, 10);
+        record.finish()
+    }
+
+    /// Reads a commit's body (spec §11.1).
+    pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
+        let record = Record::parse(body, 13)?;
+        let mut time = Reader::new(record.required(3)?);
+        let seconds = time.signed()?;
+        let nanos = time.varint_u32()?;
+        time.finish()?;
+        let commit = Self {
+            number: record.int(1)?,
+            parents: decode_parents(record.required(2)?)?,
+            time: Timestamp::new(seconds, nanos).ok_or(WireError::Range)?,
+            action: Action::from_number(record.int(4)?),
+            config: record.int(5)?,
+            older_epochs: record.required(6)?.to_vec(),
+            growth: Growth::read(&record, 7)?,
+        };
+        Ok((commit, Tables::read(&record, 10)?))
+    }
+}
+
+/// The tips that a device has seen, as it remembers them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct SeenTips(pub(super) Vec<Parent>);
+
+impl SeenTips {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode_parents(&self.0)
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        decode_parents(bytes).map(Self)
+    }
+}
+
+fn encode_parents(parents: &[Parent]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for parent in parents {
+        out.extend_from_slice(parent.id.as_bytes());
+        put_bytes(&mut out, parent.name.file().as_bytes());
+    }
+    out
+}
+
+fn decode_parents(bytes: &[u8]) -> Result<Vec<Parent>, WireError> {
+    let mut reader = Reader::new(bytes);
+    let mut parents = Vec::new();
+    while !reader.is_empty() {
+        let id = CommitId(reader.array()?);
+        let file = std::str::from_utf8(reader.bytes()?).map_err(|_| WireError::NotCanonical)?;
+        let name = ObjectName::new(Folder::Commits, file).map_err(|_| WireError::Range)?;
+        parents.push(Parent { id, name });
+    }
+    Ok(parents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commits_round_trip() {
+        let name = ObjectName::new(Folder::Commits, "0000000007-abcd").unwrap();
+        let commit = Commit {
+            number: 8,
+            parents: vec![Parent { id: CommitId([7; 16]), name: name.clone() }],
+            time: Timestamp { seconds: 5, nanos: 6 },
+            action: Action::Other(9),
+            config: 2,
+            older_epochs: vec![1, 2, 3],
+            growth: Growth::default().next(10).unwrap(),
+        };
+        let mut tables = Tables::default();
+        tables.insert_commit(&CommitId([7; 16]), &name);
+        let body = commit.encode(&tables);
+        assert_eq!(Commit::decode(&body).unwrap(), (commit, tables));
+        for len in 0..body.len() {
+            assert!(Commit::decode(&body[..len]).is_err(), "{len} bytes");
+        }
+    }
+}

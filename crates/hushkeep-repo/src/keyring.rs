@@ -1,0 +1,90 @@
+//! The working keys of every epoch that this repository has lived through.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hushkeep_core::Secret;
+use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys, EpochSecret};
+use hushkeep_core::name::RepositoryId;
+use hushkeep_core::wire::{Reader, WireError, put_varint};
+
+/// Opens objects of any epoch, seals under the newest.
+pub(crate) struct Keyring {
+    repository: RepositoryId,
+    current: Epoch,
+    epochs: BTreeMap<Epoch, (EpochSecret, Arc<EpochKeys>)>,
+}
+
+impl Keyring {
+    /// The keyring of the epoch that `key` belongs to.
+    pub(crate) fn new(key: &BackupKey, repository: RepositoryId, epoch: Epoch) -> Self {
+        let mut keyring = Self { repository, current: epoch, epochs: BTreeMap::new() };
+        keyring.insert(key.epoch_secret(&repository, epoch));
+        keyring
+    }
+
+    pub(crate) fn repository(&self) -> &RepositoryId {
+        &self.repository
+    }
+
+    /// The keys that new objects are sealed under.
+    pub(crate) fn current(&self) -> Option<&Arc<EpochKeys>> {
+        self.epoch(self.current)
+    }
+
+    /// The keys of one epoch, if known.
+    pub(crate) fn epoch(&self, epoch: Epoch) -> Option<&Arc<EpochKeys>> {
+        self.epochs.get(&epoch).map(|(_, keys)| keys)
+    }
+
+    /// Takes in the older epochs' secrets that were sealed under this one (spec §3.6).
+    pub(crate) fn add_older(&mut self, encoded: &[u8]) -> Result<(), WireError> {
+        let mut reader = Reader::new(encoded);
+        while !reader.is_empty() {
+            let epoch = Epoch(reader.varint_u32()?);
+            let secret = Secret::from_slice(reader.take(32)?).ok_or(WireError::Truncated)?;
+            if epoch >= self.current {
+                return Err(WireError::Range);
+            }
+            self.insert(EpochSecret::from_secret(epoch, secret));
+        }
+        Ok(())
+    }
+
+    /// The older epochs' secrets, to be sealed under the current one (spec §3.6).
+    pub(crate) fn encode_older(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        for (epoch, (secret, _)) in self.epochs.range(..self.current) {
+            put_varint(&mut out, u64::from(epoch.0));
+            out.extend_from_slice(secret.expose());
+        }
+        out
+    }
+
+    fn insert(&mut self, secret: EpochSecret) {
+        let keys = Arc::new(secret.working_keys(self.repository));
+        self.epochs.insert(secret.epoch(), (secret, keys));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_epochs_travel_under_the_newer() {
+        let key = |byte: u8| BackupKey::from_secret(Secret::build(|b| *b = [byte; 32]));
+        let repository = RepositoryId::from_bytes([9; 16]);
+        let older = key(1).epoch_secret(&repository, Epoch(0));
+        let mut encoded = vec![0];
+        encoded.extend_from_slice(older.expose());
+
+        let mut keyring = Keyring::new(&key(2), repository, Epoch(1));
+        assert!(keyring.epoch(Epoch(0)).is_none());
+        keyring.add_older(&encoded).unwrap();
+        assert_eq!(keyring.encode_older(), encoded);
+        let expected = older.working_keys(repository).names().name(b"content");
+        assert_eq!(keyring.epoch(Epoch(0)).unwrap().names().name(b"content"), expected);
+        assert!(Keyring::new(&key(2), repository, Epoch(0)).add_older(&encoded).is_err());
+    }
+}

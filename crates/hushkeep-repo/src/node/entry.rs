@@ -1,0 +1,232 @@
+//! Entries of a file list: what is known of one file, folder or link (spec §10.4).
+
+use hushkeep_core::wire::{Reader, Record, WireError, put_bytes, put_signed, put_varint};
+
+use super::anchor::Anchored;
+use crate::refs::Run;
+use crate::tree::Metadata;
+use crate::{RelPath, Timestamp};
+
+/// One file, folder or link of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<R = Run> {
+    /// Where it was, below the root of its source.
+    pub path: RelPath,
+    /// Its metadata.
+    pub metadata: Metadata,
+    /// What it is.
+    pub kind: EntryKind<R>,
+    /// An encoded record of fields that this version does not know, kept as it was.
+    pub(crate) extra: Vec<u8>,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryKind<R = Run> {
+    /// A folder.
+    Directory,
+    /// A file with contents.
+    File(FileEntry<R>),
+    /// A symbolic link.
+    Symlink {
+        /// Where it points, as raw bytes.
+        target: Vec<u8>,
+    },
+    /// Another name of a file that comes earlier in the list.
+    HardLink {
+        /// That file.
+        original: RelPath,
+    },
+}
+
+/// A file with contents.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry<R = Run> {
+    /// Its length in bytes.
+    pub len: u64,
+    /// Whether it had holes.
+    pub sparse: bool,
+    /// Whether the contents are the merged view of a live database and the files beside it.
+    pub merged: bool,
+    /// BLAKE3 of the whole contents, where they are more than one piece. A single piece is proven by its name.
+    pub hash: Option<[u8; 32]>,
+    pub(crate) content: Content<R>,
+}
+
+/// Where a file's contents are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content<R = Run> {
+    /// These chunks, one after the other.
+    Chunks(Vec<R>),
+    /// The pages that a page map names.
+    Pages { page_size: u32, map: R },
+}
+
+const REMOVED: u8 = 0;
+const DIRECTORY: u8 = 1;
+const FILE: u8 = 2;
+const SYMLINK: u8 = 3;
+const HARD_LINK: u8 = 4;
+const KIND_MASK: u8 = 0x07;
+const SPARSE: u8 = 0x08;
+const MERGED: u8 = 0x10;
+const PAGES: u8 = 0x20;
+const HASHED: u8 = 0x40;
+const EXTRA: u8 = 0x80;
+
+impl<R> Entry<R> {
+    /// The same entry with its references translated.
+    pub(crate) fn try_map<S, E>(self, mut translate: impl FnMut(R) -> Result<S, E>) -> Result<Entry<S>, E> {
+        let kind = match self.kind {
+            EntryKind::Directory => EntryKind::Directory,
+            EntryKind::Symlink { target } => EntryKind::Symlink { target },
+            EntryKind::HardLink { original } => EntryKind::HardLink { original },
+            EntryKind::File(FileEntry { len, sparse, merged, hash, content }) => {
+                let content = match content {
+                    Content::Chunks(runs) => {
+                        Content::Chunks(runs.into_iter().map(translate).collect::<Result<Vec<_>, _>>()?)
+                    }
+                    Content::Pages { page_size, map } => Content::Pages { page_size, map: translate(map)? },
+                };
+                EntryKind::File(FileEntry { len, sparse, merged, hash, content })
+            }
+        };
+        Ok(Entry { path: self.path, metadata: self.metadata, kind, extra: self.extra })
+    }
+}
+
+impl Entry<Anchored> {
+    /// Writes everything but the path, which the block writes (spec §10.4).
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.tag());
+        if !self.extra.is_empty() {
+            put_bytes(out, &self.extra);
+        }
+        write_metadata(&self.metadata, out);
+        match &self.kind {
+            EntryKind::Directory => {}
+            EntryKind::File(file) => file.write(out),
+            EntryKind::Symlink { target } => put_bytes(out, target),
+            EntryKind::HardLink { original } => put_bytes(out, original.as_bytes()),
+        }
+    }
+
+    fn tag(&self) -> u8 {
+        let extra = if self.extra.is_empty() { 0 } else { EXTRA };
+        extra
+            | match &self.kind {
+                EntryKind::Directory => DIRECTORY,
+                EntryKind::Symlink { .. } => SYMLINK,
+                EntryKind::HardLink { .. } => HARD_LINK,
+                EntryKind::File(file) => {
+                    let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+                    let pages = matches!(file.content, Content::Pages { .. });
+                    FILE | flag(file.sparse, SPARSE)
+                        | flag(file.merged, MERGED)
+                        | flag(file.hash.is_some(), HASHED)
+                        | flag(pages, PAGES)
+                }
+            }
+    }
+
+    /// Reads what [`write`](Self::write) wrote; `None` stands for a removed path.
+    pub(super) fn read(path: RelPath, reader: &mut Reader<'_>) -> Result<Option<Self>, WireError> {
+        let tag = reader.byte()?;
+        if tag == REMOVED {
+            return Ok(None);
+        }
+        let extra = if tag & EXTRA == 0 { Vec::new() } else { read_extra(reader)? };
+        let metadata = read_metadata(reader)?;
+        let kind = match tag & KIND_MASK {
+            FILE => EntryKind::File(FileEntry::read(tag, reader)?),
+            _ if tag & (SPARSE | MERGED | PAGES | HASHED) != 0 => return Err(WireError::NotCanonical),
+            DIRECTORY => EntryKind::Directory,
+            SYMLINK => EntryKind::Symlink { target: reader.bytes()?.to_vec() },
+            HARD_LINK => EntryKind::HardLink { original: read_path(reader)? },
+            _ => return Err(WireError::Range),
+        };
+        Ok(Some(Self { path, metadata, kind, extra }))
+    }
+}
+
+/// Marks a path as removed (spec §10.4).
+pub(super) fn write_removed(out: &mut Vec<u8>) {
+    out.push(REMOVED);
+}
+
+impl FileEntry<Anchored> {
+    fn write(&self, out: &mut Vec<u8>) {
+        put_varint(out, self.len);
+        if let Some(hash) = &self.hash {
+            out.extend_from_slice(hash);
+        }
+        match &self.content {
+            Content::Chunks(runs) => {
+                put_varint(out, runs.len() as u64);
+                runs.iter().for_each(|run| run.write(out));
+            }
+            Content::Pages { page_size, map } => {
+                put_varint(out, u64::from(*page_size));
+                map.write(out);
+            }
+        }
+    }
+
+    fn read(tag: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let len = reader.varint()?;
+        let hash = if tag & HASHED == 0 { None } else { Some(reader.array()?) };
+        let content = if tag & PAGES == 0 {
+            let runs = reader.count(3)?;
+            Content::Chunks((0..runs).map(|_| Anchored::read(reader)).collect::<Result<_, _>>()?)
+        } else {
+            let page_size = reader.varint_u32()?;
+            if !is_page_size(page_size) {
+                return Err(WireError::Range);
+            }
+            let map = Anchored::read(reader)?;
+            if map.count != 1 {
+                return Err(WireError::Range);
+            }
+            Content::Pages { page_size, map }
+        };
+        Ok(Self { len, sparse: tag & SPARSE != 0, merged: tag & MERGED != 0, hash, content })
+    }
+}
+
+/// Whether SQLite has pages of this size.
+pub(super) fn is_page_size(size: u32) -> bool {
+    size.is_power_of_two() && (512..=65536).contains(&size)
+}
+
+/// Mode; time of the contents; time of the metadata, as a distance from it.
+fn write_metadata(metadata: &Metadata, out: &mut Vec<u8>) {
+    let Metadata { mode, modified, changed } = metadata;
+    put_varint(out, u64::from(*mode));
+    put_signed(out, modified.seconds);
+    put_varint(out, u64::from(modified.nanos));
+    put_signed(out, changed.seconds.wrapping_sub(modified.seconds));
+    put_varint(out, u64::from(changed.nanos));
+}
+
+fn read_metadata(reader: &mut Reader<'_>) -> Result<Metadata, WireError> {
+    let mode = reader.varint_u32()?;
+    let seconds = reader.signed()?;
+    let modified = Timestamp::new(seconds, reader.varint_u32()?).ok_or(WireError::Range)?;
+    let changed = seconds.wrapping_add(reader.signed()?);
+    let changed = Timestamp::new(changed, reader.varint_u32()?).ok_or(WireError::Range)?;
+    if mode > 0o7777 {
+        return Err(WireError::Range);
+    }
+    Ok(Metadata { mode, modified, changed })
+}
+
+fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
+    RelPath::new(reader.bytes()?).map_err(|_| WireError::Range)
+}
+
+/// A record of which this version knows no field: it refuses a critical one, and keeps the rest.
+fn read_extra(reader: &mut Reader<'_>) -> Result<Vec<u8>, WireError> {
+    let extra = reader.bytes()?;
+    Record::parse(extra, 0)?;
+    if extra.is_empty() { Err(WireError::NotCanonical) } else { Ok(extra.to_vec()) }
+}

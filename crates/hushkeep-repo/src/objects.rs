@@ -1,0 +1,156 @@
+//! Sealed objects on a storage: named, written once, opened with the keys of their epoch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use hushkeep_core::keys::{EpochKeys, ObjectKind};
+use hushkeep_core::name::ObjectId;
+use hushkeep_core::seal::{self, FOOTER_LEN, HEADER_LEN, Header, OpenError, Opener, trailer_len};
+use hushkeep_core::wire::Reader;
+use rand_core::CryptoRng;
+
+use crate::codec;
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::keyring::Keyring;
+use crate::pack::{PackInfo, PackTable};
+use crate::storage::{Folder, ObjectName, Storage, StorageError};
+
+/// Commits and index objects are padded to at least this many bytes.
+const MIN_OBJECT_LEN: usize = 4096;
+
+/// Ranged reads begin and end at multiples of this many bytes, so that they tell little of what lies where.
+const RANGE_STEP: u64 = 64 << 10;
+
+/// A storage, seen with keys.
+pub(crate) struct Objects {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) keyring: Keyring,
+}
+
+impl Objects {
+    /// Reads a commit's or index's body.
+    pub(crate) fn read_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<Vec<u8>, ReadError> {
+        let object = self.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
+        self.open_body(kind, &object).map_err(|cause| Damage { object: name.to_string(), cause }.into())
+    }
+
+    fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<Vec<u8>, DamageCause> {
+        let (header, _) = Header::parse(object)?;
+        let keys = self.keyring.epoch(header.epoch).ok_or(DamageCause::UnknownEpoch)?;
+        Ok(codec::decode_body(&seal::open_single(keys, kind, object)?)?)
+    }
+
+    /// Stores a commit or index under a name; returns the object's length.
+    pub(crate) fn write_body(
+        &self,
+        kind: ObjectKind,
+        name: &ObjectName,
+        body: &[u8],
+        rng: &mut dyn CryptoRng,
+    ) -> Result<u64, StorageError> {
+        let object = seal::seal_single(self.keys(), kind, Vec::new(), &codec::encode_body(body), MIN_OBJECT_LEN, rng);
+        self.storage.put(name, &object)?;
+        Ok(object.len() as u64)
+    }
+
+    /// The keys that new objects are sealed under.
+    #[expect(clippy::expect_used, reason = "a keyring is made with its current epoch and never loses one")]
+    pub(crate) fn keys(&self) -> &Arc<EpochKeys> {
+        self.keyring.current().expect("the current epoch is in the keyring")
+    }
+
+    /// Opens a segment of a pack that the index knows.
+    pub(crate) fn read_segment(&self, pack: &PackInfo, number: u32, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
+        let name = pack_name(&pack.id);
+        let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
+        let keys = self.keyring.epoch(pack.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
+        let sealed = self.read_aligned(&name, range, pack.len)?;
+        let header = Header {
+            kind: ObjectKind::Pack,
+            epoch: pack.epoch,
+            repository: *self.keyring.repository(),
+            salt: pack.salt,
+            clear: Vec::new(),
+        };
+        let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
+        opener.open_segment(u64::from(number), &sealed).map_err(|error| damaged(error.into()))
+    }
+
+    /// Reads a pack's table from the pack itself: its header and its trailer.
+    pub(crate) fn read_pack_info(&self, id: &ObjectId, len: u64) -> Result<PackInfo, ReadError> {
+        let name = pack_name(id);
+        let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
+        let head = self.read_range(&name, 0..HEADER_LEN as u64)?;
+        let (header, _) = Header::parse(&head).map_err(|error| damaged(error.into()))?;
+        let keys = self.keyring.epoch(header.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
+        let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
+
+        let footer_at = len.saturating_sub(FOOTER_LEN as u64);
+        let footer = self.read_range(&name, footer_at..len)?;
+        let footer = footer.first_chunk().ok_or_else(|| damaged(DamageCause::Length))?;
+        let trailer_at = footer_at.checked_sub(trailer_len(*footer) as u64);
+        let trailer_at = trailer_at.ok_or_else(|| damaged(OpenError::Truncated.into()))?;
+        let trailer = self.read_aligned(&name, trailer_at..footer_at, len)?;
+        let (_, table) = opener.open_trailer(&trailer).map_err(|error| damaged(error.into()))?;
+        let table = decode_table(&table).map_err(damaged)?;
+        Ok(PackInfo { id: *id, epoch: header.epoch, salt: header.salt, len, table })
+    }
+
+    /// Reads `range` of an object of `len` bytes by a request that is aligned.
+    fn read_aligned(&self, name: &ObjectName, range: Range<u64>, len: u64) -> Result<Vec<u8>, ReadError> {
+        let start = range.start - range.start % RANGE_STEP;
+        let end = range.end.next_multiple_of(RANGE_STEP).min(len.max(range.end));
+        let mut bytes = self.read_range(name, start..end)?;
+        let skip = usize::try_from(range.start - start).unwrap_or(usize::MAX);
+        let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
+        if bytes.len() < skip.saturating_add(wanted) {
+            return Err(Damage::new(name, DamageCause::Length).into());
+        }
+        bytes.truncate(skip + wanted);
+        bytes.drain(..skip);
+        Ok(bytes)
+    }
+
+    fn read_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
+        self.storage.get_range(name, range).map_err(|error| ReadError::from_storage(error, name))
+    }
+}
+
+/// The name of a pack (spec §2.2).
+pub(crate) fn pack_name(id: &ObjectId) -> ObjectName {
+    id_name(Folder::Packs, id)
+}
+
+/// The name of an index object (spec §2.2).
+pub(crate) fn index_name(id: &ObjectId) -> ObjectName {
+    id_name(Folder::Index, id)
+}
+
+#[expect(clippy::expect_used, reason = "hex digits are allowed in names")]
+fn id_name(folder: Folder, id: &ObjectId) -> ObjectName {
+    ObjectName::new(folder, id.to_string()).expect("an id can be a name")
+}
+
+/// A fresh numbered name: `<number>-<random>`, or `<number>` alone (spec §2.2).
+#[expect(clippy::expect_used, reason = "digits and dashes are allowed in names")]
+pub(crate) fn numbered_name(folder: Folder, number: u64, random: Option<&mut dyn CryptoRng>) -> ObjectName {
+    let file = match random {
+        Some(rng) => format!("{number:010}-{:08x}", rng.next_u32()),
+        None => format!("{number:010}"),
+    };
+    ObjectName::new(folder, file).expect("a number can be a name")
+}
+
+/// The number in a name that [`numbered_name`] made.
+pub(crate) fn number_of(name: &ObjectName) -> Option<u64> {
+    let file = name.file();
+    let digits = file.split_once('-').map_or(file, |(digits, _)| digits);
+    if digits.len() < 10 { None } else { digits.parse().ok() }
+}
+
+fn decode_table(bytes: &[u8]) -> Result<PackTable, DamageCause> {
+    let mut reader = Reader::new(bytes);
+    let table = PackTable::decode(&mut reader)?;
+    reader.finish()?;
+    Ok(table)
+}

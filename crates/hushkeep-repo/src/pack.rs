@@ -1,0 +1,13 @@
+//! Packs: sealed segments of contents, the list of their names, and a table of where what is (spec §8.2).
+
+mod names;
+mod table;
+
+pub(crate) use names::NameList;
+pub(crate) use table::{Class, Coding, ListEntry, PackInfo, PackTable, Segment};
+
+/// The longest pack, in bytes. Storages without multi-part upload take it in one request.
+pub(crate) const MAX_PACK_LEN: usize = 16 << 20;
+
+/// The shortest pack, in bytes: below this, sizes tell nothing at all (see `docs/decisions`).
+pub(crate) const MIN_PACK_LEN: usize = 32 << 10;

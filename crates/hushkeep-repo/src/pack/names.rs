@@ -1,0 +1,98 @@
+//! Name lists: the names and lengths of the contents that one pack introduced, in order, written once (spec §8.4).
+
+use hushkeep_core::name::ContentName;
+use hushkeep_core::wire::{Reader, WireError, put_varint};
+
+use crate::codec::MAX_SEGMENT_LEN;
+
+/// The names and lengths of a pack's contents. A content is referred to by its position here.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct NameList {
+    names: Vec<ContentName>,
+    lens: Vec<u32>,
+}
+
+impl NameList {
+    /// Adds a content; returns its position.
+    pub(crate) fn push(&mut self, name: ContentName, len: u32) {
+        self.names.push(name);
+        self.lens.push(len);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub(crate) fn name(&self, position: u32) -> Option<&ContentName> {
+        self.names.get(position as usize)
+    }
+
+    /// The lengths of `count` contents from `first` on.
+    pub(crate) fn lens(&self, first: u32, count: u32) -> Option<&[u32]> {
+        self.lens.get(first as usize..(first as usize).checked_add(count as usize)?)
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.names.len() * ContentName::LEN + 64);
+        put_varint(&mut out, self.names.len() as u64);
+        for run in self.lens.chunk_by(|a, b| a == b) {
+            put_varint(&mut out, u64::from(run.first().copied().unwrap_or_default()));
+            put_varint(&mut out, run.len() as u64);
+        }
+        for name in &self.names {
+            out.extend_from_slice(name.as_bytes());
+        }
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let count = reader.count(ContentName::LEN)?;
+        let mut lens = Vec::with_capacity(count);
+        while lens.len() < count {
+            let len = reader.varint_u32()?;
+            let repeat = usize::try_from(reader.varint()?).map_err(|_| WireError::Range)?;
+            if len as usize > MAX_SEGMENT_LEN || repeat == 0 || repeat > count - lens.len() {
+                return Err(WireError::Range);
+            }
+            lens.resize(lens.len() + repeat, len);
+        }
+        let mut names = Vec::with_capacity(count);
+        for _ in 0..count {
+            names.push(ContentName::from_bytes(reader.array()?));
+        }
+        reader.finish()?;
+        Ok(Self { names, lens })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn lists_round_trip(contents in prop::collection::vec((any::<[u8; 16]>(), 0u32..5), 0..50)) {
+            let mut list = NameList::default();
+            for (name, len) in contents {
+                list.push(ContentName::from_bytes(name), len);
+            }
+            prop_assert_eq!(NameList::decode(&list.encode()), Ok(list));
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            let _ = NameList::decode(&bytes);
+        }
+    }
+
+    #[test]
+    fn lengths_beyond_the_count_are_refused() {
+        let mut bytes = vec![1, 7, 2];
+        bytes.extend_from_slice(&[0; 16]);
+        assert_eq!(NameList::decode(&bytes), Err(WireError::Range));
+        bytes[2] = 0;
+        assert_eq!(NameList::decode(&bytes), Err(WireError::Range));
+    }
+}

@@ -1,0 +1,147 @@
+//! Finding a repository, and unlocking it.
+
+use std::sync::Arc;
+
+use hushkeep_core::keys::{BackupKey, ObjectKind};
+use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_core::seal::{self, Header};
+use rand_core::CryptoRng;
+
+use super::{Repository, UnlockError};
+use crate::config::{ClearConfig, Config, ProtectorKind};
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::keyring::Keyring;
+use crate::objects::{Objects, number_of};
+use crate::storage::{Folder, ObjectName, StorageErrorKind};
+use crate::{State, Storage};
+
+/// A repository that was found: what anyone can read of it.
+pub struct LockedRepository {
+    storage: Arc<dyn Storage>,
+    id: RepositoryId,
+    /// The newest first; at least one.
+    configs: Vec<SealedConfig>,
+    damaged: Vec<Damage>,
+}
+
+/// A config that is not opened yet.
+struct SealedConfig {
+    name: ObjectName,
+    object: Vec<u8>,
+    header: Header,
+    clear: ClearConfig,
+}
+
+/// A repository that could not be found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// The place is not there, or holds no repository.
+    #[error("there is no repository here")]
+    NoRepository,
+    /// The configs in this place belong to several repositories.
+    #[error("the objects here belong to several repositories")]
+    Mixed,
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+impl LockedRepository {
+    /// Reads the configs of a storage.
+    pub fn find(storage: Arc<dyn Storage>) -> Result<Self, FindError> {
+        let listing = storage.list(Folder::Config).map_err(|error| match error.kind {
+            StorageErrorKind::NotFound => FindError::NoRepository,
+            _ => ReadError::Storage(error).into(),
+        })?;
+        let mut names: Vec<_> = listing.into_iter().map(|info| info.name).collect();
+        names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
+        let (mut configs, mut damaged) = (Vec::new(), Vec::new());
+        for name in names {
+            match read_config(storage.as_ref(), name) {
+                Ok(config) => configs.push(config),
+                Err(ReadError::Damaged(damage)) => damaged.push(damage),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let Some(first) = configs.first() else {
+            return Err(damaged.pop().map_or(FindError::NoRepository, |damage| ReadError::Damaged(damage).into()));
+        };
+        let id = first.header.repository;
+        if configs.iter().any(|config| config.header.repository != id) {
+            return Err(FindError::Mixed);
+        }
+        Ok(Self { storage, id, configs, damaged })
+    }
+
+    /// The repository's id. Not authenticated before it is unlocked.
+    pub fn id(&self) -> RepositoryId {
+        self.id
+    }
+
+    /// The newest config's protectors. Not authenticated before the repository is unlocked: whoever uses one
+    /// limits what its parameters may ask for.
+    pub fn protectors(&self) -> &[(ProtectorId, ProtectorKind)] {
+        self.configs.first().map(|config| config.clear.protectors.as_slice()).unwrap_or_default()
+    }
+
+    /// Whether a key is this repository's. Reads nothing more.
+    pub fn accepts(&self, key: &BackupKey) -> bool {
+        self.configs.iter().any(|config| config.accepts(key))
+    }
+
+    /// Opens the newest config that this key opens, and the history; compares it with what this device remembers.
+    pub fn unlock(
+        self,
+        key: &BackupKey,
+        state: Arc<dyn State>,
+        rng: Box<dyn CryptoRng + Send>,
+    ) -> Result<Repository, UnlockError> {
+        let mut damaged = self.damaged.first().cloned();
+        let mut fits = false;
+        for sealed in self.configs.into_iter().filter(|config| config.accepts(key)) {
+            fits = true;
+            let name = sealed.name.clone();
+            match sealed.open(key) {
+                Ok((keyring, config)) => {
+                    let objects = Objects { storage: self.storage, keyring };
+                    return Repository::open(objects, config, state, rng);
+                }
+                Err(cause) => drop(damaged.insert(Damage::new(&name, cause))),
+            }
+        }
+        match damaged {
+            Some(damage) if fits => Err(ReadError::Damaged(damage).into()),
+            _ => Err(UnlockError::WrongKey),
+        }
+    }
+}
+
+impl SealedConfig {
+    /// Whether the key commits to the same value as the config. A public check: it says nothing of the key.
+    fn accepts(&self, key: &BackupKey) -> bool {
+        let keys = key.epoch_secret(&self.header.repository, self.header.epoch);
+        keys.working_keys(self.header.repository).check().matches(&self.clear.key_check)
+    }
+
+    /// Opens the config. Its number must be the one in its name: else an old config could be shown as the newest.
+    fn open(self, key: &BackupKey) -> Result<(Keyring, Config), DamageCause> {
+        let mut keyring = Keyring::new(key, self.header.repository, self.header.epoch);
+        let keys = keyring.current().ok_or(DamageCause::UnknownEpoch)?;
+        let body = seal::open_single(keys, ObjectKind::Config, &self.object)?;
+        let (config, older) = Config::decode(self.clear, &body)?;
+        if number_of(&self.name) != Some(config.number) {
+            return Err(DamageCause::Content);
+        }
+        keyring.add_older(&older)?;
+        Ok((keyring, config))
+    }
+}
+
+fn read_config(storage: &dyn Storage, name: ObjectName) -> Result<SealedConfig, ReadError> {
+    let object = storage.get(&name).map_err(|error| ReadError::from_storage(error, &name))?;
+    let damaged = |cause: DamageCause| Damage::new(&name, cause);
+    let (header, _) = Header::parse(&object).map_err(|error| damaged(error.into()))?;
+    let clear = ClearConfig::decode(&header.clear).map_err(|error| damaged(error.into()))?;
+    Ok(SealedConfig { name, object, header, clear })
+}

@@ -1,0 +1,350 @@
+//! Restoring: a snapshot's files written out again, byte for byte, every piece proven on the way.
+
+mod window;
+
+use crate::RelPath;
+use crate::error::{Damage, ReadError};
+use crate::node::{Content, EntryKind, FileEntry};
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::snapshot::{Snapshot, SnapshotEntry};
+use crate::target::{Existing, Target, TargetError, TargetErrorKind};
+use crate::tree::Metadata;
+use window::Window;
+
+/// Files that belong to a database while it is in use. Left from elsewhere, they would corrupt a restored one.
+const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
+
+/// What to do where something already lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Replace files.
+    Always,
+    /// Replace files whose length or time differ.
+    IfChanged,
+    /// Leave everything that is there.
+    Never,
+}
+
+/// How to restore.
+pub struct RestoreOptions<'a> {
+    /// Which paths, inside the snapshot, to restore.
+    pub select: &'a (dyn Fn(&RelPath) -> bool + Sync),
+    /// What to do where something already lies.
+    pub overwrite: Overwrite,
+    /// Go on past damage: every file that is whole is restored, the others are named.
+    pub best_effort: bool,
+    /// Count, but write nothing.
+    pub dry_run: bool,
+}
+
+/// What a restore did.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct RestoreReport {
+    /// Files written.
+    pub files: u64,
+    /// Folders made or found.
+    pub directories: u64,
+    /// Symbolic and hard links made.
+    pub links: u64,
+    /// Bytes of files written.
+    pub bytes: u64,
+    /// Files left as they were, as the options say.
+    pub files_kept: u64,
+    /// Files that lay beside a restored database and were renamed: from, to.
+    pub set_aside: Vec<(RelPath, RelPath)>,
+    /// Items that are not restored.
+    pub problems: Vec<RestoreProblem>,
+}
+
+/// An item that is not restored.
+#[derive(Debug)]
+pub struct RestoreProblem {
+    /// Its path inside the snapshot.
+    pub path: RelPath,
+    /// Why.
+    pub error: ItemError,
+}
+
+/// Why an item is not restored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ItemError {
+    /// Its place cannot be written.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// Its contents are damaged.
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+}
+
+/// A restore that did not come to its end.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A file's contents are damaged.
+    #[error("{path}: {damage}")]
+    Damaged {
+        /// The file's path inside the snapshot.
+        path: RelPath,
+        /// What is damaged.
+        damage: Damage,
+    },
+    /// The target takes no more.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+impl Repository {
+    /// Restores what `options` select of a snapshot. Every file appears whole under its name, or not at all.
+    pub fn restore(
+        &self,
+        snapshot: &Snapshot,
+        target: &dyn Target,
+        options: &RestoreOptions<'_>,
+        progress: &dyn Progress,
+    ) -> Result<RestoreReport, RestoreError> {
+        let (files, bytes) = self.count_selected(snapshot, options)?;
+        progress.total(files, bytes);
+        let mut restore = Restore {
+            repository: self,
+            target,
+            options,
+            progress,
+            report: RestoreReport::default(),
+            window: Window::default(),
+            folders: Vec::new(),
+            links: Vec::new(),
+        };
+        for entry in self.entries(snapshot) {
+            match entry {
+                Ok(entry) if (options.select)(&entry.path) => restore.entry(entry)?,
+                Ok(_) => {}
+                Err(ReadError::Damaged(damage)) if options.best_effort => {
+                    restore.problem(RelPath::root(), damage.into())?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        restore.finish()
+    }
+
+    fn count_selected(&self, snapshot: &Snapshot, options: &RestoreOptions<'_>) -> Result<(u64, u64), ReadError> {
+        let (mut files, mut bytes) = (0, 0);
+        for entry in self.entries(snapshot) {
+            match entry {
+                Ok(entry) => {
+                    if let EntryKind::File(file) = &entry.entry.kind
+                        && (options.select)(&entry.path)
+                    {
+                        files += 1;
+                        bytes += file.len;
+                    }
+                }
+                Err(ReadError::Damaged(_)) if options.best_effort => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok((files, bytes))
+    }
+}
+
+/// A restore under way.
+struct Restore<'a, 't> {
+    repository: &'a Repository,
+    target: &'t dyn Target,
+    options: &'a RestoreOptions<'a>,
+    progress: &'a dyn Progress,
+    report: RestoreReport,
+    window: Window<'t>,
+    /// Folders that get their final metadata at the end.
+    folders: Vec<(RelPath, Metadata)>,
+    /// Hard links, made when their files are there.
+    links: Vec<SnapshotEntry>,
+}
+
+impl Restore<'_, '_> {
+    fn entry(&mut self, entry: SnapshotEntry) -> Result<(), RestoreError> {
+        let metadata = entry.entry.metadata;
+        match &entry.entry.kind {
+            EntryKind::Directory => {
+                self.report.directories += 1;
+                if self.options.dry_run {
+                    return Ok(());
+                }
+                match self.target.create_directory(&entry.path) {
+                    Ok(()) => self.folders.push((entry.path, metadata)),
+                    Err(error) => self.problem(entry.path, error.into())?,
+                }
+                Ok(())
+            }
+            EntryKind::File(file) => self.file(entry.path, file, &metadata),
+            EntryKind::Symlink { target } => {
+                self.link(&entry.path, |place| place.create_symlink(&entry.path, target, &metadata))
+            }
+            EntryKind::HardLink { .. } => {
+                self.links.push(entry);
+                Ok(())
+            }
+        }
+    }
+
+    fn file(&mut self, path: RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), RestoreError> {
+        match self.keeps(&path, Some((file.len, metadata))) {
+            Ok(true) => {
+                self.report.files_kept += 1;
+                self.progress.advance(1, file.len);
+                return Ok(());
+            }
+            Ok(false) => {}
+            Err(error) => return self.problem(path, error.into()),
+        }
+        self.report.files += 1;
+        self.report.bytes += file.len;
+        if self.options.dry_run {
+            return Ok(());
+        }
+        self.progress.item(&path);
+        if let Err(error) = self.plan(&path, file, metadata) {
+            self.report.files -= 1;
+            self.report.bytes -= file.len;
+            return match error {
+                PlanError::Item(error) => self.problem(path, error),
+                PlanError::Storage(error) => Err(error.into()),
+            };
+        }
+        if self.window.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    /// Begins a file, and notes what is to be written into it.
+    fn plan(&mut self, path: &RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), PlanError> {
+        let chunks = self.repository.chunks_of(file)?;
+        if let Content::Pages { .. } = file.content {
+            self.set_sidecars_aside(path)?;
+        }
+        let place = self.target.create_file(path, file.len)?;
+        self.window.add(&self.repository.contents, path.clone(), place, file, *metadata, &chunks)?;
+        Ok(())
+    }
+
+    /// A write-ahead log or journal from elsewhere must not lie beside a restored database (spec §7.3).
+    fn set_sidecars_aside(&mut self, path: &RelPath) -> Result<(), TargetError> {
+        for suffix in SIDECARS {
+            let Ok(sidecar) = path.with_suffix(suffix) else { continue };
+            if matches!(self.target.existing(&sidecar)?, Some(Existing::File { .. })) {
+                let moved = self.target.set_aside(&sidecar)?;
+                self.report.set_aside.push((sidecar, moved));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what lies at a path stays as it is.
+    fn keeps(&self, path: &RelPath, file: Option<(u64, &Metadata)>) -> Result<bool, TargetError> {
+        Ok(match (self.options.overwrite, self.target.existing(path)?) {
+            (Overwrite::Always, _) | (_, None) => false,
+            (Overwrite::Never, Some(_)) => true,
+            (Overwrite::IfChanged, Some(Existing::File { len, modified })) => {
+                file.is_some_and(|(file_len, metadata)| file_len == len && metadata.modified == modified)
+            }
+            (Overwrite::IfChanged, Some(_)) => false,
+        })
+    }
+
+    fn link(
+        &mut self,
+        path: &RelPath,
+        make: impl FnOnce(&dyn Target) -> Result<(), TargetError>,
+    ) -> Result<(), RestoreError> {
+        match self.keeps(path, None) {
+            Ok(true) => self.report.files_kept += 1,
+            Ok(false) if self.options.dry_run => self.report.links += 1,
+            Ok(false) => match make(self.target) {
+                Ok(()) => self.report.links += 1,
+                Err(error) => self.problem(path.clone(), error.into())?,
+            },
+            Err(error) => self.problem(path.clone(), error.into())?,
+        }
+        Ok(())
+    }
+
+    /// Makes another name of a restored file; if that file was not selected, its contents come under this name.
+    fn hard_link(&mut self, entry: SnapshotEntry) -> Result<(), RestoreError> {
+        let EntryKind::HardLink { original } = &entry.entry.kind else { return Ok(()) };
+        let original_path = entry.label.join(original.as_bytes()).unwrap_or_default();
+        if (self.options.select)(&original_path) {
+            return self.link(&entry.path, |place| place.create_hard_link(&entry.path, &original_path));
+        }
+        match self.repository.find_entry(entry.list, original)?.map(|original| original.kind) {
+            Some(EntryKind::File(file)) => self.file(entry.path, &file, &entry.entry.metadata),
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(mut self) -> Result<RestoreReport, RestoreError> {
+        self.flush()?;
+        for link in std::mem::take(&mut self.links) {
+            self.hard_link(link)?;
+        }
+        self.flush()?;
+        for (path, metadata) in std::mem::take(&mut self.folders).into_iter().rev() {
+            if let Err(error) = self.target.finish_directory(&path, &metadata) {
+                self.problem(path, error.into())?;
+            }
+        }
+        if !self.options.dry_run {
+            self.target.sync()?;
+        }
+        Ok(self.report)
+    }
+
+    /// Writes everything that is planned.
+    fn flush(&mut self) -> Result<(), RestoreError> {
+        let window = std::mem::take(&mut self.window);
+        let failed = window.write(&self.repository.contents, self.progress, self.options.best_effort)?;
+        for (path, len, error) in failed {
+            self.report.files -= 1;
+            self.report.bytes -= len;
+            self.problem(path, error)?;
+        }
+        Ok(())
+    }
+
+    /// Notes that an item is not restored, or ends the restore: without best effort at the first damage, and
+    /// whenever the target is full.
+    fn problem(&mut self, path: RelPath, error: ItemError) -> Result<(), RestoreError> {
+        match error {
+            ItemError::Damaged(damage) if !self.options.best_effort => Err(RestoreError::Damaged { path, damage }),
+            ItemError::Target(error) if error.kind == TargetErrorKind::Full => Err(error.into()),
+            error => {
+                self.report.problems.push(RestoreProblem { path, error });
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A file that could not be begun.
+enum PlanError {
+    Item(ItemError),
+    Storage(ReadError),
+}
+
+impl From<ReadError> for PlanError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => Self::Item(damage.into()),
+            error => Self::Storage(error),
+        }
+    }
+}
+
+impl From<TargetError> for PlanError {
+    fn from(error: TargetError) -> Self {
+        Self::Item(error.into())
+    }
+}

@@ -1,0 +1,260 @@
+//! Files that are restored together: each segment they need is fetched and unpacked once, by several threads.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use super::ItemError;
+use crate::RelPath;
+use crate::contents::{Contents, Slices};
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::index::SegmentAt;
+use crate::node::FileEntry;
+use crate::progress::Progress;
+use crate::refs::ChunkRef;
+use crate::storage::Folder;
+use crate::target::{TargetError, TargetFile};
+use crate::tree::Metadata;
+
+/// A window is written when it holds so many files …
+const MAX_FILES: usize = 256;
+
+/// … or so many bytes of them.
+const MAX_LEN: u64 = 64 << 20;
+
+/// How many threads write, at most.
+const MAX_WRITERS: usize = 4;
+
+/// How much is read back at once to check a file's hash, in bytes.
+const READ_BACK_LEN: usize = 1 << 20;
+
+/// Files that are planned, and what is to be written into them.
+#[derive(Default)]
+pub(super) struct Window<'t> {
+    files: Vec<PlannedFile<'t>>,
+    len: u64,
+    segments: BTreeMap<SegmentAt, Vec<Write>>,
+}
+
+/// One file begun in the target.
+struct PlannedFile<'t> {
+    path: RelPath,
+    place: Box<dyn TargetFile + 't>,
+    len: u64,
+    /// Zeros need not be written: the file had holes.
+    sparse: bool,
+    hash: Option<[u8; 32]>,
+    metadata: Metadata,
+    first: Option<ChunkRef>,
+    failure: Mutex<Option<ItemError>>,
+}
+
+/// One piece of one file.
+struct Write {
+    file: usize,
+    chunk: ChunkRef,
+    offset: u64,
+}
+
+impl<'t> Window<'t> {
+    pub(super) fn is_full(&self) -> bool {
+        self.files.len() >= MAX_FILES || self.len >= MAX_LEN
+    }
+
+    /// Adds a file that consists of `chunks`.
+    pub(super) fn add(
+        &mut self,
+        contents: &Contents,
+        path: RelPath,
+        place: Box<dyn TargetFile + 't>,
+        entry: &FileEntry,
+        metadata: Metadata,
+        chunks: &[ChunkRef],
+    ) -> Result<(), ReadError> {
+        let file = self.files.len();
+        let mut offset = 0;
+        let mut writes = Vec::with_capacity(chunks.len());
+        for chunk in chunks {
+            let at = contents.index.locate(*chunk);
+            let at = at.ok_or_else(|| contents.damaged_chunk(*chunk, DamageCause::UnknownContent))?;
+            let names = contents.names(chunk.list)?;
+            let len = names.lens(chunk.position, 1).and_then(|lens| lens.first());
+            let len = *len.ok_or_else(|| contents.damaged(at, DamageCause::Length))?;
+            writes.push((at, Write { file, chunk: *chunk, offset }));
+            offset += u64::from(len);
+        }
+        let first = chunks.first().copied();
+        if offset != entry.len {
+            return Err(match first {
+                Some(chunk) => contents.damaged_chunk(chunk, DamageCause::Length),
+                None => Damage { object: Folder::Packs.name().to_owned(), cause: DamageCause::UnknownContent },
+            }
+            .into());
+        }
+        for (at, write) in writes {
+            self.segments.entry(at).or_default().push(write);
+        }
+        self.len += entry.len;
+        let (len, sparse, hash, failure) = (entry.len, entry.sparse, entry.hash, Mutex::new(None));
+        self.files.push(PlannedFile { path, place, len, sparse, hash, metadata, first, failure });
+        Ok(())
+    }
+
+    /// Writes and finishes all files; returns those that could not be, with their lengths. A failing storage
+    /// ends the restore.
+    pub(super) fn write(
+        self,
+        contents: &Contents,
+        progress: &dyn Progress,
+        best_effort: bool,
+    ) -> Result<Vec<(RelPath, u64, ItemError)>, ReadError> {
+        let Self { files, segments, .. } = self;
+        let segments: Vec<(SegmentAt, Vec<Write>)> = segments.into_iter().collect();
+        let work = Work { contents, progress, files: &files, segments: &segments, next: AtomicUsize::new(0) };
+        let stop = AtomicBool::new(false);
+        let writers = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_WRITERS));
+        let storage_failure = Mutex::new(None);
+        std::thread::scope(|scope| {
+            for _ in 0..writers.min(segments.len()) {
+                scope.spawn(|| {
+                    if let Err(error) = work.write_segments(&stop, best_effort) {
+                        stop.store(true, Ordering::Relaxed);
+                        storage_failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    }
+                });
+            }
+        });
+        if let Some(error) = storage_failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let mut failed = Vec::new();
+        for file in files {
+            let (path, len) = (file.path.clone(), file.len);
+            match file.finish(contents) {
+                Ok(()) => progress.advance(1, 0),
+                Err(error) => failed.push((path, len, error)),
+            }
+        }
+        Ok(failed)
+    }
+}
+
+/// What the writing threads share.
+struct Work<'a, 't> {
+    contents: &'a Contents,
+    progress: &'a dyn Progress,
+    files: &'a [PlannedFile<'t>],
+    segments: &'a [(SegmentAt, Vec<Write>)],
+    next: AtomicUsize,
+}
+
+impl Work<'_, '_> {
+    /// Takes segment after segment until none is left.
+    fn write_segments(&self, stop: &AtomicBool, best_effort: bool) -> Result<(), ReadError> {
+        while let Some((at, writes)) = self.segments.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            match self.write_segment(*at, writes) {
+                Ok(()) => {}
+                Err(ReadError::Damaged(damage)) => {
+                    for write in writes {
+                        self.fail(write.file, damage.clone().into());
+                    }
+                    if !best_effort {
+                        stop.store(true, Ordering::Relaxed);
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn write_segment(&self, at: SegmentAt, writes: &[Write]) -> Result<(), ReadError> {
+        let segment = self.contents.read_segment(at)?;
+        self.progress.transferred(segment.len() as u64);
+        let slices = self.contents.slices(at, &segment)?;
+        let mut rest = writes;
+        while let Some((first, _)) = rest.split_first() {
+            let (written, len) = self.write_run(at, &slices, first, rest, &segment)?;
+            self.progress.advance(0, len);
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        Ok(())
+    }
+
+    /// Writes pieces that follow one another in the segment and in the file at once; returns how many, and
+    /// their length.
+    fn write_run(
+        &self,
+        at: SegmentAt,
+        slices: &Slices<'_>,
+        first: &Write,
+        writes: &[Write],
+        segment: &[u8],
+    ) -> Result<(usize, u64), ReadError> {
+        let mut range = 0..0;
+        let mut count = 0;
+        for (write, step) in writes.iter().zip(0..) {
+            let distance = (range.end - range.start) as u64;
+            let follows = write.file == first.file
+                && write.offset == first.offset + distance
+                && first.chunk.plus(step) == Some(write.chunk);
+            if !follows {
+                break;
+            }
+            let piece = slices.prove(write.chunk).and_then(|_| slices.range(write.chunk));
+            let Some(piece) = piece else {
+                self.fail(write.file, self.contents.damaged(at, DamageCause::Content).into());
+                return Ok((count + 1, distance));
+            };
+            range = if count == 0 { piece } else { range.start..piece.end };
+            count += 1;
+        }
+        let bytes = segment.get(range).unwrap_or_default();
+        if let Some(file) = self.files.get(first.file)
+            && !(file.sparse && bytes.iter().all(|byte| *byte == 0))
+            && let Err(error) = file.place.write_at(first.offset, bytes)
+        {
+            self.fail(first.file, error.into());
+        }
+        Ok((count, bytes.len() as u64))
+    }
+
+    fn fail(&self, file: usize, error: ItemError) {
+        if let Some(file) = self.files.get(file) {
+            file.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        }
+    }
+}
+
+impl PlannedFile<'_> {
+    /// Checks the whole file against its hash, then gives it its name.
+    fn finish(self, contents: &Contents) -> Result<(), ItemError> {
+        if let Some(failure) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(failure);
+        }
+        if let Some(hash) = self.hash
+            && read_back(self.place.as_ref(), self.len)? != hash
+            && let Some(chunk) = self.first
+        {
+            return Err(contents.damaged_chunk(chunk, DamageCause::Content).into());
+        }
+        Ok(self.place.finish(&self.metadata)?)
+    }
+}
+
+fn read_back(place: &dyn TargetFile, len: u64) -> Result<blake3::Hash, TargetError> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; READ_BACK_LEN];
+    let mut offset = 0;
+    while offset < len {
+        let wanted = usize::try_from(len - offset).map_or(buffer.len(), |left| left.min(buffer.len()));
+        let part = buffer.get_mut(..wanted).unwrap_or_default();
+        place.read_at(offset, part)?;
+        hasher.update(part);
+        offset += wanted as u64;
+    }
+    Ok(hasher.finalize())
+}

@@ -1,0 +1,205 @@
+//! Snapshots: the state of some sources at one time.
+
+use std::fmt;
+
+use hushkeep_core::name::ObjectId;
+use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes, put_signed, put_varint};
+
+use crate::node::{Entry, encode_node_name, read_node_name};
+use crate::refs::NodeName;
+use crate::{RelPath, Timestamp};
+
+/// Names a snapshot: the first 16 bytes of the BLAKE3 hash of its record (spec §11.3).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SnapshotId([u8; 16]);
+
+impl SnapshotId {
+    /// The id's bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Display for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for SnapshotId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SnapshotId({self})")
+    }
+}
+
+/// The state of some sources at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: SnapshotId,
+    /// Counts up along the history; that of the commit which published it.
+    pub number: u64,
+    /// When the backup began, by the device's clock.
+    pub time: Timestamp,
+    /// The device that made it.
+    pub device: ObjectId,
+    /// What that device was called.
+    pub device_name: String,
+    /// What was backed up.
+    pub sources: Vec<SnapshotSource>,
+    /// How many items could not be read, or changed while they were.
+    pub problems: u64,
+    unknown: UnknownFields,
+}
+
+/// One source of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotSource {
+    /// Its name inside the snapshot: one component, different from the other sources'.
+    pub label: RelPath,
+    /// Where it was on its device, as raw bytes.
+    pub path: Vec<u8>,
+    /// How many files it held.
+    pub files: u64,
+    /// How many bytes they had.
+    pub bytes: u64,
+    pub(crate) root: NodeName,
+}
+
+/// An entry of a snapshot, with its path inside the snapshot: the source's label, then the path below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotEntry {
+    /// The path inside the snapshot.
+    pub path: RelPath,
+    /// The entry; its own path lies below the source's root.
+    pub entry: Entry,
+    /// The file list it comes from.
+    pub(crate) list: NodeName,
+    /// The label of its source.
+    pub(crate) label: RelPath,
+}
+
+impl Snapshot {
+    pub(crate) fn new(
+        number: u64,
+        time: Timestamp,
+        device: (ObjectId, String),
+        sources: Vec<SnapshotSource>,
+        problems: u64,
+    ) -> Self {
+        let (device, device_name) = device;
+        let id = SnapshotId([0; 16]);
+        let mut snapshot =
+            Self { id, number, time, device, device_name, sources, problems, unknown: UnknownFields::new() };
+        snapshot.id = record_id(&snapshot.encode());
+        snapshot
+    }
+
+    /// How many files its sources held.
+    pub fn files(&self) -> u64 {
+        self.sources.iter().map(|source| source.files).sum()
+    }
+
+    /// How many bytes those files had.
+    pub fn bytes(&self) -> u64 {
+        self.sources.iter().map(|source| source.bytes).sum()
+    }
+
+    /// Writes the record of a snapshot (spec §11.3).
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut time = Vec::new();
+        put_signed(&mut time, self.time.seconds);
+        put_varint(&mut time, u64::from(self.time.nanos));
+        let mut sources = Vec::new();
+        self.sources.iter().for_each(|source| put_bytes(&mut sources, &source.encode()));
+        let mut record = RecordWriter::new();
+        record.critical_int(1, self.number).critical(2, time).critical(3, self.device.as_bytes().to_vec());
+        record.critical(4, self.device_name.as_bytes()).critical(5, sources).critical_int(6, self.problems);
+        record.unknown(&self.unknown).finish()
+    }
+
+    /// Reads the record of a snapshot (spec §11.3).
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let record = Record::parse(bytes, 6)?;
+        let mut time = Reader::new(record.required(2)?);
+        let seconds = time.signed()?;
+        let nanos = time.varint_u32()?;
+        time.finish()?;
+        let mut reader = Reader::new(record.required(5)?);
+        let mut sources = Vec::new();
+        while !reader.is_empty() {
+            sources.push(SnapshotSource::decode(reader.bytes()?)?);
+        }
+        Ok(Self {
+            id: record_id(bytes),
+            number: record.int(1)?,
+            time: Timestamp::new(seconds, nanos).ok_or(WireError::Range)?,
+            device: ObjectId::from_bytes(record.array(3)?),
+            device_name: record.text(4)?,
+            sources,
+            problems: record.int(6)?,
+            unknown: record.into_unknown(),
+        })
+    }
+}
+
+impl SnapshotSource {
+    fn encode(&self) -> Vec<u8> {
+        let mut record = RecordWriter::new();
+        record.critical(1, self.label.as_bytes()).critical(2, self.path.clone()).critical_int(3, self.files);
+        record.critical_int(4, self.bytes).critical(5, encode_node_name(self.root)).finish()
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        let record = Record::parse(bytes, 5)?;
+        let label = RelPath::new(record.required(1)?).map_err(|_| WireError::Range)?;
+        if label.components().count() != 1 {
+            return Err(WireError::Range);
+        }
+        let mut root = Reader::new(record.required(5)?);
+        let source = Self {
+            label,
+            path: record.required(2)?.to_vec(),
+            files: record.int(3)?,
+            bytes: record.int(4)?,
+            root: read_node_name(&mut root)?,
+        };
+        root.finish()?;
+        Ok(source)
+    }
+}
+
+fn record_id(record: &[u8]) -> SnapshotId {
+    let mut id = [0; 16];
+    blake3::Hasher::new_derive_key("hushkeep/1 snapshot id").update(record).finalize_xof().fill(&mut id);
+    SnapshotId(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_round_trip_and_name_themselves() {
+        let root = NodeName { list: ObjectId::from_bytes([2; 16]), position: 7 };
+        let label = RelPath::new("WhatsApp").unwrap();
+        let source = SnapshotSource { label, path: b"/sd\xff/WhatsApp".to_vec(), files: 3, bytes: 99, root };
+        let time = Timestamp { seconds: -5, nanos: 9 };
+        let snapshot =
+            Snapshot::new(4, time, (ObjectId::from_bytes([1; 16]), "phone".into()), vec![source.clone(), source], 1);
+        let again = Snapshot::decode(&snapshot.encode()).unwrap();
+        assert_eq!(again, snapshot);
+        let other = Snapshot { number: 5, ..snapshot };
+        assert_ne!(Snapshot::decode(&other.encode()).unwrap().id, again.id);
+    }
+
+    #[test]
+    fn a_label_is_one_component() {
+        let root = NodeName { list: ObjectId::from_bytes([2; 16]), position: 7 };
+        for label in ["", "a/b"] {
+            let label = RelPath::new(label).unwrap();
+            let source = SnapshotSource { label, path: Vec::new(), files: 0, bytes: 0, root };
+            assert_eq!(SnapshotSource::decode(&source.encode()), Err(WireError::Range));
+        }
+    }
+}
