@@ -19,7 +19,6 @@ use crate::error::{Damage, ReadError};
 use crate::history::PublishError;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
-use crate::refs::NodeName;
 use crate::repository::{PublishOrStateError, Repository};
 use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::state::{StateError, StateKey};
@@ -27,7 +26,7 @@ use crate::storage::StorageError;
 use crate::tree::TreeErrorKind;
 use crate::{RelPath, Timestamp, Tree};
 use journal::Journal;
-use known::Known;
+use known::{Base, Known};
 use list_writer::place_name;
 use pipeline::{Pipeline, Stages};
 use scan::{Scanned, Scanner};
@@ -161,7 +160,7 @@ impl Repository {
                 |snapshot: &Snapshot, other: &SnapshotSource| snapshot.device == device && other.path == source.path;
             known.base_for(&self.snapshots, is_same, &source.label)
         });
-        let bases: Vec<Option<NodeName>> = bases.collect();
+        let bases: Vec<Option<Base>> = bases.collect();
         let run = Run { sources, bases: &bases, options, progress, journal: &journal };
         let (snapshot_sources, packs) = run.store(self, known, &mut report)?;
         report.objects_stored += packs.len() as u64;
@@ -171,7 +170,7 @@ impl Repository {
         }
         let packs = [resumed, packs].concat();
         let device = (device, options.device_name.clone());
-        self.publish_snapshot(snapshot_sources, packs, device, options.now, &mut report)?;
+        self.publish_snapshot(&snapshot_sources, packs, &device, options.now, &mut report)?;
         journal.clear()?;
         Ok(report)
     }
@@ -191,7 +190,7 @@ impl Repository {
 /// The storing part of one backup.
 struct Run<'a, 's> {
     sources: &'a [Source<'s>],
-    bases: &'a [Option<NodeName>],
+    bases: &'a [Option<Base>],
     options: &'a BackupOptions,
     progress: &'a dyn Progress,
     journal: &'a Journal<'a>,

@@ -100,11 +100,10 @@ impl Repository {
         now: Timestamp,
         mut rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Self, CreateError> {
-        let configs = || storage.list(Folder::Config);
-        if !configs()?.is_empty() {
+        if !storage.list(Folder::Config)?.is_empty() {
             return Err(CreateError::Exists);
         }
-        let objects = Objects { storage: Arc::clone(&storage), keyring: Keyring::new(key, id, Epoch::FIRST) };
+        let objects = Objects { storage, keyring: Keyring::new(key, id, Epoch::FIRST) };
         let recovery_key = Protector {
             id: ProtectorId::generate(&mut rng),
             kind: ProtectorKind::RecoveryKey,
@@ -114,12 +113,12 @@ impl Repository {
         let config = Config::first(recovery_key);
         let name = numbered_name(Folder::Config, config.number, Some(&mut rng));
         let object = config.seal(objects.keys(), &objects.keyring.encode_older(), &mut rng);
-        storage.put(&name, &object)?;
-        if storage.get(&name)? != object {
+        objects.storage.put(&name, &object)?;
+        if objects.storage.get(&name)? != object {
             return Err(CreateError::Unfaithful);
         }
-        if configs()?.len() != 1 {
-            storage.delete(&name)?;
+        if objects.storage.list(Folder::Config)?.len() != 1 {
+            objects.storage.delete(&name)?;
             return Err(CreateError::Exists);
         }
         Ok(Self {

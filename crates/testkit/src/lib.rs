@@ -1,1 +1,4 @@
-//! Placeholder.
+//! What the tests of several crates share. Never published.
+
+pub mod sample;
+pub mod storage;

@@ -34,6 +34,14 @@ pub(super) struct Known {
     pub(super) damage: Vec<Damage>,
 }
 
+/// What a source's new list is based on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Base {
+    pub(super) list: NodeName,
+    /// Whether it is of this very source: only then do equal times mean that nothing changed.
+    pub(super) same_place: bool,
+}
+
 /// A page map that is stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StoredMap {
@@ -75,19 +83,19 @@ impl Known {
     }
 
     /// The list that a source's new one should be based on: its own newest, else that of a source with the same
-    /// label, else none.
+    /// label somewhere else, else none.
     pub(super) fn base_for(
         &self,
         snapshots: &[Snapshot],
         is_same: impl Fn(&Snapshot, &SnapshotSource) -> bool,
         label: &RelPath,
-    ) -> Option<NodeName> {
+    ) -> Option<Base> {
         let sources =
             || snapshots.iter().rev().flat_map(|snapshot| snapshot.sources.iter().map(move |s| (snapshot, s)));
         let own = sources().find(|(snapshot, source)| is_same(snapshot, source));
         let base = own.or_else(|| sources().find(|(_, source)| source.label == *label));
-        let root = base?.1.root;
-        (!self.unreadable.contains(&(root.list, root.position))).then_some(root)
+        let (list, same_place) = (base?.1.root, own.is_some());
+        (!self.unreadable.contains(&(list.list, list.position))).then_some(Base { list, same_place })
     }
 
     /// Whether a content lies in a pack that is there.

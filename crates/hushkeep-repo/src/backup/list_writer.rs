@@ -129,7 +129,7 @@ impl ListWriter {
         gatherer: &mut Gatherer<'_, '_>,
     ) -> Result<(), BackupError> {
         for map in std::mem::take(&mut self.maps) {
-            let node = encode_map(map, contents, gatherer)?;
+            let node = encode_map(&map, contents, gatherer)?;
             self.map_places.push(gatherer.add_node(&node)?);
         }
         let block = self.lines.finish();
@@ -215,7 +215,7 @@ pub(super) fn place_name(place: Place, contents: &Contents, gatherer: &Gatherer<
 }
 
 /// Writes a page map: as a delta of its base if that is shorter and allowed, else whole.
-fn encode_map(map: PendingMap, contents: &mut Contents, gatherer: &Gatherer<'_, '_>) -> Result<Vec<u8>, BackupError> {
+fn encode_map(map: &PendingMap, contents: &mut Contents, gatherer: &Gatherer<'_, '_>) -> Result<Vec<u8>, BackupError> {
     let epoch = contents.objects.keys().epoch();
     let mut pages = Vec::with_capacity(map.pages.len());
     let mut segment_starts = HashMap::new();

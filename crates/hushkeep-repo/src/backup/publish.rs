@@ -20,9 +20,9 @@ const MERGE_COUNT: usize = 8;
 impl Repository {
     pub(super) fn publish_snapshot(
         &mut self,
-        sources: Vec<SnapshotSource>,
+        sources: &[SnapshotSource],
         packs: Vec<PackInfo>,
-        device: (ObjectId, String),
+        device: &(ObjectId, String),
         now: Timestamp,
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
@@ -36,7 +36,7 @@ impl Repository {
         packs.into_iter().for_each(|pack| self.contents.index.add(pack));
 
         let problems = report.problems.len() as u64;
-        let snapshot = |number| Snapshot::new(number, now, device.clone(), sources.clone(), problems);
+        let snapshot = |number| Snapshot::new(number, now, device.clone(), sources.to_vec(), problems);
         let additions = |number| {
             let mut tables = rows.clone();
             tables.insert_snapshot(&snapshot(number));

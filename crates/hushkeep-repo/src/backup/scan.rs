@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
 
 use super::chunker::Chunker;
-use super::known::{Known, StoredMap};
+use super::known::{Base, Known, StoredMap};
 use super::list_writer::{ListWriter, PendingMap};
 use super::segments::{Gatherer, Place};
 use super::{BackupError, BackupReport, Problem, ProblemKind, Source};
@@ -46,6 +46,8 @@ pub(super) struct Scanned {
 /// The reading of one source.
 struct SourceScan<'a, 's> {
     source: &'a Source<'s>,
+    /// Whether the base is of this very source, so that its times can be trusted.
+    same_place: bool,
     scanned: Scanned,
     /// Files that are part of a database's view already.
     absorbed: BTreeSet<RelPath>,
@@ -75,17 +77,18 @@ enum FileFailure {
 
 impl Scanner<'_, '_, '_> {
     /// Reads a source, compared with the list it is based on.
-    pub(super) fn scan(&mut self, source: &Source<'_>, base: Option<NodeName>) -> Result<Scanned, BackupError> {
+    pub(super) fn scan(&mut self, source: &Source<'_>, base: Option<Base>) -> Result<Scanned, BackupError> {
+        let same_place = base.is_some_and(|base| base.same_place);
         let (reader, base) = match base {
             Some(base) => {
-                let (reader, base) = ListReader::open(self.contents, base)?;
+                let (reader, base) = ListReader::open(self.contents, base.list)?;
                 (Some(reader), Some(base))
             }
             None => (None, None),
         };
         let mut before = reader.into_iter().flatten().peekable();
         let scanned = Scanned { list: ListWriter::new(base), files: 0, bytes: 0 };
-        let mut scan = SourceScan { source, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
+        let mut scan = SourceScan { source, same_place, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
         for item in source.tree.walk() {
             match item {
                 Err(error) => self.problem(source, error),
@@ -156,7 +159,7 @@ impl Scanner<'_, '_, '_> {
     ) -> Result<(), BackupError> {
         scan.scanned.files += 1;
         let before = match before {
-            Some(entry) if self.looks_unchanged(&entry, item, len) => {
+            Some(entry) if scan.same_place && self.looks_unchanged(&entry, item, len) => {
                 self.report.files_unchanged += 1;
                 scan.scanned.bytes += len;
                 self.progress.advance(1, len);
@@ -164,11 +167,11 @@ impl Scanner<'_, '_, '_> {
             }
             before => before,
         };
-        match self.read_file(&item.path, before.as_ref(), scan) {
+        match self.read_file(&item.path, scan) {
             Ok(read) => {
                 scan.scanned.bytes += read.len;
                 self.progress.advance(1, 0);
-                self.put_file(item, sparse, read, before, scan)
+                self.put_file(item, sparse, read, before.as_ref(), scan)
             }
             Err(FileFailure::Backup(error)) => Err(error),
             Err(FileFailure::Tree(error)) => {
@@ -201,12 +204,7 @@ impl Scanner<'_, '_, '_> {
     }
 
     /// Reads a file; once more if it changed meanwhile.
-    fn read_file(
-        &mut self,
-        path: &RelPath,
-        before: Option<&Entry>,
-        scan: &mut SourceScan<'_, '_>,
-    ) -> Result<FileRead, FileFailure> {
+    fn read_file(&mut self, path: &RelPath, scan: &mut SourceScan<'_, '_>) -> Result<FileRead, FileFailure> {
         let (first, consistency) = self.read_once(path, scan)?;
         if consistency == Consistency::Consistent {
             return Ok(first);
@@ -216,7 +214,6 @@ impl Scanner<'_, '_, '_> {
             let path = in_snapshot(scan.source, path);
             self.report.problems.push(Problem { path, kind: ProblemKind::ChangedWhileRead, detail: None });
         }
-        let _ = before;
         Ok(second)
     }
 
@@ -281,19 +278,19 @@ impl Scanner<'_, '_, '_> {
         item: &TreeItem,
         sparse: bool,
         read: FileRead,
-        before: Option<Entry>,
+        before: Option<&Entry>,
         scan: &mut SourceScan<'_, '_>,
     ) -> Result<(), BackupError> {
         let FileRead { metadata, len, merged, hash, pieces } = read;
-        let stored = before.as_ref().and_then(|before| file_content(before));
+        let stored = before.and_then(file_content);
         let same = self.same_contents(&pieces, stored)?;
-        match (&before, same) {
+        match (before, same) {
             (Some(entry), true) if matches!(entry.kind, EntryKind::File(_)) => self.report.files_unchanged += 1,
             (Some(_), _) => self.report.files_changed += 1,
             (None, _) => self.report.files_new += 1,
         }
         let metadata = self.settled(metadata);
-        if same && let (Some(before), Some(content)) = (&before, stored) {
+        if same && let (Some(before), Some(content)) = (before, stored) {
             let kind = EntryKind::File(FileEntry { len, sparse, merged, hash, content: content.clone() });
             let entry = Entry { path: item.path.clone(), metadata, kind, extra: before.extra.clone() };
             if entry == *before {

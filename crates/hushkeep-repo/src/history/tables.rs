@@ -209,9 +209,9 @@ mod tests {
             let mut tables = Tables::default();
             for (id, merged) in rows {
                 if merged {
-                    tables.supersede_index(index(id))
+                    tables.supersede_index(index(id));
                 } else {
-                    tables.insert_index(index(id))
+                    tables.insert_index(index(id));
                 }
                 tables.insert_pack(PackRow { id: index(id).id, len: 7 });
             }

@@ -1,0 +1,271 @@
+//! Damage, missing objects, full storages and killed backups.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test may fail")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use hushkeep_repo::storage::{Folder, ObjectInfo, ObjectName, StorageErrorKind};
+use hushkeep_repo::{
+    BackupError, CheckOptions, CheckReport, FindError, LockedRepository, Quiet, ReadError, Repository, RestoreError,
+    Storage, UnlockError,
+};
+use hushkeep_storage::fault::{self, Fault};
+use hushkeep_storage::{FaultStorage, MemoryStorage};
+
+const WHOLE: CheckOptions = CheckOptions { read_data: 1.0 };
+
+fn storage() -> Arc<dyn Storage> {
+    Arc::new(MemoryStorage::default())
+}
+
+fn tree() -> MemoryTree {
+    let database = Node::Database { page_size: 4096, bytes: random(3, 4096 * 30) };
+    MemoryTree::new(&[
+        ("chat.db", database),
+        ("large.mp4", Node::File(random(1, 3 << 20))),
+        ("note.txt", Node::File(b"hello ".repeat(500))),
+        ("picture.jpg", Node::File(random(2, 200_000))),
+    ])
+}
+
+fn changed(tree: &MemoryTree) -> MemoryTree {
+    let mut tree = tree.clone();
+    tree.set("chat.db", Node::Database { page_size: 4096, bytes: random(4, 4096 * 30) });
+    tree.set("new.jpg", Node::File(random(5, 100_000)));
+    tree
+}
+
+fn replace(storage: &Arc<dyn Storage>, name: &ObjectName, bytes: &[u8]) {
+    storage.delete(name).unwrap();
+    storage.put(name, bytes).unwrap();
+}
+
+fn all(storage: &Arc<dyn Storage>) -> Vec<ObjectInfo> {
+    Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap()).collect()
+}
+
+fn check(repository: &Repository) -> CheckReport {
+    repository.check(&WHOLE, &Quiet).unwrap()
+}
+
+/// What a device without memory finds, whatever it can open.
+fn check_anew(storage: &Arc<dyn Storage>) -> Option<CheckReport> {
+    let locked = match LockedRepository::find(Arc::clone(storage)) {
+        Ok(locked) => locked,
+        Err(FindError::Read(ReadError::Damaged(_)) | FindError::NoRepository) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    match locked.unlock(&key(), Device::new(9).state, Device::new(9).rng()) {
+        Ok(repository) => Some(check(&repository)),
+        Err(UnlockError::Read(ReadError::Damaged(_)) | UnlockError::WrongKey) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn a_whole_repository_has_no_findings() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree(), NOW);
+    backup(&mut repository, &changed(&tree()), NOW + 60);
+    let report = check(&repository);
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+    assert_eq!((report.snapshots, report.unreferenced), (2, 0));
+    assert_eq!(report.objects, all(&storage).len() as u64);
+}
+
+/// Every object of every kind: one bit flipped, the end cut off, taken away. `check` names it, or the repository
+/// does not open and says why.
+#[test]
+fn any_damage_to_any_object_is_found() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree(), NOW);
+    backup(&mut repository, &changed(&tree()), NOW + 60);
+    for info in all(&storage) {
+        let whole = storage.get(&info.name).unwrap();
+        let places = (0..12).map(|step| step * (whole.len() - 1) / 11).chain([9, 20, 70, whole.len() - 30]);
+        for place in places {
+            let mut bytes = whole.clone();
+            bytes[place] ^= 4;
+            replace(&storage, &info.name, &bytes);
+            assert_named(&storage, &info.name, &format!("bit flipped at {place}"));
+        }
+        replace(&storage, &info.name, &whole[..whole.len() / 2]);
+        assert_named(&storage, &info.name, "cut");
+        replace(&storage, &info.name, &whole);
+    }
+    assert!(check_anew(&storage).unwrap().findings.is_empty());
+}
+
+fn assert_named(storage: &Arc<dyn Storage>, name: &ObjectName, defect: &str) {
+    if let Some(report) = check_anew(storage) {
+        let named = report.findings.iter().any(|finding| finding.damage.object == name.to_string());
+        assert!(named, "{name}, {defect}: {:?}", report.findings);
+    }
+}
+
+#[test]
+fn a_missing_pack_is_named_with_what_it_hurts_and_the_rest_comes_back() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    let (first, second) = (tree(), changed(&tree()));
+    backup(&mut repository, &first, NOW);
+    let before: Vec<ObjectName> = all(&storage).into_iter().map(|info| info.name).collect();
+    backup(&mut repository, &second, NOW + 60);
+    let mut packs = storage.list(Folder::Packs).unwrap().into_iter().map(|info| info.name);
+    let second_pack = packs.find(|name| !before.contains(name)).unwrap();
+    storage.delete(&second_pack).unwrap();
+
+    let repository = Device::new(2).open(&storage);
+    let report = check(&repository);
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].damage.object, second_pack.to_string());
+    let numbers: Vec<u64> = report.findings[0].affected.iter().map(|affected| affected.number).collect();
+    assert_eq!(numbers, [2]);
+    assert_restores(&repository, &repository.snapshots()[0], &first);
+    let target = MemoryTarget::default();
+    let failed = restore_into(&repository, &repository.snapshots()[1], &target, false);
+    assert!(matches!(failed, Err(RestoreError::Read(_) | RestoreError::Damaged { .. })));
+}
+
+#[test]
+fn a_damaged_segment_hurts_only_its_files() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree(), NOW);
+    let pack = storage.list(Folder::Packs).unwrap()[0].name.clone();
+    let mut bytes = storage.get(&pack).unwrap();
+    bytes[100] ^= 1;
+    replace(&storage, &pack, &bytes);
+
+    let repository = Device::new(2).open(&storage);
+    let report = check(&repository);
+    assert_eq!(report.findings.len(), 1);
+    let hurt = &report.findings[0].affected[0].paths;
+    assert!(!hurt.is_empty() && hurt.len() < 4, "{hurt:?}");
+
+    let target = MemoryTarget::default();
+    assert!(restore_into(&repository, &repository.snapshots()[0], &target, false).is_err());
+    let target = MemoryTarget::default();
+    let report = restore_into(&repository, &repository.snapshots()[0], &target, true).unwrap();
+    let named: Vec<_> = report.problems.iter().map(|problem| problem.path.clone()).collect();
+    assert_eq!(named, *hurt);
+    let restored = target.nodes.into_inner().unwrap();
+    for (place, node) in tree().nodes {
+        let place = if place.is_root() { path("chats") } else { path("chats").join(place.as_bytes()).unwrap() };
+        assert_eq!(restored.contains_key(&place), !hurt.contains(&place), "{place}");
+        if let (Some(Node::File(restored)), Node::File(original)) = (restored.get(&place), node) {
+            assert!(*restored == original, "{place}");
+        }
+    }
+}
+
+#[test]
+fn the_next_backup_heals_what_is_still_in_the_sources() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree(), NOW);
+    for info in storage.list(Folder::Packs).unwrap() {
+        storage.delete(&info.name).unwrap();
+    }
+    let report = backup(&mut repository, &tree(), NOW + 60);
+    assert!(!report.damage.is_empty());
+    let repository = Device::new(2).open(&storage);
+    assert_restores(&repository, &repository.snapshots()[1], &tree());
+}
+
+#[test]
+fn a_lost_index_is_rebuilt_from_the_packs() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree(), NOW);
+    let index = storage.list(Folder::Index).unwrap()[0].name.clone();
+    storage.delete(&index).unwrap();
+    let repository = Device::new(2).open(&storage);
+    assert_restores(&repository, &repository.snapshots()[0], &tree());
+    let report = check(&repository);
+    assert_eq!(report.findings.len(), 1);
+    assert_eq!(report.findings[0].damage.object, index.to_string());
+}
+
+/// Killed after any number of storage operations: the earlier snapshot stays whole, the next backup finishes and
+/// sends no pack twice.
+#[test]
+fn a_backup_killed_anywhere_is_resumed() {
+    for create_if_absent in [true, false] {
+        let features = hushkeep_repo::storage::Features { create_if_absent };
+        for call in 0.. {
+            let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new(features));
+            let device = Device::new(1);
+            backup(&mut device.create(&memory), &tree(), NOW);
+            let faulty = Arc::new(FaultStorage::new(Arc::clone(&memory), fault::crash_at(call)));
+            let shared: Arc<dyn Storage> = faulty.clone();
+            let killed = device
+                .try_open_quietly(&shared)
+                .and_then(|mut repository| try_backup(&mut repository, &changed(&tree()), NOW + 60).ok());
+            if !faulty.has_crashed() {
+                assert!(killed.is_some());
+                break;
+            }
+            let mut repository = device.open(&memory);
+            assert_restores(&repository, &repository.snapshots()[0], &tree());
+            backup(&mut repository, &changed(&tree()), NOW + 120);
+            assert_restores(&repository, repository.snapshots().last().unwrap(), &changed(&tree()));
+            let report = check(&Device::new(2).open(&memory));
+            assert!(report.findings.is_empty(), "killed at call {call}: {:?}", report.findings);
+            assert!(report.unreferenced <= 2, "killed at call {call}: {} objects left", report.unreferenced);
+        }
+    }
+}
+
+impl Device {
+    fn try_open_quietly(&self, storage: &Arc<dyn Storage>) -> Option<Repository> {
+        let locked = LockedRepository::find(Arc::clone(storage)).ok()?;
+        locked.unlock(&key(), self.state.clone(), self.rng()).ok()
+    }
+}
+
+#[test]
+fn packs_of_a_killed_backup_are_not_sent_again() {
+    let memory = storage();
+    let device = Device::new(1);
+    device.create(&memory);
+    let mut large = MemoryTree::new(&[]);
+    for number in 0..60 {
+        large.set(&format!("picture-{number:02}.jpg"), Node::File(random(number, 1_000_000)));
+    }
+    // Opening and listing take a few calls; the third pack is the last that arrives.
+    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), {
+        let mut packs = 0;
+        move |call: &fault::Call| {
+            packs += u32::from(call.subject.starts_with("packs/"));
+            (packs == 3).then_some(Fault::CrashAfter)
+        }
+    }));
+    let failed = try_backup(&mut device.open(&faulty), &large, NOW);
+    assert!(matches!(failed, Err(BackupError::Storage(_))));
+    let sent = memory.list(Folder::Packs).unwrap().len();
+    assert!(sent >= 2, "{sent} packs");
+    let report = backup(&mut device.open(&memory), &large, NOW + 60);
+    assert!(report.bytes_new <= 60_000_000 - 30_000_000, "{} bytes sent again", report.bytes_new);
+    let repository = Device::new(2).open(&memory);
+    assert_restores(&repository, &repository.snapshots()[0], &large);
+    // Of two packs under way at the end, neither was noted.
+    assert!(check(&repository).unreferenced <= 2);
+}
+
+#[test]
+fn a_full_storage_is_told_and_nothing_is_lost() {
+    let memory = storage();
+    let device = Device::new(1);
+    backup(&mut device.create(&memory), &tree(), NOW);
+    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), fault::full_after(50_000)));
+    let failed = try_backup(&mut device.open(&faulty), &changed(&tree()), NOW + 60);
+    assert!(matches!(failed, Err(BackupError::Storage(error)) if error.kind == StorageErrorKind::Full));
+    let repository = device.open(&memory);
+    assert_restores(&repository, &repository.snapshots()[0], &tree());
+    assert!(check(&repository).findings.is_empty());
+}

@@ -1,0 +1,239 @@
+//! Several devices, storages that take only plain writes, and storages that go back in time.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test may fail")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use hushkeep_core::Secret;
+use hushkeep_core::keys::BackupKey;
+use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_repo::storage::{Features, Folder, ObjectName};
+use hushkeep_repo::{
+    CreateError, FindError, LockedRepository, Protector, ProtectorKind, ReadError, Repository, Storage, UnlockError,
+};
+use hushkeep_storage::MemoryStorage;
+
+fn storage(create_if_absent: bool) -> Arc<dyn Storage> {
+    Arc::new(MemoryStorage::new(Features { create_if_absent }))
+}
+
+/// A folder with one file, whose time differs for different texts.
+fn tree(text: &str) -> MemoryTree {
+    let mut tree = MemoryTree::new(&[("note.txt", Node::File(text.as_bytes().to_vec()))]);
+    tree.times.insert(path("note.txt"), 1_600_000_000 + text.bytes().map(i64::from).sum::<i64>());
+    tree
+}
+
+/// Every object of a storage.
+fn objects(storage: &Arc<dyn Storage>) -> Vec<(ObjectName, Vec<u8>)> {
+    let names = Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap());
+    names.map(|info| (info.name.clone(), storage.get(&info.name).unwrap())).collect()
+}
+
+fn copy_of(storage: &Arc<dyn Storage>) -> Arc<dyn Storage> {
+    let copy: Arc<dyn Storage> = Arc::new(MemoryStorage::new(storage.features()));
+    objects(storage).iter().for_each(|(name, bytes)| copy.put(name, bytes).unwrap());
+    copy
+}
+
+#[test]
+fn two_devices_that_alternate_see_each_other() {
+    for create_if_absent in [true, false] {
+        let storage = storage(create_if_absent);
+        let (one, two) = (Device::new(1), Device::new(2));
+        one.create(&storage);
+        for day in 0..6 {
+            let device = if day % 2 == 0 { &one } else { &two };
+            backup(&mut device.open(&storage), &tree(&format!("day {day}")), NOW + day);
+        }
+        let repository = Device::new(3).open(&storage);
+        let numbers: Vec<u64> = repository.snapshots().iter().map(|snapshot| snapshot.number).collect();
+        assert_eq!(numbers, [1, 2, 3, 4, 5, 6]);
+        for (day, snapshot) in repository.snapshots().iter().enumerate() {
+            assert_restores(&repository, snapshot, &tree(&format!("day {day}")));
+        }
+    }
+}
+
+#[test]
+fn times_of_another_device_prove_nothing() {
+    let storage = storage(true);
+    let (one, mut two) = (tree("same length 1"), tree("same length 2"));
+    two.times = one.times.clone();
+    backup(&mut Device::new(1).create(&storage), &one, NOW);
+    let mut other = Device::new(2).open(&storage);
+    backup(&mut other, &two, NOW + 60);
+    assert_restores(&other, &other.snapshots()[1], &two);
+}
+
+#[test]
+fn two_writers_at_once_both_keep_their_snapshot() {
+    for create_if_absent in [true, false] {
+        let storage = storage(create_if_absent);
+        Device::new(1).create(&storage);
+        let mut one = Device::new(1).open(&storage);
+        let mut two = Device::new(2).open(&storage);
+        backup(&mut one, &tree("one"), NOW);
+        backup(&mut two, &tree("two"), NOW);
+        backup(&mut one, &tree("three"), NOW + 60);
+        let repository = Device::new(3).open(&storage);
+        assert_eq!(repository.snapshots().len(), 3);
+        for text in ["one", "two", "three"] {
+            let found = repository.snapshots().iter().any(|snapshot| {
+                let target = MemoryTarget::default();
+                restore_into(&repository, snapshot, &target, false).unwrap();
+                let nodes = target.nodes.into_inner().unwrap();
+                nodes[&path("chats/note.txt")] == Node::File(text.as_bytes().to_vec())
+            });
+            assert!(found, "{text} is in no snapshot");
+        }
+    }
+}
+
+#[test]
+fn tips_that_a_stale_listing_left_apart_are_joined() {
+    let storage = storage(false);
+    Device::new(1).create(&storage);
+    let other_half = copy_of(&storage);
+    backup(&mut Device::new(1).open(&storage), &tree("one"), NOW);
+    backup(&mut Device::new(2).open(&other_half), &tree("two"), NOW);
+    objects(&other_half).iter().for_each(|(name, bytes)| storage.put(name, bytes).unwrap());
+
+    let device = Device::new(3);
+    assert_eq!(device.open(&storage).snapshots().len(), 2);
+    backup(&mut device.open(&storage), &tree("three"), NOW + 60);
+    let repository = Device::new(4).open(&storage);
+    assert_eq!(repository.snapshots().len(), 3);
+    assert_restores(&repository, repository.snapshots().last().unwrap(), &tree("three"));
+}
+
+#[test]
+fn a_storage_that_goes_back_in_time_is_caught() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("one"), NOW);
+    let earlier = copy_of(&storage);
+    backup(&mut device.open(&storage), &tree("two"), NOW + 60);
+
+    assert!(matches!(device.try_open(&earlier), Err(UnlockError::RolledBack)));
+    // A device that has seen nothing later has no memory to compare with.
+    assert!(Device::new(2).try_open(&earlier).is_ok());
+    // Another writer's commit on the earlier state does not hide what is missing.
+    backup(&mut Device::new(2).open(&earlier), &tree("other"), NOW + 90);
+    assert!(matches!(device.try_open(&earlier), Err(UnlockError::RolledBack)));
+    assert_eq!(device.open(&storage).snapshots().len(), 2);
+}
+
+#[test]
+fn a_damaged_commit_is_damage_to_who_saw_it_and_a_warning_to_others() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("one"), NOW);
+    backup(&mut device.open(&storage), &tree("two"), NOW + 60);
+    let name: ObjectName = "commits/0000000002".parse().unwrap();
+    let mut bytes = storage.get(&name).unwrap();
+    bytes[100] ^= 1;
+    storage.delete(&name).unwrap();
+    storage.put(&name, &bytes).unwrap();
+
+    let Err(UnlockError::Read(ReadError::Damaged(damage))) = device.try_open(&storage) else {
+        panic!("the damage was not told")
+    };
+    assert_eq!(damage.object, name.to_string());
+    let mut other = Device::new(2).open(&storage);
+    assert_eq!(other.damaged_commits().len(), 1);
+    assert_eq!(other.snapshots().len(), 1);
+    backup(&mut other, &tree("three"), NOW + 90);
+    assert_eq!(Device::new(3).open(&storage).snapshots().len(), 2);
+}
+
+#[test]
+fn a_wrong_key_is_told_before_anything_else() {
+    let storage = storage(true);
+    Device::new(1).create(&storage);
+    let wrong = BackupKey::from_secret(Secret::build(|bytes| *bytes = [4; 32]));
+    let before = objects(&storage);
+    let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
+    assert!(!locked.accepts(&wrong) && locked.accepts(&key()));
+    let device = Device::new(2);
+    let unlocked = locked.unlock(&wrong, device.state.clone(), device.rng());
+    assert!(matches!(unlocked, Err(UnlockError::WrongKey)));
+    assert_eq!(objects(&storage), before);
+}
+
+#[test]
+fn a_place_without_a_repository_or_with_two_is_told() {
+    let empty = storage(true);
+    assert!(matches!(LockedRepository::find(Arc::clone(&empty)), Err(FindError::NoRepository)));
+    Device::new(1).create(&empty);
+    let (state, id) = (Device::new(2).state, RepositoryId::from_bytes([9; 16]));
+    let again = Repository::create(Arc::clone(&empty), state, &key(), id, at(NOW), Device::new(2).rng());
+    assert!(matches!(again, Err(CreateError::Exists)));
+
+    let other = storage(true);
+    let state = Device::new(3).state;
+    Repository::create(Arc::clone(&other), state, &key(), id, at(NOW), Device::new(3).rng()).unwrap();
+    objects(&other).iter().for_each(|(name, bytes)| empty.put(name, bytes).unwrap());
+    assert!(matches!(LockedRepository::find(empty), Err(FindError::Mixed)));
+}
+
+fn passphrase(byte: u8) -> Protector {
+    let kind = ProtectorKind::Passphrase(vec![byte; 50]);
+    Protector { id: ProtectorId::from_bytes([byte; 4]), kind, label: format!("number {byte}"), created: at(NOW) }
+}
+
+#[test]
+fn protectors_change_and_the_last_three_configs_stay() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    let mut repository = device.create(&storage);
+    for byte in 1..=5 {
+        let protectors = [repository.protectors(), &[passphrase(byte)]].concat();
+        repository.set_protectors(protectors, at(NOW)).unwrap();
+    }
+    assert_eq!(storage.list(Folder::Config).unwrap().len(), 3);
+    assert_eq!(device.open(&storage).protectors().len(), 6);
+    let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
+    assert_eq!(locked.protectors().len(), 6);
+}
+
+#[test]
+fn an_old_config_cannot_pass_for_the_newest() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    let mut repository = device.create(&storage);
+    let first = storage.list(Folder::Config).unwrap()[0].name.clone();
+    let old = storage.get(&first).unwrap();
+    let protectors = [repository.protectors(), &[passphrase(1)]].concat();
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+
+    // Shown under a higher number, it is found out by the number inside.
+    storage.put(&"config/0000000009-00000000".parse().unwrap(), &old).unwrap();
+    assert_eq!(device.open(&storage).protectors().len(), 2);
+
+    // Shown alone, it is found out by the commit that names its successor.
+    for info in storage.list(Folder::Config).unwrap() {
+        if info.name != first {
+            storage.delete(&info.name).unwrap();
+        }
+    }
+    assert!(matches!(Device::new(2).try_open(&storage), Err(UnlockError::Read(ReadError::Damaged(_)))));
+}
+
+#[test]
+fn objects_of_another_repository_are_refused() {
+    let (own, foreign) = (storage(true), storage(true));
+    let device = Device::new(1);
+    backup(&mut device.create(&own), &tree("own"), NOW);
+    let state = Device::new(2).state;
+    let id = RepositoryId::from_bytes([7; 16]);
+    let mut other = Repository::create(Arc::clone(&foreign), state, &key(), id, at(NOW), Device::new(2).rng()).unwrap();
+    backup(&mut other, &tree("foreign"), NOW);
+    let commit: ObjectName = "commits/0000000001".parse().unwrap();
+    let foreign_commit = foreign.get(&commit).unwrap();
+    own.delete(&commit).unwrap();
+    own.put(&commit, &foreign_commit).unwrap();
+    assert!(matches!(Device::new(3).try_open(&own), Err(UnlockError::Read(ReadError::Damaged(_)))));
+}
