@@ -12,6 +12,8 @@
 pub(crate) mod aead;
 mod header;
 
+use std::ops::Range;
+
 use rand_core::CryptoRng;
 
 use crate::keys::{EpochKeys, ObjectKind, derive};
@@ -74,9 +76,26 @@ impl Sealer {
     ///
     /// If `clear` is longer than [`MAX_CLEAR_LEN`].
     pub fn new(keys: &EpochKeys, kind: ObjectKind, clear: Vec<u8>, rng: &mut dyn CryptoRng) -> Self {
+        Self::in_buffer(keys, kind, clear, rng, Vec::new())
+    }
+
+    /// The same, in a buffer that is used again: its contents are dropped, its room is kept.
+    ///
+    /// # Panics
+    ///
+    /// If `clear` is longer than [`MAX_CLEAR_LEN`].
+    pub fn in_buffer(
+        keys: &EpochKeys,
+        kind: ObjectKind,
+        clear: Vec<u8>,
+        rng: &mut dyn CryptoRng,
+        mut buffer: Vec<u8>,
+    ) -> Self {
         assert!(clear.len() <= MAX_CLEAR_LEN, "the clear part of an object is small by construction");
         let header = Header::draw(keys, kind, clear, rng);
-        Self { aead: object_key(keys, &header), object: header.encode(), header, next_segment: 0 }
+        buffer.clear();
+        buffer.extend_from_slice(&header.encode());
+        Self { aead: object_key(keys, &header), object: buffer, header, next_segment: 0 }
     }
 
     /// The object's header, from which it can be opened in parts.
@@ -139,6 +158,11 @@ impl Opener {
     /// Opens the sealed segment with this number.
     pub fn open_segment(&self, number: u64, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         self.aead.open(Nonce::segment(number), sealed)
+    }
+
+    /// Opens a sealed segment that lies in a part of what was read; takes over the buffer, so that nothing is copied.
+    pub fn open_segment_within(&self, number: u64, read: Vec<u8>, part: Range<usize>) -> Result<Vec<u8>, OpenError> {
+        self.aead.open_within(Nonce::segment(number), read, part)
     }
 
     /// Opens the trailer; returns the padding's length and the table.

@@ -25,6 +25,7 @@ use crate::state::{StateError, StateKey};
 use crate::storage::StorageError;
 use crate::tree::TreeErrorKind;
 use crate::{RelPath, Timestamp, Tree};
+use chunker::Chunker;
 use journal::Journal;
 use known::{Base, Known};
 use list_writer::place_name;
@@ -236,9 +237,10 @@ impl Run<'_, '_> {
         report: &mut BackupReport,
     ) -> Result<Vec<SnapshotSource>, BackupError> {
         let mut scanned = Vec::with_capacity(self.sources.len());
+        let chunker = &mut Chunker::new(contents.objects.keys().chunker_seed());
         for (source, base) in self.sources.iter().zip(self.bases) {
             let (progress, now) = (self.progress, self.options.now);
-            let mut scanner = Scanner { contents, known, gatherer, progress, now, report };
+            let mut scanner = Scanner { contents, known, gatherer, chunker, progress, now, report };
             scanned.push(scanner.scan(source, *base)?);
         }
         gatherer.settle()?;

@@ -64,7 +64,7 @@ impl Objects {
         let name = pack_name(&pack.id);
         let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
         let keys = self.keyring.epoch(pack.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
-        let sealed = self.read_aligned(&name, range, pack.len)?;
+        let (read, part) = self.read_aligned(&name, range, pack.len)?;
         let header = Header {
             kind: ObjectKind::Pack,
             epoch: pack.epoch,
@@ -73,7 +73,7 @@ impl Objects {
             clear: Vec::new(),
         };
         let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
-        opener.open_segment(u64::from(number), &sealed).map_err(|error| damaged(error.into()))
+        opener.open_segment_within(u64::from(number), read, part).map_err(|error| damaged(error.into()))
     }
 
     /// Reads a pack's table from the pack itself: its header and its trailer.
@@ -90,25 +90,30 @@ impl Objects {
         let footer = footer.first_chunk().ok_or_else(|| damaged(DamageCause::Length))?;
         let trailer_at = footer_at.checked_sub(trailer_len(*footer) as u64);
         let trailer_at = trailer_at.ok_or_else(|| damaged(OpenError::Truncated.into()))?;
-        let trailer = self.read_aligned(&name, trailer_at..footer_at, len)?;
-        let (_, table) = opener.open_trailer(&trailer).map_err(|error| damaged(error.into()))?;
+        let (read, part) = self.read_aligned(&name, trailer_at..footer_at, len)?;
+        let (_, table) =
+            opener.open_trailer(read.get(part).unwrap_or_default()).map_err(|error| damaged(error.into()))?;
         let table = decode_table(&table).map_err(damaged)?;
         Ok(PackInfo { id: *id, epoch: header.epoch, salt: header.salt, len, table })
     }
 
-    /// Reads `range` of an object of `len` bytes by a request that is aligned.
-    fn read_aligned(&self, name: &ObjectName, range: Range<u64>, len: u64) -> Result<Vec<u8>, ReadError> {
+    /// Reads `range` of an object of `len` bytes by a request that is aligned; returns what was read, and which
+    /// part of it is the range.
+    fn read_aligned(
+        &self,
+        name: &ObjectName,
+        range: Range<u64>,
+        len: u64,
+    ) -> Result<(Vec<u8>, Range<usize>), ReadError> {
         let start = range.start - range.start % RANGE_STEP;
         let end = range.end.next_multiple_of(RANGE_STEP).min(len.max(range.end));
-        let mut bytes = self.read_range(name, start..end)?;
+        let read = self.read_range(name, start..end)?;
         let skip = usize::try_from(range.start - start).unwrap_or(usize::MAX);
         let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        if bytes.len() < skip.saturating_add(wanted) {
-            return Err(Damage::new(name, DamageCause::Length).into());
+        match skip.checked_add(wanted) {
+            Some(part_end) if part_end <= read.len() => Ok((read, skip..part_end)),
+            _ => Err(Damage::new(name, DamageCause::Length).into()),
         }
-        bytes.truncate(skip + wanted);
-        bytes.drain(..skip);
-        Ok(bytes)
     }
 
     fn read_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, ReadError> {

@@ -1,6 +1,8 @@
 //! ChaCha20-Poly1305 (RFC 8439) as objects use it: one key, a nonce that is a counter, the header as
 //! associated data. Natively ring does the work, in a browser RustCrypto; a test holds them equal.
 
+use std::ops::Range;
+
 use super::{OpenError, TAG_LEN};
 use crate::Secret;
 
@@ -45,10 +47,15 @@ impl Aead {
     }
 
     pub(crate) fn open(&self, nonce: Nonce, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        if sealed.len() < TAG_LEN {
+        self.open_within(nonce, sealed.to_vec(), 0..sealed.len())
+    }
+
+    /// Opens the sealed bytes that lie in a part of `buffer`, and returns the plaintext in the buffer's room.
+    pub(crate) fn open_within(&self, nonce: Nonce, buffer: Vec<u8>, part: Range<usize>) -> Result<Vec<u8>, OpenError> {
+        if part.len() < TAG_LEN || part.end > buffer.len() {
             return Err(OpenError::Truncated);
         }
-        self.cipher.open(nonce.bytes(), &self.aad(nonce), sealed).ok_or(OpenError::Damaged)
+        self.cipher.open_within(nonce.bytes(), &self.aad(nonce), buffer, part).ok_or(OpenError::Damaged)
     }
 
     fn aad(&self, nonce: Nonce) -> Vec<u8> {
@@ -60,6 +67,8 @@ impl Aead {
 
 #[cfg(not(target_family = "wasm"))]
 mod backend {
+    use std::ops::Range;
+
     use ring::aead::{self, Aad, CHACHA20_POLY1305, LessSafeKey, UnboundKey};
 
     use super::TAG_LEN;
@@ -83,10 +92,16 @@ mod backend {
             bytes
         }
 
-        pub(super) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-            let mut buffer = sealed.to_vec();
+        pub(super) fn open_within(
+            &self,
+            nonce: [u8; 12],
+            aad: &[u8],
+            mut buffer: Vec<u8>,
+            part: Range<usize>,
+        ) -> Option<Vec<u8>> {
+            buffer.truncate(part.end);
             let nonce = aead::Nonce::assume_unique_for_key(nonce);
-            let len = self.0.open_in_place(nonce, Aad::from(aad), &mut buffer).ok()?.len();
+            let len = self.0.open_within(nonce, Aad::from(aad), &mut buffer, part.start..).ok()?.len();
             buffer.truncate(len);
             Some(buffer)
         }
@@ -95,6 +110,8 @@ mod backend {
 
 #[cfg(target_family = "wasm")]
 mod backend {
+    use std::ops::Range;
+
     use chacha20poly1305::aead::{Aead as _, AeadInOut, KeyInit, Payload};
     use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 
@@ -115,8 +132,14 @@ mod backend {
             tag.into()
         }
 
-        pub(super) fn open(&self, nonce: [u8; 12], aad: &[u8], sealed: &[u8]) -> Option<Vec<u8>> {
-            self.0.decrypt(&Nonce::from(nonce), Payload { msg: sealed, aad }).ok()
+        pub(super) fn open_within(
+            &self,
+            nonce: [u8; 12],
+            aad: &[u8],
+            buffer: Vec<u8>,
+            part: Range<usize>,
+        ) -> Option<Vec<u8>> {
+            self.0.decrypt(&Nonce::from(nonce), Payload { msg: buffer.get(part)?, aad }).ok()
         }
     }
 }
@@ -147,7 +170,9 @@ mod tests {
         let mut buffer = plaintext.to_vec();
         assert_eq!(cipher.seal_in_place(nonce, &aad, &mut buffer).as_slice(), tag);
         assert_eq!(buffer, ciphertext);
-        assert_eq!(cipher.open(nonce, &aad, &[ciphertext, tag].concat()).unwrap(), plaintext);
+        let read = [b"before".to_vec(), ciphertext, tag, b"after".to_vec()].concat();
+        let part = 6..read.len() - 5;
+        assert_eq!(cipher.open_within(nonce, &aad, read, part).unwrap(), plaintext);
     }
 
     #[test]

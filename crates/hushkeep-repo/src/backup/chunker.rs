@@ -19,8 +19,8 @@ const BUFFER_LEN: usize = 2 * MAX_LEN;
 /// How much from the front of a file tells whether it compresses, in bytes.
 const PROBE_LEN: usize = 16 << 10;
 
-/// Yields the chunks of one file: the whole file if it is short, else pieces cut where the contents say so, under
-/// a secret seed.
+/// Yields the chunks of one file after another: the whole file if it is short, else pieces cut where the contents
+/// say so, under a secret seed.
 pub(super) struct Chunker {
     seed: u64,
     buffer: Vec<u8>,
@@ -32,6 +32,11 @@ pub(super) struct Chunker {
 impl Chunker {
     pub(super) fn new(seed: &ChunkerSeed) -> Self {
         Self { seed: seed.expose(), buffer: vec![0; WHOLE_FILE_LEN + 1], start: 0, end: 0, ended: false }
+    }
+
+    /// Begins another file.
+    pub(super) fn begin(&mut self) {
+        (self.start, self.end, self.ended) = (0, 0, false);
     }
 
     /// The next chunk; `None` after the last.
@@ -96,6 +101,7 @@ mod tests {
         let key = BackupKey::generate(&mut ChaCha20Rng::seed_from_u64(key));
         let keys = key.epoch_secret(&repository, Epoch::FIRST).working_keys(repository);
         let mut chunker = Chunker::new(keys.chunker_seed());
+        chunker.begin();
         let (mut rest, mut chunks) = (bytes, Vec::new());
         let mut read = |buffer: &mut [u8]| {
             let count = buffer.len().min(rest.len()).min(100_000);

@@ -38,9 +38,12 @@ pub(super) struct PackWriter {
 }
 
 impl PackWriter {
-    pub(super) fn new(keys: &EpochKeys, rng: &mut dyn CryptoRng) -> Self {
+    /// Begins a pack in a buffer that an earlier one may have used.
+    pub(super) fn new(keys: &EpochKeys, rng: &mut dyn CryptoRng, mut buffer: Vec<u8>) -> Self {
         let id = ObjectId::generate(rng);
-        let sealer = Sealer::new(keys, ObjectKind::Pack, Vec::new(), rng);
+        buffer.clear();
+        buffer.reserve_exact(MAX_PACK_LEN);
+        let sealer = Sealer::in_buffer(keys, ObjectKind::Pack, Vec::new(), rng, buffer);
         Self { id, sealer, names: NameList::default(), segments: Vec::new() }
     }
 

@@ -74,6 +74,8 @@ struct State {
     places: Vec<Option<NodeName>>,
     placed: usize,
     packs: Vec<PackInfo>,
+    /// Room of packs that are uploaded, for the next ones: so memory stays what the first few packs took.
+    buffers: Vec<Vec<u8>>,
     failure: Option<BackupError>,
     failed: bool,
 }
@@ -192,7 +194,10 @@ fn pack_all(
     shared: &Shared,
     stages: &Stages<'_>,
 ) {
-    let open = || PackWriter::new(stages.keys, &mut *stages.rng.lock().unwrap_or_else(PoisonError::into_inner));
+    let open = || {
+        let buffer = shared.lock().buffers.pop().unwrap_or_default();
+        PackWriter::new(stages.keys, &mut *stages.rng.lock().unwrap_or_else(PoisonError::into_inner), buffer)
+    };
     let mut current: Option<PackWriter> = None;
     while let Ok(segment) = queue.recv() {
         if let Some(full) = current.take_if(|pack| !pack.fits(&segment))
@@ -214,10 +219,12 @@ fn upload_all(queue: &Mutex<Receiver<(PackInfo, Vec<u8>)>>, shared: &Shared, sta
         if shared.failed() {
             return;
         }
-        match upload(&info, &object, stages) {
-            Ok(()) => shared.lock().packs.push(info),
-            Err(error) => return shared.fail(error),
+        if let Err(error) = upload(&info, &object, stages) {
+            return shared.fail(error);
         }
+        let mut state = shared.lock();
+        state.packs.push(info);
+        state.buffers.push(object);
     }
 }
 

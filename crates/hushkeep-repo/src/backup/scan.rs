@@ -31,6 +31,7 @@ pub(super) struct Scanner<'a, 'b, 'scope> {
     pub(super) contents: &'a Contents,
     pub(super) known: &'a Known,
     pub(super) gatherer: &'a mut Gatherer<'b, 'scope>,
+    pub(super) chunker: &'a mut Chunker,
     pub(super) progress: &'a dyn Progress,
     pub(super) now: Timestamp,
     pub(super) report: &'a mut BackupReport,
@@ -234,11 +235,11 @@ impl Scanner<'_, '_, '_> {
     }
 
     fn read_chunks(&mut self, view: &mut dyn FileView) -> Result<(u64, Option<[u8; 32]>, Pieces), FileFailure> {
-        let mut chunker = Chunker::new(self.contents.objects.keys().chunker_seed());
+        self.chunker.begin();
         let mut hasher = blake3::Hasher::new();
         let (mut len, mut compressible) = (0, None);
         let mut places = Vec::new();
-        while let Some(chunk) = chunker.next(|buffer| view.read(buffer))? {
+        while let Some(chunk) = self.chunker.next(|buffer| view.read(buffer))? {
             let compressible = *compressible.get_or_insert_with(|| Chunker::looks_compressible(chunk));
             places.push(self.gatherer.add(chunk, compressible)?);
             hasher.update(chunk);

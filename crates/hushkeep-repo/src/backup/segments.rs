@@ -100,6 +100,9 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
         let next_number = self.next_number;
         let open = self.open_segment(kind);
         let segment = *open.number.get_or_insert(next_number);
+        if open.data.is_empty() {
+            open.data.reserve_exact(SEGMENT_LEN + content.len());
+        }
         let index = u32::try_from(open.contents.len()).unwrap_or(u32::MAX);
         open.data.extend_from_slice(content);
         open.contents.push((name, u32::try_from(content.len()).unwrap_or(u32::MAX)));
