@@ -23,6 +23,9 @@ pub use find::{FindError, LockedRepository};
 /// How many configs are kept: a torn upload of the newest must not lose the ways to the key.
 const CONFIGS_KEPT: usize = 3;
 
+/// How often the first config is stored: until others follow, every way to the key but one hangs on it.
+const FIRST_CONFIGS: usize = 2;
+
 /// A source of randomness that threads share.
 pub(crate) type SharedRng = Mutex<Box<dyn CryptoRng + Send>>;
 
@@ -111,14 +114,18 @@ impl Repository {
             created: now,
         };
         let config = Config::first(recovery_key);
-        let name = numbered_name(Folder::Config, config.number, Some(&mut rng));
-        let object = config.seal(objects.keys(), &objects.keyring.encode_older(), &mut rng);
-        objects.storage.put(&name, &object)?;
-        if objects.storage.get(&name)? != object {
-            return Err(CreateError::Unfaithful);
+        let mut names = Vec::new();
+        for _ in 0..FIRST_CONFIGS {
+            let name = numbered_name(Folder::Config, config.number, Some(&mut rng));
+            let object = config.seal(objects.keys(), &objects.keyring.encode_older(), &mut rng);
+            objects.storage.put(&name, &object)?;
+            if objects.storage.get(&name)? != object {
+                return Err(CreateError::Unfaithful);
+            }
+            names.push(name);
         }
-        if objects.storage.list(Folder::Config)?.len() != 1 {
-            objects.storage.delete(&name)?;
+        if objects.storage.list(Folder::Config)?.len() != names.len() {
+            names.iter().try_for_each(|name| objects.storage.delete(name))?;
             return Err(CreateError::Exists);
         }
         Ok(Self {

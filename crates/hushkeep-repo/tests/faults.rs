@@ -8,8 +8,8 @@ use std::sync::Arc;
 use common::*;
 use hushkeep_repo::storage::{Folder, ObjectInfo, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
-    BackupError, CheckOptions, CheckReport, FindError, LockedRepository, Quiet, ReadError, Repository, RestoreError,
-    Storage, UnlockError,
+    BackupError, CheckOptions, CheckReport, FindError, LockedRepository, Quiet, ReadError, RelPath, Repository,
+    RestoreError, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{self, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage};
@@ -149,6 +149,12 @@ fn a_damaged_segment_hurts_only_its_files() {
 
     let target = MemoryTarget::default();
     assert!(restore_into(&repository, &repository.snapshots()[0], &target, false).is_err());
+    for (place, node) in target.nodes.into_inner().unwrap() {
+        let own = RelPath::new(place.as_bytes().strip_prefix(b"chats/".as_slice()).unwrap_or_default()).unwrap();
+        if let (Node::File(restored), Node::File(original)) = (node, &tree().nodes[&own]) {
+            assert!(restored == *original, "{place} got its name though it is not whole");
+        }
+    }
     let target = MemoryTarget::default();
     let report = restore_into(&repository, &repository.snapshots()[0], &target, true).unwrap();
     let named: Vec<_> = report.problems.iter().map(|problem| problem.path.clone()).collect();
@@ -268,4 +274,18 @@ fn a_full_storage_is_told_and_nothing_is_lost() {
     let repository = device.open(&memory);
     assert_restores(&repository, &repository.snapshots()[0], &tree());
     assert!(check(&repository).findings.is_empty());
+}
+
+#[test]
+fn one_of_the_first_two_configs_is_enough() {
+    let storage = storage();
+    Device::new(1).create(&storage);
+    for info in storage.list(Folder::Config).unwrap() {
+        let whole = storage.get(&info.name).unwrap();
+        let mut bytes = whole.clone();
+        bytes[3000] ^= 1;
+        replace(&storage, &info.name, &bytes);
+        assert_eq!(Device::new(2).open(&storage).protectors().len(), 1);
+        replace(&storage, &info.name, &whole);
+    }
 }

@@ -136,8 +136,13 @@ impl Scanner<'_, '_, '_> {
                 match link.and_then(|link| scan.links.get(&link)) {
                     Some(original) => EntryKind::HardLink { original: original.clone() },
                     None => {
-                        link.map(|link| scan.links.insert(link, item.path.clone()));
-                        return self.file(&item, len, sparse, before, scan);
+                        // Only a file that was read can have further names.
+                        if self.file(&item, len, sparse, before, scan)?
+                            && let Some(link) = link
+                        {
+                            scan.links.insert(link, item.path);
+                        }
+                        return Ok(());
                     }
                 }
             }
@@ -149,7 +154,7 @@ impl Scanner<'_, '_, '_> {
         self.put(entry, before, scan)
     }
 
-    /// A file: kept by its times, or read.
+    /// A file: kept by its times, or read. Whether it is in the list now.
     fn file(
         &mut self,
         item: &TreeItem,
@@ -157,14 +162,15 @@ impl Scanner<'_, '_, '_> {
         sparse: bool,
         before: Option<Entry>,
         scan: &mut SourceScan<'_, '_>,
-    ) -> Result<(), BackupError> {
+    ) -> Result<bool, BackupError> {
         scan.scanned.files += 1;
         let before = match before {
             Some(entry) if scan.same_place && self.looks_unchanged(&entry, item, len) => {
                 self.report.files_unchanged += 1;
                 scan.scanned.bytes += len;
                 self.progress.advance(1, len);
-                return scan.scanned.list.keep(entry, self.gatherer);
+                scan.scanned.list.keep(entry, self.gatherer)?;
+                return Ok(true);
             }
             before => before,
         };
@@ -172,13 +178,17 @@ impl Scanner<'_, '_, '_> {
             Ok(read) => {
                 scan.scanned.bytes += read.len;
                 self.progress.advance(1, 0);
-                self.put_file(item, sparse, read, before.as_ref(), scan)
+                self.put_file(item, sparse, read, before.as_ref(), scan)?;
+                Ok(true)
             }
             Err(FileFailure::Backup(error)) => Err(error),
             Err(FileFailure::Tree(error)) => {
                 scan.scanned.files -= 1;
                 self.problem(scan.source, error);
-                before.map_or(Ok(()), |entry| scan.scanned.list.remove(&entry, self.gatherer))
+                if let Some(before) = before {
+                    scan.scanned.list.remove(&before, self.gatherer)?;
+                }
+                Ok(false)
             }
         }
     }

@@ -1,10 +1,11 @@
 //! Finding a repository, and unlocking it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
-use hushkeep_core::seal::{self, Header};
+use hushkeep_core::seal::{self, Header, OpenError};
 use rand_core::CryptoRng;
 
 use super::{Repository, UnlockError};
@@ -64,13 +65,12 @@ impl LockedRepository {
                 Err(error) => return Err(error.into()),
             }
         }
-        let Some(first) = configs.first() else {
+        if configs.is_empty() {
             return Err(damaged.pop().map_or(FindError::NoRepository, |damage| ReadError::Damaged(damage).into()));
-        };
-        let id = first.header.repository;
-        if configs.iter().any(|config| config.header.repository != id) {
-            return Err(FindError::Mixed);
         }
+        let id = choose_id(storage.as_ref(), &configs)?.ok_or(FindError::Mixed)?;
+        let strays = configs.extract_if(.., |config| config.header.repository != id);
+        damaged.extend(strays.map(|config| Damage::new(&config.name, OpenError::WrongRepository)));
         Ok(Self { storage, id, configs, damaged })
     }
 
@@ -136,6 +136,25 @@ impl SealedConfig {
         keyring.add_older(&older)?;
         Ok((keyring, config))
     }
+}
+
+/// The repository that most configs belong to: a damaged header must not hide the others. If they disagree
+/// evenly, the newest commit decides; `None` if there is none.
+fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<RepositoryId>, ReadError> {
+    let mut counts: BTreeMap<RepositoryId, usize> = BTreeMap::new();
+    for config in configs {
+        *counts.entry(config.header.repository).or_default() += 1;
+    }
+    let most = counts.values().max().copied().unwrap_or_default();
+    let mut leading = counts.into_iter().filter(|(_, count)| *count == most).map(|(id, _)| id);
+    let first = leading.next();
+    if leading.next().is_none() {
+        return Ok(first);
+    }
+    let commits = storage.list(Folder::Commits).map_err(ReadError::Storage)?;
+    let Some(newest) = commits.into_iter().map(|info| info.name).max_by_key(number_of) else { return Ok(None) };
+    let object = storage.get(&newest).map_err(|error| ReadError::from_storage(error, &newest))?;
+    Ok(Header::parse(&object).ok().map(|(header, _)| header.repository))
 }
 
 fn read_config(storage: &dyn Storage, name: ObjectName) -> Result<SealedConfig, ReadError> {

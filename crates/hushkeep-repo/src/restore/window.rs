@@ -128,8 +128,13 @@ impl<'t> Window<'t> {
             return Err(error);
         }
         let mut failed = Vec::new();
+        let stopped = stop.into_inner();
         for file in files {
             let (path, len) = (file.path.clone(), file.len);
+            // What was stopped may lack pieces: only the file that stopped it is told of, none gets its name.
+            if stopped && !file.has_failed() {
+                continue;
+            }
             match file.finish(contents) {
                 Ok(()) => progress.advance(1, 0),
                 Err(error) => failed.push((path, len, error)),
@@ -230,6 +235,10 @@ impl Work<'_, '_> {
 }
 
 impl PlannedFile<'_> {
+    fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Checks the whole file against its hash, then gives it its name.
     fn finish(self, contents: &Contents) -> Result<(), ItemError> {
         if let Some(failure) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
