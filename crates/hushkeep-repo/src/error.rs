@@ -57,6 +57,13 @@ pub enum DamageCause {
     Length,
 }
 
+impl DamageCause {
+    /// Whether the object is not damaged at all, but was written by a version that this one does not understand.
+    pub fn is_newer_version(self) -> bool {
+        matches!(self, Self::Sealed(OpenError::UnknownVersion(_)) | Self::Encoding(WireError::UnknownCritical(_)))
+    }
+}
+
 impl Damage {
     pub(crate) fn new(object: &ObjectName, cause: impl Into<DamageCause>) -> Self {
         Self { object: object.to_string(), cause: cause.into() }

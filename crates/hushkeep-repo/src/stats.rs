@@ -32,6 +32,18 @@ pub struct FolderStats {
     pub bytes: u64,
 }
 
+impl Stats {
+    /// How many objects the storage sees.
+    pub fn objects(&self) -> u64 {
+        self.folders.iter().map(|folder| folder.objects).sum()
+    }
+
+    /// How many bytes they have.
+    pub fn bytes(&self) -> u64 {
+        self.folders.iter().map(|folder| folder.bytes).sum()
+    }
+}
+
 impl Repository {
     /// Counts objects and contents. Lists the storage, and reads nothing else.
     pub fn stats(&self) -> Result<Stats, ReadError> {

@@ -1,0 +1,51 @@
+//! What several commands take.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use hushkeep::Place;
+
+/// Which repository.
+#[derive(Args)]
+pub(crate) struct RepoArgs {
+    /// Where the repository is: a folder on this computer or on a mounted disk
+    #[arg(short, long = "repo", value_name = "PLACE", env = "HUSHKEEP_REPO", hide_env_values = true)]
+    pub(crate) repo: Place,
+}
+
+/// What opens a repository, read from files.
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    #[command(flatten)]
+    pub(crate) recovery_key: RecoveryKeyArgs,
+    /// Open the repository with the passphrase in this file; "-" for standard input
+    #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSPHRASE_FILE", hide_env_values = true)]
+    pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// A recovery key, read from a file.
+#[derive(Args)]
+pub(crate) struct RecoveryKeyArgs {
+    /// Open the repository with the recovery key in this file; "-" for standard input
+    #[arg(long, value_name = "FILE", env = "HUSHKEEP_RECOVERY_KEY_FILE", hide_env_values = true)]
+    pub(crate) recovery_key_file: Option<PathBuf>,
+}
+
+/// For programs that read the output.
+#[derive(Args)]
+pub(crate) struct JsonArgs {
+    /// Write one JSON object a line to standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// How much to tell on the way.
+#[derive(Args)]
+pub(crate) struct VerbosityArgs {
+    /// Tell only what went wrong
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Tell every file on the way
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}

@@ -1,0 +1,283 @@
+//! `hushkeep backup`: back up, and make the repository the first time.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use clap::Args;
+use hushkeep::repo::tree::ItemKind;
+use hushkeep::repo::{BackupOptions, BackupReport, Problem, Progress, Tree};
+use hushkeep::{FindError, Found, Home, KeepKey, NewRepository, Opened, OpenedBy, SourceOptions, Sources};
+use serde_json::{Value, json};
+
+use crate::args::{JsonArgs, KeyArgs, RepoArgs, VerbosityArgs};
+use crate::ask::{self, Owner};
+use crate::failure::{Exit, Failure};
+use crate::format;
+use crate::invocation::Invocation;
+use crate::output::{Output, note};
+use crate::progress::Meter;
+use crate::session;
+
+#[derive(Args)]
+pub(crate) struct BackupArgs {
+    /// The folders and files to back up
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Make the repository if there is none
+    #[arg(long)]
+    init: bool,
+    /// Leave out what matches: a name at any depth (*.tmp), or with a slash a path (Media/Statuses)
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// Read and compare, but store nothing
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+    /// When a repository is made, do not keep its key on this device
+    #[arg(long)]
+    no_device_key: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    verbosity: VerbosityArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &BackupArgs, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
+    let home = Home::from_environment()?;
+    let found = match Found::find(&home, &args.repo.repo) {
+        Ok(found) => Some(found),
+        Err(FindError::NoRepository { known: None }) if may_create(args)? => None,
+        Err(error) => return Err(error.into()),
+    };
+    let sources = gather(args, &home)?;
+    let mut opened = match found {
+        Some(found) => open(args, found)?,
+        None => create(args, &home, invocation, output)?,
+    };
+    let options = BackupOptions { now: hushkeep::now(), device_name: hushkeep::device_name(), dry_run: args.dry_run };
+    let meter = Arc::new(Meter::new(output.is_json(), &args.verbosity));
+    output.flush()?;
+    let report = backed_up(&mut opened, &sources, &options, &meter);
+    meter.finish();
+    let report = report?;
+    tell_report(&report, args, output)?;
+    if opened.by == OpenedBy::New {
+        tell_first_time(args, &opened, invocation, output)?;
+    }
+    tell_unread(&report, &sources)
+}
+
+/// Whether a repository shall be made where there is none.
+fn may_create(args: &BackupArgs) -> Result<bool, Failure> {
+    if args.dry_run {
+        return Ok(false);
+    }
+    let question = format!("there is no repository at {}. make a new one there?", args.repo.repo);
+    Ok(args.init || (ask::is_at_terminal() && ask::confirm(&question)?))
+}
+
+fn gather(args: &BackupArgs, home: &Home) -> Result<Sources, Failure> {
+    let options = SourceOptions { exclude: args.exclude.clone() };
+    let sources = Sources::gather(&args.paths, &options, home, &args.repo.repo)?;
+    for source in &sources.unavailable {
+        note(format_args!("cannot be read: {}: {}", source.path.display(), source.error));
+    }
+    for folder in &sources.left_out {
+        note(format_args!("left out, because it belongs to hushkeep itself: {}", folder.display()));
+    }
+    if sources.gathered.is_empty() {
+        return Err(Failure::new(
+            Exit::Failed,
+            "nothing that was named can be read",
+            "no snapshot was made; earlier ones are whole",
+            "check the paths",
+        ));
+    }
+    Ok(sources)
+}
+
+/// Opens a repository that exists. A recovery key file that does not is for one that is made: it is passed over.
+fn open(args: &BackupArgs, found: Found) -> Result<Opened, Failure> {
+    let recovery_key = args.key.recovery_key.recovery_key_file.as_deref();
+    let missing = recovery_key.filter(|path| session::is_missing(path));
+    if let Some(path) = missing {
+        note(format_args!("{} does not exist; the key on this device is used", path.display()));
+    }
+    let recovery_key = recovery_key.filter(|_| missing.is_none());
+    session::unlock(found, Owner::new(recovery_key, args.key.passphrase_file.as_deref()))
+}
+
+fn create(args: &BackupArgs, home: &Home, invocation: &Invocation, output: &mut Output) -> Result<Opened, Failure> {
+    let in_file = args.key.recovery_key.recovery_key_file.clone();
+    if in_file.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::usage(
+            "the new recovery key cannot be written to standard input",
+            "name a file that does not exist yet with --recovery-key-file",
+        ));
+    }
+    let is_shown = !output.is_json() && io::stderr().is_terminal();
+    if args.no_device_key && in_file.is_none() && !is_shown {
+        return Err(Failure::usage(
+            "the key of the new repository would be kept nowhere",
+            "name a new file with --recovery-key-file, or leave out --no-device-key",
+        ));
+    }
+    let new = NewRepository::generate();
+    let recovery_key = new.recovery_key();
+    let keep = KeepKey { on_device: !args.no_device_key, in_file };
+    let opened = new.create(home, &args.repo.repo, &keep)?;
+    output.object(
+        "created",
+        json!({
+            "repository": opened.repository.id().to_string(),
+            "place": args.repo.repo.to_string(),
+            "recovery_key_file": keep.in_file.as_ref().map(|path| path.display().to_string()),
+            "device_key": keep.on_device,
+        }),
+    )?;
+    note(format_args!("made a new repository at {}", args.repo.repo));
+    if is_shown {
+        note(format_args!("\nits recovery key is\n\n{}\n", *recovery_key.to_lines()));
+        note("write it down and keep it away from this device: whoever has it can read the backup,");
+        note(format_args!(
+            "and without it a lost device is a lost backup. to see it again: {}\n",
+            invocation.command("key show")
+        ));
+    }
+    Ok(opened)
+}
+
+fn backed_up(
+    opened: &mut Opened,
+    sources: &Sources,
+    options: &BackupOptions,
+    meter: &Arc<Meter>,
+) -> Result<BackupReport, Failure> {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        if meter.is_watched() {
+            scope.spawn(|| count_ahead(sources, meter, &done));
+        }
+        let report = opened.repository.backup(&sources.for_engine(), options, &**meter);
+        done.store(true, Ordering::Relaxed);
+        Ok(report?)
+    })
+}
+
+/// Walks through the sources ahead of the backup, so that whoever watches sees how much there is to do.
+fn count_ahead(sources: &Sources, meter: &Meter, done: &AtomicBool) {
+    let (mut files, mut bytes) = (0, 0);
+    for item in sources.gathered.iter().flat_map(|source| source.tree.walk()).flatten() {
+        if let ItemKind::File { len, .. } = item.kind {
+            files += 1;
+            bytes += len;
+        }
+        if done.load(Ordering::Relaxed) {
+            return;
+        }
+    }
+    meter.total(files, bytes);
+}
+
+fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) -> io::Result<()> {
+    for problem in &report.problems {
+        output.object("problem", problem_object(problem))?;
+        note(problem_text(problem));
+    }
+    output.object("summary", summary(report, args.dry_run))?;
+    if args.verbosity.quiet {
+        return Ok(());
+    }
+    let BackupReport { files_new, files_changed, files_unchanged, files_removed, .. } = report;
+    let (read, new) = (format::size(report.bytes_read), format::size(report.bytes_new));
+    match &report.snapshot {
+        Some(snapshot) => {
+            let (id, number, time) = (short(&snapshot.id), snapshot.number, format::time(snapshot.time));
+            output.text(format_args!("snapshot {id}, number {number}, of {time}\n"))?;
+        }
+        None => output.text("dry run: nothing was stored\n")?,
+    }
+    output.text(format_args!(
+        "  files: {files_new} new, {files_changed} changed, {files_unchanged} unchanged, {files_removed} removed\n"
+    ))?;
+    let (stored, objects) = (format::size(report.bytes_stored), format::count(report.objects_stored, "object"));
+    output.text(format_args!("  read {read}, of it {new} new; stored {stored} in {objects}\n"))
+}
+
+fn summary(report: &BackupReport, dry_run: bool) -> Value {
+    json!({
+        "dry_run": dry_run,
+        "snapshot": report.snapshot.as_ref().map(|snapshot| snapshot.id.to_string()),
+        "number": report.snapshot.as_ref().map(|snapshot| snapshot.number),
+        "files_new": report.files_new,
+        "files_changed": report.files_changed,
+        "files_unchanged": report.files_unchanged,
+        "files_removed": report.files_removed,
+        "bytes_read": report.bytes_read,
+        "bytes_new": report.bytes_new,
+        "bytes_stored": report.bytes_stored,
+        "objects_stored": report.objects_stored,
+        "problems": report.problems.len(),
+    })
+}
+
+fn problem_object(problem: &Problem) -> Value {
+    json!({ "path": problem.path.to_string(), "message": problem.kind.to_string(), "detail": problem.detail })
+}
+
+fn problem_text(problem: &Problem) -> String {
+    let detail = problem.detail.as_ref().map_or(String::new(), |detail| format!(" ({detail})"));
+    format!("{}: {}{detail}", problem.path, problem.kind)
+}
+
+/// Says where the key is, what strangers see, and what to try next.
+fn tell_first_time(
+    args: &BackupArgs,
+    opened: &Opened,
+    invocation: &Invocation,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if output.is_json() {
+        return Ok(());
+    }
+    let recovery_key = match (&args.key.recovery_key.recovery_key_file, args.no_device_key) {
+        (Some(path), _) => format!("in {}; move it away from this device", path.display()),
+        (None, false) => format!("run \"{}\" and write it down", invocation.command("key show")),
+        (None, true) => "shown above, and kept nowhere else".to_owned(),
+    };
+    output.text(format_args!("\nrecovery key: {recovery_key}\n"))?;
+    let stats = opened.repository.stats()?;
+    let (objects, bytes) = (format::count(stats.objects(), "object"), stats.bytes());
+    output
+        .text(format_args!("what the storage sees: {objects}, {}, when they came; no names\n", format::size(bytes)))?;
+    output.text("\nnext:\n")?;
+    for command in ["snapshots", "restore --target restored", "check --read-data"] {
+        output.text(format_args!("  {}\n", invocation.command(command)))?;
+    }
+    Ok(())
+}
+
+fn tell_unread(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
+    let unread = report.problems.len() + sources.unavailable.len();
+    if unread == 0 {
+        return Ok(());
+    }
+    let items = format::count(unread as u64, "item");
+    Err(Failure::new(
+        Exit::Incomplete,
+        format!("{items} could not be read, or not in one state (named above)"),
+        "the snapshot holds everything else",
+        "see why they cannot be read, and run the command again",
+    ))
+}
+
+/// The beginning of an id that people type.
+pub(super) fn short(id: &impl ToString) -> String {
+    id.to_string().chars().take(8).collect()
+}

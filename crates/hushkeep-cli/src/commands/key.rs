@@ -1,0 +1,61 @@
+//! `hushkeep key`: the ways to get the key of the backup back.
+
+mod add;
+mod list;
+mod remove;
+mod show;
+mod verify;
+
+use clap::Subcommand;
+use hushkeep::Place;
+
+use crate::failure::Failure;
+use crate::invocation::Invocation;
+use crate::output::Output;
+
+#[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// List the ways to get the key back
+    List(list::ListArgs),
+    /// Show the recovery key
+    Show(show::ShowArgs),
+    /// Find out whether a recovery key or passphrase opens the repository
+    Verify(verify::VerifyArgs),
+    /// Add a way to get the key back
+    #[command(subcommand)]
+    Add(add::AddCommand),
+    /// Remove a passphrase
+    Remove(remove::RemoveArgs),
+}
+
+impl KeyCommand {
+    pub(crate) fn place(&self) -> &Place {
+        match self {
+            Self::List(args) => &args.repo.repo,
+            Self::Show(args) => &args.repo.repo,
+            Self::Verify(args) => &args.repo.repo,
+            Self::Add(add::AddCommand::Passphrase(args)) => &args.repo.repo,
+            Self::Remove(args) => &args.repo.repo,
+        }
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::List(args) => args.json.json,
+            Self::Show(_) => false,
+            Self::Verify(args) => args.json.json,
+            Self::Add(add::AddCommand::Passphrase(args)) => args.json.json,
+            Self::Remove(args) => args.json.json,
+        }
+    }
+}
+
+pub(crate) fn run(command: KeyCommand, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
+    match command {
+        KeyCommand::List(args) => list::run(&args, output),
+        KeyCommand::Show(args) => show::run(&args, output),
+        KeyCommand::Verify(args) => verify::run(&args, output),
+        KeyCommand::Add(add::AddCommand::Passphrase(args)) => add::run(&args, invocation, output),
+        KeyCommand::Remove(args) => remove::run(&args, output),
+    }
+}

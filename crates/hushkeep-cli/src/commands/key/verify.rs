@@ -1,0 +1,47 @@
+//! `hushkeep key verify`: whether what the owner has opens the repository.
+
+use clap::Args;
+use hushkeep::core::keys::BackupKey;
+use hushkeep::core::recovery::RecoveryKey;
+use hushkeep::{Found, Home, OpenedBy};
+use serde_json::json;
+
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::ask::Owner;
+use crate::failure::Failure;
+use crate::output::{Output, note};
+
+#[derive(Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {
+    let home = Home::from_environment()?;
+    let found = Found::find(&home, &args.repo.repo)?;
+    let (key, by) = found.ask_for_key(&mut Owner::with(&args.key))?;
+    let (name, repaired_group) = match by {
+        OpenedBy::RecoveryKey { repaired_group } => ("recovery key", repaired_group),
+        _ => ("passphrase", None),
+    };
+    let object = json!({ "opens": true, "repaired_group": repaired_group });
+    output.result("summary", object, format_args!("this {name} opens the repository"))?;
+    if let Some(number) = repaired_group {
+        tell_group(&key, number);
+    }
+    Ok(())
+}
+
+/// Shows the group that was wrong as it should be, to who has given all others.
+fn tell_group(key: &BackupKey, number: usize) {
+    let text = RecoveryKey::from_backup_key(key).to_text();
+    let group = text.split(' ').nth(number.saturating_sub(1)).unwrap_or_default();
+    note(format_args!(
+        "one group was wrong and could be repaired: group {number} should read {group}. correct what you have"
+    ));
+}

@@ -1,0 +1,71 @@
+//! `hushkeep snapshots`: list the snapshots.
+
+use clap::Args;
+use hushkeep::repo::{Snapshot, SnapshotSource};
+use serde_json::{Value, json};
+
+use super::backup::short;
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::failure::Failure;
+use crate::format;
+use crate::output::Output;
+use crate::session;
+
+#[derive(Args)]
+pub(crate) struct SnapshotsArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &SnapshotsArgs, output: &mut Output) -> Result<(), Failure> {
+    let opened = session::open(&args.repo, &args.key)?;
+    let snapshots = opened.repository.snapshots();
+    for snapshot in snapshots {
+        output.object("snapshot", object(snapshot))?;
+    }
+    let heading = ["ID", "NUMBER", "TIME", "DEVICE", "FILES", "SIZE", "SOURCES"].map(String::from);
+    let rows: Vec<_> = [heading].into_iter().chain(snapshots.iter().map(row)).collect();
+    output.text(format::table(&rows))?;
+    output.text(format_args!("{}\n", format::count(snapshots.len() as u64, "snapshot")))?;
+    Ok(())
+}
+
+fn row(snapshot: &Snapshot) -> [String; 7] {
+    let sources: Vec<_> = snapshot.sources.iter().map(|source| source.label.to_string()).collect();
+    [
+        short(&snapshot.id),
+        snapshot.number.to_string(),
+        format::time(snapshot.time),
+        format::printable(snapshot.device_name.as_bytes()),
+        snapshot.files().to_string(),
+        format::size(snapshot.bytes()),
+        sources.join(", "),
+    ]
+}
+
+/// A snapshot for programs.
+pub(super) fn object(snapshot: &Snapshot) -> Value {
+    let source = |source: &SnapshotSource| {
+        json!({
+            "label": source.label.to_string(),
+            "path": format::printable(&source.path),
+            "files": source.files,
+            "bytes": source.bytes,
+        })
+    };
+    let sources: Vec<_> = snapshot.sources.iter().map(source).collect();
+    json!({
+        "id": snapshot.id.to_string(),
+        "number": snapshot.number,
+        "time": format::time_utc(snapshot.time),
+        "device": format::printable(snapshot.device_name.as_bytes()),
+        "files": snapshot.files(),
+        "bytes": snapshot.bytes(),
+        "problems": snapshot.problems,
+        "sources": sources,
+    })
+}

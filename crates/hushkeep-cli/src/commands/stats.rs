@@ -1,0 +1,49 @@
+//! `hushkeep stats`: how much is stored.
+
+use clap::Args;
+use hushkeep::repo::FolderStats;
+use serde_json::json;
+
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::failure::Failure;
+use crate::format;
+use crate::output::Output;
+use crate::session;
+
+#[derive(Args)]
+pub(crate) struct StatsArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &StatsArgs, output: &mut Output) -> Result<(), Failure> {
+    let opened = session::open(&args.repo, &args.key)?;
+    let stats = opened.repository.stats()?;
+    let (objects, bytes) = (stats.objects(), stats.bytes());
+    let folder =
+        |folder: &FolderStats| json!({ "folder": folder.name, "objects": folder.objects, "bytes": folder.bytes });
+    output.object(
+        "summary",
+        json!({
+            "snapshots": stats.snapshots,
+            "contents": stats.contents,
+            "contents_bytes": stats.contents_bytes,
+            "stored_bytes": stats.stored_bytes,
+            "objects": objects,
+            "bytes": bytes,
+            "folders": stats.folders.iter().map(folder).collect::<Vec<_>>(),
+        }),
+    )?;
+    output.text(format_args!("{}\n", format::count(stats.snapshots, "snapshot")))?;
+    let contents = format::count(stats.contents, "piece");
+    output.text(format_args!("contents, each counted once: {contents}, {}\n", format::size(stats.contents_bytes)))?;
+    output.text(format_args!("stored: {}, {}\n", format::count(objects, "object"), format::size(bytes)))?;
+    for FolderStats { name, objects, bytes } in &stats.folders {
+        output.text(format_args!("  {name}: {}, {}\n", format::count(*objects, "object"), format::size(*bytes)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,484 @@
+//! Every error's exit code and advice: what happened, what it means for the backup, what to do next.
+//!
+//! Only this file knows of exit codes; `docs/exit-codes.md` lists them. In the advice, what stands between
+//! backquotes is a command of this program.
+
+use std::error::Error;
+use std::io;
+
+use hushkeep::protectors::{AddError, RemoveError, WeakPassphrase};
+use hushkeep::repo::storage::{StorageError, StorageErrorKind};
+use hushkeep::repo::target::{TargetError, TargetErrorKind};
+use hushkeep::repo::{self, BackupError, ConfigError, ReadError, ReadFileError, RestoreError};
+use hushkeep::sources::InvalidPattern;
+use hushkeep::storage::OpenError;
+use hushkeep::{CreateError, FindError, GatherError, HomeError, SecretError, UnlockError};
+
+use crate::snapshot_spec::SpecError;
+
+/// How the program ends, for scripts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Failed,
+    Usage,
+    Incomplete,
+    NoRepository,
+    WrongKey,
+    RolledBack,
+    Damaged,
+    Storage,
+    Interrupted,
+    /// Nobody reads the output any more: nothing is told.
+    BrokenPipe,
+}
+
+impl Exit {
+    pub(crate) fn code(self) -> u8 {
+        match self {
+            Self::Failed | Self::BrokenPipe => 1,
+            Self::Usage => 2,
+            Self::Incomplete => 3,
+            Self::NoRepository => 10,
+            Self::WrongKey => 12,
+            Self::RolledBack => 13,
+            Self::Damaged => 14,
+            Self::Storage => 15,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// Why a command did not do all it should.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    /// What happened.
+    pub(crate) what: String,
+    /// What it means for the backup.
+    pub(crate) meaning: String,
+    /// What to do next.
+    pub(crate) next: String,
+}
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, what: impl Into<String>, meaning: &str, next: &str) -> Self {
+        Self { exit, what: what.into(), meaning: meaning.to_owned(), next: next.to_owned() }
+    }
+
+    pub(crate) fn usage(what: impl Into<String>, next: &str) -> Self {
+        Self::new(Exit::Usage, what, "nothing was done", next)
+    }
+}
+
+/// An error with its causes, each said once.
+pub(crate) fn facts(error: &dyn Error) -> String {
+    let mut facts = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let fact = error.to_string();
+        if !facts.ends_with(&fact) {
+            facts = format!("{facts}: {fact}");
+        }
+        cause = error.source();
+    }
+    facts
+}
+
+const UNTOUCHED: &str = "the backup was not touched";
+
+const LOOK_AGAIN: &str = "look at the reason above and run the command again";
+
+impl From<HomeError> for Failure {
+    fn from(error: HomeError) -> Self {
+        let what = facts(&error);
+        match error {
+            HomeError::NoHome => {
+                Self::new(Exit::Failed, what, UNTOUCHED, "set HUSHKEEP_HOME to a folder for what this device remembers")
+            }
+            HomeError::KeyDamaged { .. } => Self::new(
+                Exit::Failed,
+                what,
+                "the backup itself is not hurt, only this device's copy of its key",
+                "run `recover` with the recovery key or a passphrase to put the key back",
+            ),
+            _ => Self::new(
+                Exit::Failed,
+                what,
+                UNTOUCHED,
+                "make this file readable and writable for you, or set HUSHKEEP_HOME",
+            ),
+        }
+    }
+}
+
+impl From<FindError> for Failure {
+    fn from(error: FindError) -> Self {
+        let what = facts(&error);
+        match error {
+            FindError::NoRepository { known: Some(_) } => known_but_missing(),
+            FindError::NoRepository { known: None } => Self::new(
+                Exit::NoRepository,
+                what,
+                "nothing was read or written",
+                "check the place given with --repo; \"backup\" with --init makes a new repository",
+            ),
+            FindError::Another { known, found } => Self::new(
+                Exit::NoRepository,
+                format!("{what} (known: {known}, found: {found})"),
+                "nothing was written; the repository this device knows was moved, deleted or replaced",
+                "mount the right disk; if the new repository is yours, run `recover` with its recovery key",
+            ),
+            FindError::ConfigMissing => Self::new(
+                Exit::Damaged,
+                what,
+                "without its config a repository cannot be opened, but what it holds may still be whole",
+                "bring back the folder \"config\", from the storage's trash or from a copy of the repository",
+            ),
+            FindError::Storage(error) => error.into(),
+            FindError::Repository(error) => error.into(),
+            FindError::Home(error) => error.into(),
+            _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
+        }
+    }
+}
+
+fn known_but_missing() -> Failure {
+    Failure::new(
+        Exit::NoRepository,
+        "this device knows a repository here, but nothing is there now",
+        "nothing was written, and no new repository was made in its place",
+        "mount the disk and run the command again; for a new repository choose another place",
+    )
+}
+
+impl From<repo::FindError> for Failure {
+    fn from(error: repo::FindError) -> Self {
+        let what = facts(&error);
+        match error {
+            repo::FindError::Read(error) => error.into(),
+            repo::FindError::Mixed => Self::new(
+                Exit::Damaged,
+                what,
+                "two repositories were copied into one place; nothing was written",
+                "separate them again: every repository needs a folder of its own",
+            ),
+            _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<CreateError> for Failure {
+    fn from(error: CreateError) -> Self {
+        let what = facts(&error);
+        match error {
+            CreateError::KnownButMissing => known_but_missing(),
+            CreateError::NotEmpty => Self::new(
+                Exit::Failed,
+                what,
+                "no repository was made, and nothing was changed there",
+                "give a new or an empty folder with --repo",
+            ),
+            CreateError::KeyFile { .. } => Self::new(
+                Exit::Failed,
+                what,
+                "no repository was made",
+                "name another file with --recovery-key-file: one that does not exist yet, in a folder that does",
+            ),
+            CreateError::Exists => Self::new(Exit::Failed, what, UNTOUCHED, "run the command again to use it"),
+            CreateError::Find(error) => error.into(),
+            CreateError::Repository(repo::CreateError::Storage(error)) => error.into(),
+            CreateError::Home(error) => error.into(),
+            _ => Self::new(Exit::Failed, what, "the repository may not be whole", "run the command again"),
+        }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Storage(error) => error.into(),
+            error => Self::usage(facts(&error), "give a folder with --repo"),
+        }
+    }
+}
+
+impl From<UnlockError> for Failure {
+    fn from(error: UnlockError) -> Self {
+        let what = facts(&error);
+        match error {
+            UnlockError::NoKey => Self::new(
+                Exit::WrongKey,
+                what,
+                "nothing was read or written; the backup is whole",
+                "run `recover` to keep the key on this device, or name a file with --recovery-key-file or --passphrase-file",
+            ),
+            UnlockError::Refused(error) => error.into(),
+            UnlockError::Asking(_) => Self::new(
+                Exit::Failed,
+                what,
+                "nothing was read or written",
+                "name a readable file with --recovery-key-file or --passphrase-file",
+            ),
+            UnlockError::Repository(error) => error.into(),
+            UnlockError::Home(error) => error.into(),
+            _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        let next = match error {
+            SecretError::AnotherRecoveryKey => {
+                "check the place given with --repo, or use this repository's recovery key"
+            }
+            SecretError::WrongPassphrase => "try again, or use the recovery key",
+            SecretError::NotARecoveryKey(_) => "compare what you gave with your recovery key, group by group",
+            _ => "use the recovery key",
+        };
+        Self::new(Exit::WrongKey, facts(&error), "nothing was read or written; the backup is whole", next)
+    }
+}
+
+impl From<repo::UnlockError> for Failure {
+    fn from(error: repo::UnlockError) -> Self {
+        let what = facts(&error);
+        match error {
+            repo::UnlockError::WrongKey => Self::new(
+                Exit::WrongKey,
+                what,
+                "nothing was read or written; the backup is whole",
+                "check the place given with --repo, or use this repository's recovery key",
+            ),
+            repo::UnlockError::RolledBack => Self::new(
+                Exit::RolledBack,
+                what,
+                "the storage shows an older state than this device has seen: newer snapshots are missing",
+                "if you put an old copy there yourself, bring back the newer one; else do not trust this storage",
+            ),
+            repo::UnlockError::Read(error) => error.into(),
+            _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<ReadError> for Failure {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Storage(error) => error.into(),
+            ReadError::Damaged(damage) if damage.cause.is_newer_version() => Self::new(
+                Exit::Failed,
+                facts(&damage),
+                "the backup is whole, but this program is too old for it",
+                "install the newest version of hushkeep",
+            ),
+            error => damaged(facts(&error)),
+        }
+    }
+}
+
+fn damaged(what: String) -> Failure {
+    Failure::new(
+        Exit::Damaged,
+        what,
+        "a part of the backup is not what was stored; everything else still can be restored",
+        "run `check --read-data` to see which files are hurt, and make a new backup while you have them",
+    )
+}
+
+impl From<StorageError> for Failure {
+    fn from(error: StorageError) -> Self {
+        let (meaning, next) = match error.kind {
+            StorageErrorKind::Full => (
+                "the snapshots made so far are whole",
+                "make room on the storage and run the command again: it resumes",
+            ),
+            StorageErrorKind::Denied => {
+                ("the snapshots made so far are whole", "let this user read and write the storage")
+            }
+            StorageErrorKind::NotFound => {
+                ("nothing more was written", "see whether the disk is still mounted, and run the command again")
+            }
+            _ => (
+                "the snapshots made so far are whole",
+                "run the command again when the storage can be reached: it resumes",
+            ),
+        };
+        Self::new(Exit::Storage, facts(&error), meaning, next)
+    }
+}
+
+impl From<GatherError> for Failure {
+    fn from(error: GatherError) -> Self {
+        match error {
+            GatherError::Pattern(error) => error.into(),
+            error => Self::usage(facts(&error), "name the folders with your chats"),
+        }
+    }
+}
+
+impl From<InvalidPattern> for Failure {
+    fn from(error: InvalidPattern) -> Self {
+        Self::usage(facts(&error), "write the pattern like a file name, with * and ? for what may differ")
+    }
+}
+
+impl From<BackupError> for Failure {
+    fn from(error: BackupError) -> Self {
+        match error {
+            BackupError::Read(error) => error.into(),
+            BackupError::Storage(error) => error.into(),
+            error => Self::new(Exit::Failed, facts(&error), "the snapshots made so far are whole", LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Read(error) => error.into(),
+            ConfigError::Storage(error) => error.into(),
+            error => Self::new(
+                Exit::Failed,
+                facts(&error),
+                "the ways to get the key back may be as they were; the backup is whole",
+                "run `key list` to see them, and try again",
+            ),
+        }
+    }
+}
+
+impl From<RestoreError> for Failure {
+    fn from(error: RestoreError) -> Self {
+        match error {
+            RestoreError::Read(error) => error.into(),
+            RestoreError::Target(error) => error.into(),
+            error => Self {
+                next: "run the command again with --best-effort to restore everything else".to_owned(),
+                ..damaged(facts(&error))
+            },
+        }
+    }
+}
+
+impl From<TargetError> for Failure {
+    fn from(error: TargetError) -> Self {
+        let next = match error.kind {
+            TargetErrorKind::Full => "make room on that disk, or choose another folder with --target",
+            _ => "choose another folder with --target",
+        };
+        Self::new(Exit::Failed, facts(&error), "the backup is whole; the restored files are not complete", next)
+    }
+}
+
+impl From<ReadFileError> for Failure {
+    fn from(error: ReadFileError) -> Self {
+        match error {
+            ReadFileError::Read(error) => error.into(),
+            ReadFileError::Output(error) => error.into(),
+            error => Self::usage(facts(&error), "name a file; `ls` shows which there are"),
+        }
+    }
+}
+
+/// Standard output cannot be written.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let broken = error.kind() == io::ErrorKind::BrokenPipe;
+        let exit = if broken { Exit::BrokenPipe } else { Exit::Failed };
+        let what = format!("the output cannot be written: {error}");
+        Self::new(exit, what, "the backup is whole; what was written is not complete", "write it somewhere else")
+    }
+}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        match error {
+            SpecError::NoSnapshots => Self::new(
+                Exit::Failed,
+                "there are no snapshots here yet",
+                "nothing was backed up to this repository so far",
+                "make the first backup with \"backup\"",
+            ),
+            SpecError::NotFound(name) => Self::new(
+                Exit::Failed,
+                format!("there is no snapshot {name:?}"),
+                UNTOUCHED,
+                "run `snapshots` to see which there are",
+            ),
+            SpecError::Ambiguous(name) => Self::new(
+                Exit::Failed,
+                format!("more than one snapshot is called {name:?}"),
+                UNTOUCHED,
+                "write more of the id; `snapshots` shows them all",
+            ),
+        }
+    }
+}
+
+impl From<WeakPassphrase> for Failure {
+    fn from(error: WeakPassphrase) -> Self {
+        Self::new(
+            Exit::Failed,
+            facts(&error),
+            "no passphrase was added",
+            "choose several random words: whoever holds the repository can guess as often as they like",
+        )
+    }
+}
+
+impl From<AddError> for Failure {
+    fn from(error: AddError) -> Self {
+        match error {
+            AddError::Publish(error) => error.into(),
+            error => {
+                Self::new(Exit::Failed, facts(&error), "no passphrase was added", "close other programs and try again")
+            }
+        }
+    }
+}
+
+impl From<RemoveError> for Failure {
+    fn from(error: RemoveError) -> Self {
+        let what = facts(&error);
+        match error {
+            RemoveError::Publish(error) => error.into(),
+            RemoveError::NotFound(_) => Self::usage(what, "run `key list` to see the ids"),
+            _ => Self::new(
+                Exit::Failed,
+                what,
+                "nothing was removed",
+                "to be rid of a recovery key that others have seen, make a new repository at another place",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_are_told_once() {
+        let cause = io::Error::other("disk on fire");
+        let error = StorageError::new(StorageErrorKind::Failed, "packs/a").because(cause);
+        assert_eq!(facts(&BackupError::Storage(error)), "the storage failed: packs/a: disk on fire");
+    }
+
+    #[test]
+    fn errors_end_in_the_exit_codes_of_the_contract() {
+        let storage = |kind| StorageError::new(kind, "x");
+        let code = |failure: Failure| failure.exit.code();
+        assert_eq!(code(FindError::NoRepository { known: None }.into()), 10);
+        assert_eq!(code(CreateError::KnownButMissing.into()), 10);
+        assert_eq!(code(UnlockError::NoKey.into()), 12);
+        assert_eq!(code(UnlockError::Refused(SecretError::WrongPassphrase).into()), 12);
+        assert_eq!(code(repo::UnlockError::WrongKey.into()), 12);
+        assert_eq!(code(repo::UnlockError::RolledBack.into()), 13);
+        let damage = repo::Damage { object: "packs/a".into(), cause: repo::DamageCause::Missing };
+        assert_eq!(code(ReadError::Damaged(damage).into()), 14);
+        assert_eq!(code(ReadError::Storage(storage(StorageErrorKind::Unreachable)).into()), 15);
+        assert_eq!(code(BackupError::Storage(storage(StorageErrorKind::Full)).into()), 15);
+        assert_eq!(Failure::from(io::Error::from(io::ErrorKind::BrokenPipe)).exit, Exit::BrokenPipe);
+    }
+}

@@ -1,0 +1,122 @@
+//! How people name a snapshot: `latest`, `latest~2`, its number, the beginning of its id, or a date.
+
+use std::convert::Infallible;
+use std::str::FromStr;
+
+use hushkeep::repo::Snapshot;
+use jiff::civil::{Date, DateTime};
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
+
+use crate::format::instant;
+
+/// The name of a snapshot, as it was typed.
+#[derive(Clone)]
+pub(crate) struct SnapshotSpec(String);
+
+/// Why a name leads to no snapshot.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum SpecError {
+    /// There is none at all.
+    NoSnapshots,
+    /// None has this name.
+    NotFound(String),
+    /// More than one has it.
+    Ambiguous(String),
+}
+
+impl FromStr for SnapshotSpec {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl SnapshotSpec {
+    /// The snapshot of this name among `snapshots`, oldest first.
+    pub(crate) fn find<'a>(&self, snapshots: &'a [Snapshot]) -> Result<&'a Snapshot, SpecError> {
+        self.find_in(snapshots, &TimeZone::system())
+    }
+
+    fn find_in<'a>(&self, snapshots: &'a [Snapshot], zone: &TimeZone) -> Result<&'a Snapshot, SpecError> {
+        let text = self.0.as_str();
+        if snapshots.is_empty() {
+            return Err(SpecError::NoSnapshots);
+        }
+        let mut found: Vec<_> = if let Some(back) = steps_back(text) {
+            snapshots.iter().rev().skip(back).take(1).collect()
+        } else if let Some(until) = end_of(text, zone) {
+            let is_before = |snapshot: &&Snapshot| instant(snapshot.time).is_some_and(|time| time <= until);
+            snapshots.iter().filter(is_before).max_by_key(|snapshot| snapshot.time).into_iter().collect()
+        } else {
+            let number = text.parse().ok();
+            let id = text.to_ascii_lowercase();
+            let is_named =
+                |s: &&Snapshot| Some(s.number) == number || (!id.is_empty() && s.id.to_string().starts_with(&id));
+            snapshots.iter().filter(is_named).collect()
+        };
+        match (found.pop(), found.is_empty()) {
+            (Some(snapshot), true) => Ok(snapshot),
+            (Some(_), false) => Err(SpecError::Ambiguous(text.to_owned())),
+            (None, _) => Err(SpecError::NotFound(text.to_owned())),
+        }
+    }
+}
+
+/// How many steps before the newest `latest` and `latest~2` are.
+fn steps_back(text: &str) -> Option<usize> {
+    match text.strip_prefix("latest")? {
+        "" => Some(0),
+        rest => rest.strip_prefix('~')?.parse().ok(),
+    }
+}
+
+/// The last moment that a date or time means: of a day its end, of a minute its last second.
+fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    // A date has dashes, an id or a number has none.
+    if !text.contains('-') {
+        return None;
+    }
+    if let Ok(instant) = text.parse::<Timestamp>() {
+        return Some(instant);
+    }
+    let end = match text.parse::<Date>() {
+        Ok(date) if !text.contains(':') => date.at(23, 59, 59, 999_999_999),
+        _ => {
+            let time: DateTime = text.parse().ok()?;
+            let spans_a_minute = text.matches(':').count() == 1;
+            let rest = if spans_a_minute { 59.seconds() } else { 0.seconds() };
+            time.checked_add(rest.nanoseconds(999_999_999)).ok()?
+        }
+    };
+    zone.to_timestamp(end).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latest_counts_back() {
+        assert_eq!(steps_back("latest"), Some(0));
+        assert_eq!(steps_back("latest~12"), Some(12));
+        assert_eq!((steps_back("latest~"), steps_back("latest2"), steps_back("3f2a")), (None, None, None));
+    }
+
+    #[test]
+    fn dates_mean_their_end_in_local_time() {
+        let zone = TimeZone::posix("CET-1").unwrap();
+        for (text, end) in [
+            ("2026-11-24", "2026-11-24T22:59:59.999999999Z"),
+            ("2026-11-24 09:12", "2026-11-24T08:12:59.999999999Z"),
+            ("2026-11-24T09:12:05", "2026-11-24T08:12:05.999999999Z"),
+            ("2026-11-24T09:12:05Z", "2026-11-24T09:12:05Z"),
+        ] {
+            assert_eq!(end_of(text, &zone), Some(end.parse().unwrap()), "{text}");
+        }
+        for text in ["20261124", "12", "3f2a9c01", "yester-day", "2026-13-01"] {
+            assert_eq!(end_of(text, &zone), None, "{text}");
+        }
+    }
+}

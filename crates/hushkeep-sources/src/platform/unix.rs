@@ -1,0 +1,158 @@
+//! Unix: names are bytes, files have modes, SQLite's locks are POSIX record locks.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Permissions};
+use std::io;
+use std::ops::Range;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, PermissionsExt};
+
+use cap_std::fs::{Dir, DirBuilder, Metadata, MetadataExt, OpenOptions};
+use hushkeep_repo::Timestamp;
+use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT};
+use rustix::process::{Flock, FlockOffsetType, FlockType};
+
+/// The bytes of a file name, as they are.
+pub(crate) fn name_bytes(name: &OsStr) -> &[u8] {
+    name.as_bytes()
+}
+
+/// A file name from its bytes.
+pub(crate) fn os_name(bytes: &[u8]) -> io::Result<OsString> {
+    Ok(OsString::from_vec(bytes.to_vec()))
+}
+
+pub(crate) fn mode(metadata: &Metadata) -> u32 {
+    metadata.mode() & 0o7777
+}
+
+pub(crate) fn modified(metadata: &Metadata) -> Timestamp {
+    timestamp(metadata.mtime(), metadata.mtime_nsec())
+}
+
+pub(crate) fn changed(metadata: &Metadata) -> Timestamp {
+    timestamp(metadata.ctime(), metadata.ctime_nsec())
+}
+
+fn timestamp(seconds: i64, nanos: i64) -> Timestamp {
+    Timestamp { seconds, nanos: u32::try_from(nanos).unwrap_or(0) }
+}
+
+/// Whether fewer blocks are allocated than the length needs. POSIX counts blocks of 512 bytes.
+pub(crate) fn is_sparse(metadata: &Metadata) -> bool {
+    metadata.blocks().saturating_mul(512) < metadata.len()
+}
+
+/// Folders made with `builder` are for this user alone.
+pub(crate) fn make_private(builder: &mut DirBuilder) {
+    cap_std::fs::DirBuilderExt::mode(builder, 0o700);
+}
+
+/// Files created with `options` are for this user alone.
+pub(crate) fn open_private(options: &mut OpenOptions) {
+    cap_std::fs::OpenOptionsExt::mode(options, 0o600);
+}
+
+pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(mode))
+}
+
+pub(crate) fn set_folder_mode(folder: &Dir, mode: u32) -> io::Result<()> {
+    folder.set_permissions(".", cap_std::fs::Permissions::from_std(Permissions::from_mode(mode)))
+}
+
+/// Sets when a file's contents last changed.
+pub(crate) fn set_modified(file: &File, time: Timestamp) -> io::Result<()> {
+    Ok(rustix::fs::futimens(file, &modified_only(time))?)
+}
+
+/// Sets when a folder's or symbolic link's contents last changed; `name` is not followed.
+pub(crate) fn set_modified_at(folder: &Dir, name: &OsStr, time: Timestamp) -> io::Result<()> {
+    Ok(rustix::fs::utimensat(folder, name, &modified_only(time), AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn modified_only(time: Timestamp) -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec { tv_sec: time.seconds, tv_nsec: time.nanos.min(999_999_999).into() },
+    }
+}
+
+pub(crate) fn symlink(folder: &Dir, name: &OsStr, to: &[u8]) -> io::Result<()> {
+    folder.symlink_contents(OsStr::from_bytes(to), name)
+}
+
+pub(crate) fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+    file.write_all_at(bytes, offset)
+}
+
+pub(crate) fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    file.read_exact_at(buffer, offset)
+}
+
+/// Waits until everything written to the file system of `folder` is on the disk.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn sync(folder: &File) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(folder)?)
+}
+
+/// Asks for everything written to go to the disk. POSIX lets the call return before it did.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(crate) fn sync(_folder: &File) -> io::Result<()> {
+    rustix::fs::sync();
+    Ok(())
+}
+
+/// Whether another process holds a lock on any of these bytes of a file. Locks of this process do not count.
+pub(crate) fn is_locked(file: &File, bytes: Range<u64>) -> io::Result<bool> {
+    let wanted = Flock {
+        start: bytes.start,
+        length: bytes.end.saturating_sub(bytes.start),
+        pid: None,
+        typ: FlockType::WriteLock,
+        offset_type: FlockOffsetType::Set,
+    };
+    Ok(rustix::process::fcntl_getlk(file, &wanted)?.is_some())
+}
+
+/// Whether a file lies on a file system that others may write to from elsewhere, or whose locks say nothing.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn is_on_network(file: &File) -> io::Result<bool> {
+    // The magic numbers of statfs(2): AFS, Ceph, CIFS, Coda, FUSE, Lustre, NCP, NFS, 9p (also of virtual
+    // machines), SMB, SMB2, VirtualBox shared folders.
+    const MAGIC: [u32; 12] = [
+        0x5346_414f,
+        0x00c3_6400,
+        0xff53_4d42,
+        0x7375_7245,
+        0x6573_5546,
+        0x0bd0_0bd0,
+        0x564c,
+        0x6969,
+        0x0102_1997,
+        0x517b,
+        0xfe53_4d42,
+        0x786f_4256,
+    ];
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]
+    let kind = rustix::fs::fstatfs(file)?.f_type as u32;
+    Ok(MAGIC.contains(&kind))
+}
+
+/// Whether a file lies on a file system that others may write to from elsewhere. `MNT_LOCAL` is 0x1000.
+#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
+pub(crate) fn is_on_network(file: &File) -> io::Result<bool> {
+    Ok(u64::from(rustix::fs::fstatfs(file)?.f_flags) & 0x1000 == 0)
+}
+
+/// Elsewhere it is not known: the answer that needs no locks is the safe one.
+#[cfg(not(any(
+    target_os = "linux",
+    target_os = "android",
+    target_os = "macos",
+    target_os = "ios",
+    target_os = "freebsd"
+)))]
+pub(crate) fn is_on_network(_file: &File) -> io::Result<bool> {
+    Ok(true)
+}

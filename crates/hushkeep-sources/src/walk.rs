@@ -1,0 +1,114 @@
+//! The walk through a folder, in the order of paths, never ahead of who asks.
+
+use std::ffi::OsString;
+use std::io;
+use std::vec;
+
+use cap_fs_ext::{DirExt, MetadataExt};
+use cap_std::fs::Dir;
+use hushkeep_repo::RelPath;
+use hushkeep_repo::tree::{ItemKind, TreeError, TreeErrorKind, TreeItem};
+
+use crate::exclude::Excludes;
+use crate::platform::{is_sparse, name_bytes};
+use crate::stat::{link_id, metadata, tree_error};
+
+/// The names in a folder, in the order they are visited.
+pub(crate) type Names = vec::IntoIter<OsString>;
+
+/// Visits a root and everything below it.
+pub(crate) struct Walk<'a> {
+    excludes: &'a Excludes,
+    /// The root, until it was visited, with the names to visit in it.
+    root: Option<(&'a Dir, io::Result<Names>)>,
+    /// The folders from the root to where the walk is.
+    open: Vec<Folder>,
+    /// A folder that was visited and is listed when the walk goes on.
+    next: Option<(Dir, RelPath)>,
+}
+
+/// A folder on the way, and the names in it that are still to be visited.
+struct Folder {
+    dir: Dir,
+    path: RelPath,
+    names: Names,
+}
+
+impl<'a> Walk<'a> {
+    /// A walk that visits `names` in `root`, and everything below them.
+    pub(crate) fn new(root: &'a Dir, names: io::Result<Names>, excludes: &'a Excludes) -> Self {
+        Self { excludes, root: Some((root, names)), open: Vec::new(), next: None }
+    }
+
+    fn start(&mut self, root: &Dir, names: io::Result<Names>) -> Result<TreeItem, TreeError> {
+        let path = RelPath::root();
+        let failed = |source| tree_error(&path, source);
+        let found = root.dir_metadata().map_err(failed)?;
+        self.open.push(Folder {
+            dir: root.try_clone().map_err(failed)?,
+            path: path.clone(),
+            names: names.map_err(failed)?,
+        });
+        Ok(TreeItem { path, kind: ItemKind::Directory, metadata: metadata(&found) })
+    }
+}
+
+impl Iterator for Walk<'_> {
+    type Item = Result<TreeItem, TreeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some((root, names)) = self.root.take() {
+            return Some(self.start(root, names));
+        }
+        if let Some((dir, path)) = self.next.take() {
+            match sorted_names(&dir) {
+                Ok(names) => self.open.push(Folder { dir, path, names }),
+                Err(source) => return Some(Err(tree_error(&path, source))),
+            }
+        }
+        loop {
+            let folder = self.open.last_mut()?;
+            let Some(name) = folder.names.next() else {
+                self.open.pop();
+                continue;
+            };
+            let path = match folder.path.join(name_bytes(&name)) {
+                Ok(path) if self.excludes.matches(&path) => continue,
+                Ok(path) => path,
+                Err(_) => return Some(Err(tree_error(&folder.path, io::ErrorKind::InvalidFilename.into()))),
+            };
+            return Some(match visit(&folder.dir, &name, path.clone()) {
+                Ok((item, below)) => {
+                    self.next = below.map(|dir| (dir, path));
+                    Ok(item)
+                }
+                Err(error) => Err(error),
+            });
+        }
+    }
+}
+
+/// The names in a folder, sorted as raw bytes.
+pub(crate) fn sorted_names(dir: &Dir) -> io::Result<Names> {
+    let mut names = dir.entries()?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
+    names.sort_unstable_by(|left, right| name_bytes(left).cmp(name_bytes(right)));
+    Ok(names.into_iter())
+}
+
+/// Looks at one item, and opens it if it is a folder.
+fn visit(parent: &Dir, name: &OsString, path: RelPath) -> Result<(TreeItem, Option<Dir>), TreeError> {
+    let failed = |source| tree_error(&path, source);
+    let found = parent.symlink_metadata(name).map_err(failed)?;
+    let (kind, below) = if found.is_dir() {
+        (ItemKind::Directory, Some(parent.open_dir_nofollow(name).map_err(failed)?))
+    } else if found.is_symlink() {
+        let target = parent.read_link_contents(name).map_err(failed)?;
+        (ItemKind::Symlink { target: name_bytes(target.as_os_str()).to_vec() }, None)
+    } else if found.is_file() {
+        let link = (found.nlink() > 1).then(|| link_id(&found));
+        (ItemKind::File { len: found.len(), sparse: is_sparse(&found), link }, None)
+    } else {
+        return Err(TreeError { path, kind: TreeErrorKind::Special, source: None });
+    };
+    Ok((TreeItem { metadata: metadata(&found), path, kind }, below))
+}

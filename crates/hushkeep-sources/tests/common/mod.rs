@@ -1,0 +1,61 @@
+//! What the tests share.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use hushkeep_repo::tree::{Consistency, FileView};
+use hushkeep_repo::{RelPath, Tree};
+
+pub(crate) fn path(text: impl AsRef<[u8]>) -> RelPath {
+    RelPath::new(text.as_ref()).unwrap()
+}
+
+/// Every name below a folder with its bytes, mode, times and number of links.
+pub(crate) fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, [i64; 6])> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        let facts = [
+            metadata.mode().into(),
+            metadata.mtime(),
+            metadata.mtime_nsec(),
+            metadata.ctime(),
+            metadata.ctime_nsec(),
+            metadata.nlink().cast_signed(),
+        ];
+        let mut bytes = Vec::new();
+        if metadata.is_dir() {
+            found.extend(everything(&path));
+        } else if metadata.is_file() {
+            File::open(&path).unwrap().read_to_end(&mut bytes).unwrap();
+        }
+        found.insert(path, (bytes, facts));
+    }
+    found
+}
+
+/// Reads a view to its end in pieces of an awkward size.
+pub(crate) fn read_all(view: &mut dyn FileView) -> Vec<u8> {
+    let (mut bytes, mut buffer) = (Vec::new(), vec![0; 10_007]);
+    loop {
+        match view.read(&mut buffer).unwrap() {
+            0 => return bytes,
+            len => bytes.extend_from_slice(&buffer[..len]),
+        }
+    }
+}
+
+/// Opens, reads and finishes a view.
+pub(crate) fn read(tree: &dyn Tree, name: &str) -> (Vec<u8>, Vec<RelPath>, Consistency) {
+    let mut view = tree.open(&path(name)).unwrap();
+    let bytes = read_all(view.as_mut());
+    let absorbed = view.absorbed().to_vec();
+    (bytes, absorbed, view.finish().unwrap())
+}

@@ -1,0 +1,367 @@
+//! SQLite databases while another process uses them, and after it is gone.
+
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use common::{everything, path, read};
+use hushkeep_repo::Tree;
+use hushkeep_repo::tree::{Consistency, Layout, TreeErrorKind};
+use hushkeep_sources::{FolderOptions, FolderTree};
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+/// Two tables that every transaction keeps equal, and enough rows that both lie on many pages.
+const SCHEMA: &str = "PRAGMA page_size = 1024; CREATE TABLE one(n, filler); CREATE TABLE two(n, filler);
+    WITH RECURSIVE i(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM i WHERE n < 300)
+    INSERT INTO one SELECT 0, randomblob(500) FROM i; INSERT INTO two SELECT * FROM one;";
+
+const COMMIT: &str = "BEGIN IMMEDIATE; UPDATE one SET n = n + 1; UPDATE two SET n = n + 1; COMMIT;";
+
+/// Another process with a connection to a database: runs what it is told to, and answers.
+struct Application {
+    process: Child,
+    answers: BufReader<ChildStdout>,
+}
+
+impl Application {
+    fn start(database: &Path) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "application", "--ignored", "--nocapture"])
+            .env("APPLICATION_DATABASE", database)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(process.stdout.take().unwrap());
+        Self { process, answers }
+    }
+
+    /// Runs SQL; the answer is `ok`, or what went wrong.
+    fn try_run(&mut self, sql: &str) -> String {
+        writeln!(self.process.stdin.as_mut().unwrap(), "{}", sql.replace('\n', " ")).unwrap();
+        let mut line = String::new();
+        while !line.contains("answer: ") {
+            line.clear();
+            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "the application died");
+        }
+        line.split("answer: ").last().unwrap().trim().to_owned()
+    }
+
+    fn run(&mut self, sql: &str) {
+        assert_eq!(self.try_run(sql), "ok", "{sql}");
+    }
+
+    /// Ends it in good order, and checks that nothing ever went wrong there.
+    fn end(mut self) {
+        drop(self.process.stdin.take());
+        io::copy(&mut self.answers, &mut io::sink()).unwrap();
+        assert!(self.process.wait().unwrap().success());
+    }
+
+    /// Ends it as a crash does.
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+/// The body of [`Application`]'s process.
+#[test]
+#[ignore = "the other tests start it as a process of its own"]
+fn application() {
+    let connection = Connection::open(std::env::var_os("APPLICATION_DATABASE").unwrap()).unwrap();
+    let mut line = String::new();
+    while io::stdin().read_line(&mut line).unwrap() != 0 {
+        let line = std::mem::take(&mut line);
+        if line.trim() == "commit until the end" {
+            println!("answer: ok");
+            commit_until_the_end(&connection);
+            return;
+        }
+        match connection.execute_batch(&line) {
+            Ok(()) => println!("answer: ok"),
+            Err(error) => println!("answer: {error}"),
+        }
+    }
+}
+
+fn commit_until_the_end(connection: &Connection) {
+    let ended = Arc::new(AtomicBool::new(false));
+    let told = Arc::clone(&ended);
+    thread::spawn(move || {
+        io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
+        told.store(true, Ordering::Relaxed);
+    });
+    while !ended.load(Ordering::Relaxed) {
+        connection.execute_batch(COMMIT).unwrap();
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A folder with an application that has made a database in it.
+fn application_with(pragmas: &str) -> (TempDir, PathBuf, Application) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("chat.db");
+    let mut application = Application::start(&database);
+    application.run(&format!("PRAGMA synchronous = OFF; PRAGMA page_size = 1024; {pragmas} {SCHEMA}"));
+    (folder, database, application)
+}
+
+fn tree(folder: &Path) -> FolderTree {
+    let options = FolderOptions {
+        lock_wait: Duration::from_millis(2000),
+        hold_limit: Duration::from_millis(300),
+        ..FolderOptions::default()
+    };
+    FolderTree::new(folder, options).unwrap()
+}
+
+/// The counter in a database given as bytes, after checking that it is whole and both tables agree.
+fn counter(bytes: &[u8]) -> i64 {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("copy.db"), bytes).unwrap();
+    counter_of(&Connection::open(folder.path().join("copy.db")).unwrap())
+}
+
+fn counter_of(copy: &Connection) -> i64 {
+    let check: String = copy.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(check, "ok");
+    let sql = "SELECT min(n), max(n), count(*) FROM (SELECT n FROM one UNION ALL SELECT n FROM two)";
+    let (min, max, rows): (i64, i64, i64) = copy.query_row(sql, [], |row| row.try_into()).unwrap();
+    assert_eq!((min, rows), (max, 600), "the view mixes two states");
+    min
+}
+
+/// Reads views for a while; each must be one committed state.
+fn read_in_a_loop(tree: &FolderTree) -> BTreeSet<i64> {
+    let (begin, mut seen, mut last) = (Instant::now(), BTreeSet::new(), 0);
+    while begin.elapsed() < Duration::from_millis(700) {
+        let (bytes, _, consistency) = read(tree, "chat.db");
+        if consistency == Consistency::Consistent {
+            let counter = counter(&bytes);
+            assert!(counter >= last);
+            last = counter;
+            seen.insert(counter);
+        }
+    }
+    seen
+}
+
+#[test]
+fn each_view_is_one_committed_state_while_an_application_writes() {
+    let modes = ["WAL; PRAGMA wal_autocheckpoint = 20", "DELETE", "TRUNCATE", "PERSIST"];
+    thread::scope(|scope| {
+        for mode in modes {
+            scope.spawn(move || {
+                let pragmas = format!("PRAGMA busy_timeout = 10000; PRAGMA journal_mode = {mode};");
+                let (folder, database, mut application) = application_with(&pragmas);
+                application.run("commit until the end");
+                let seen = read_in_a_loop(&tree(folder.path()));
+                assert!(seen.len() > 3, "{mode}: {seen:?}");
+                application.end();
+                assert!(counter_of(&Connection::open(database).unwrap()) >= *seen.last().unwrap());
+            });
+        }
+    });
+}
+
+#[test]
+fn a_live_log_is_merged_and_absorbed() {
+    let (folder, database, mut application) = application_with("PRAGMA journal_mode = WAL;");
+    application.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    application.run(COMMIT);
+    let before = everything(folder.path());
+    let link = folder.path().with_extension("link");
+    std::os::unix::fs::symlink(folder.path(), &link).unwrap();
+    let tree = tree(&link);
+    fs::remove_file(&link).unwrap();
+
+    let view = tree.open(&path("chat.db")).unwrap();
+    assert_eq!(view.layout(), Layout::Pages(1024));
+    assert_eq!(view.absorbed(), ["chat.db-journal", "chat.db-shm", "chat.db-wal"].map(path));
+    assert_eq!(view.finish().unwrap(), Consistency::Consistent);
+    assert_eq!(counter(&read(&tree, "chat.db").0), 1);
+    assert_eq!(counter(&fs::read(&database).unwrap()), 0, "the log was not merged into the source");
+
+    let after = everything(folder.path());
+    assert_eq!(before.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>());
+    assert!(["chat.db", "chat.db-wal"].map(|name| folder.path().join(name)).iter().all(|at| before[at] == after[at]));
+    application.end();
+}
+
+#[test]
+fn a_slow_reader_does_not_keep_a_live_log_from_its_application() {
+    let (folder, _, mut application) = application_with("PRAGMA journal_mode = WAL;");
+    let tree = tree(folder.path());
+    let mut view = tree.open(&path("chat.db")).unwrap();
+    assert_ne!(view.read(&mut [0; 10]).unwrap(), 0);
+    application.run(COMMIT);
+    thread::sleep(Duration::from_millis(600));
+    // The rest of the page is in memory; the next one needs the transaction that has ended.
+    let error = (0..200).find_map(|_| view.read(&mut [0; 1024]).err()).unwrap();
+    assert_eq!(error.kind, TreeErrorKind::Locked);
+    application.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    assert_eq!(fs::metadata(folder.path().join("chat.db-wal")).unwrap().len(), 0);
+    drop(view);
+    assert_eq!(counter(&read(&tree, "chat.db").0), 1);
+    application.end();
+}
+
+#[test]
+fn a_rollback_database_is_read_under_a_lock_that_ends_in_time() {
+    let (folder, database, mut application) = application_with("");
+    let before = everything(folder.path());
+    let tree = tree(folder.path());
+    let (bytes, absorbed, consistency) = read(&tree, "chat.db");
+    assert_eq!((absorbed, consistency), (vec![path("chat.db-journal")], Consistency::Consistent));
+    assert!(bytes == fs::read(&database).unwrap());
+    assert_eq!(everything(folder.path()), before);
+
+    application.run("PRAGMA busy_timeout = 0");
+    let view = tree.open(&path("chat.db")).unwrap();
+    assert_eq!(application.try_run(COMMIT), "database is locked");
+    application.run("ROLLBACK");
+    assert_eq!(view.finish().unwrap(), Consistency::Consistent);
+    application.run(COMMIT);
+
+    drop(tree.open(&path("chat.db")).unwrap());
+    application.run(COMMIT);
+
+    application.run("PRAGMA busy_timeout = 5000");
+    let view = tree.open(&path("chat.db")).unwrap();
+    application.run(COMMIT);
+    assert_eq!(view.finish().unwrap(), Consistency::ChangedWhileRead);
+    application.end();
+}
+
+#[test]
+fn a_database_in_use_is_waited_for_and_then_reported() {
+    let (folder, database, mut application) = application_with("");
+    let options = FolderOptions { lock_wait: Duration::from_millis(100), ..FolderOptions::default() };
+    let tree = FolderTree::new(folder.path(), options).unwrap();
+
+    // A writer that has not touched the database file yet: its journal is no part of the state that is read.
+    application.run("BEGIN IMMEDIATE; UPDATE one SET n = 7");
+    assert!(fs::metadata(folder.path().join("chat.db-journal")).unwrap().len() > 0);
+    let (bytes, absorbed, consistency) = read(&tree, "chat.db");
+    assert_eq!((counter(&bytes), absorbed), (0, vec![path("chat.db-journal")]));
+    assert_eq!(consistency, Consistency::Consistent);
+    application.run("ROLLBACK; BEGIN EXCLUSIVE");
+    let error = tree.open(&path("chat.db")).err().unwrap();
+    assert_eq!((error.kind, error.path), (TreeErrorKind::Locked, path("chat.db")));
+    application.run("ROLLBACK");
+    assert!(read(&tree, "chat.db").0 == fs::read(database).unwrap());
+    application.end();
+}
+
+/// Reads every file of a folder that nobody uses: each must be exact, and nothing may change.
+fn check_dead(folder: &Path) -> Vec<String> {
+    let before = everything(folder);
+    let tree = tree(folder);
+    let items: Vec<_> = tree.walk().skip(1).map(|item| item.unwrap().path).collect();
+    for item in &items {
+        let (bytes, absorbed, consistency) = read(&tree, &item.to_string());
+        assert!(bytes == fs::read(folder.join(item.to_string())).unwrap(), "{item}");
+        assert_eq!(consistency, Consistency::Consistent, "{item}");
+        assert!(items.iter().all(|other| !absorbed.contains(other)), "{item}");
+    }
+    assert_eq!(everything(folder), before);
+    items.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_a_crashed_application_left_is_copied_exactly_and_not_touched() {
+    let (folder, _, mut application) = application_with("PRAGMA journal_mode = WAL;");
+    application.run(COMMIT);
+    application.kill();
+    assert_eq!(check_dead(folder.path()), ["chat.db", "chat.db-shm", "chat.db-wal"]);
+
+    // A cache of one page makes SQLite write to the database in the middle of the transaction.
+    let (folder, database, mut application) = application_with("PRAGMA cache_size = 1;");
+    application.run("BEGIN; UPDATE one SET n = 7, filler = randomblob(500)");
+    application.kill();
+    assert_eq!(check_dead(folder.path()), ["chat.db", "chat.db-journal"]);
+    assert_eq!(counter_of(&Connection::open(database).unwrap()), 0, "the journal was hot");
+    assert_eq!(check_dead(folder.path()), ["chat.db"]);
+}
+
+#[test]
+fn what_an_application_left_in_good_order_is_copied_exactly_and_not_touched() {
+    for (mode, left) in [
+        ("WAL", vec!["chat.db"]),
+        ("DELETE", vec!["chat.db"]),
+        ("TRUNCATE", vec!["chat.db", "chat.db-journal"]),
+        ("PERSIST", vec!["chat.db", "chat.db-journal"]),
+    ] {
+        let (folder, _, mut application) = application_with(&format!("PRAGMA journal_mode = {mode};"));
+        application.run(COMMIT);
+        application.end();
+        assert_eq!(check_dead(folder.path()), left, "{mode}");
+    }
+}
+
+#[test]
+fn a_file_that_sqlite_refuses_or_would_read_differently_is_exact() {
+    let (folder, database, application) = application_with("");
+    application.end();
+    let good = fs::read(&database).unwrap();
+    let garbage = [good[..100].to_vec(), vec![0xa5; 50_000]].concat();
+    let tail = [good.as_slice(), b"odd tail"].concat();
+    let more_pages = [good.as_slice(), &[0xa5; 2048]].concat();
+    let fewer_pages = good[..good.len() - 5000].to_vec();
+    for bytes in [garbage, tail, more_pages, fewer_pages, good[..100].to_vec(), good[..99].to_vec()] {
+        fs::write(&database, &bytes).unwrap();
+        assert_eq!(check_dead(folder.path()), ["chat.db"]);
+    }
+    assert_eq!(tree(folder.path()).open(&path("chat.db")).unwrap().layout(), Layout::Pages(1024));
+    let mut bad_size = good;
+    bad_size[17] = 1;
+    fs::write(&database, bad_size).unwrap();
+    assert_eq!(tree(folder.path()).open(&path("chat.db")).unwrap().layout(), Layout::Bytes);
+}
+
+#[test]
+fn a_journal_that_no_longer_fits_its_database_is_told() {
+    let (folder, _, mut application) = application_with("PRAGMA journal_mode = PERSIST;");
+    let folder_tree = tree(folder.path());
+    assert_eq!(read(&folder_tree, "chat.db").2, Consistency::Consistent);
+    assert_eq!(read(&folder_tree, "chat.db-journal").2, Consistency::Consistent);
+    application.run(COMMIT);
+    assert_eq!(read(&folder_tree, "chat.db-journal").2, Consistency::ChangedWhileRead);
+    application.end();
+
+    let (folder, database, mut application) = application_with("PRAGMA journal_mode = WAL;");
+    application.run(COMMIT);
+    application.kill();
+    let folder_tree = tree(folder.path());
+    assert_eq!(read(&folder_tree, "chat.db").2, Consistency::Consistent);
+    let mut application = Application::start(&database);
+    application.run(COMMIT);
+    for name in ["chat.db-wal", "chat.db-shm"] {
+        assert_eq!(read(&folder_tree, name).2, Consistency::ChangedWhileRead, "{name}");
+    }
+    application.end();
+}
+
+#[test]
+fn a_database_on_its_own_comes_with_what_belongs_to_it() {
+    let (folder, database, mut application) = application_with("PRAGMA journal_mode = WAL;");
+    application.run(COMMIT);
+    application.kill();
+    fs::write(folder.path().join("chat.db-other"), "x").unwrap();
+    let tree = FolderTree::new(&database, FolderOptions::default()).unwrap();
+    let found: Vec<_> = tree.walk().map(|item| item.unwrap().path.to_string()).collect();
+    assert_eq!(found, [".", "chat.db", "chat.db-shm", "chat.db-wal"]);
+}

@@ -1,0 +1,264 @@
+//! What this device remembers, outside of any repository.
+
+use std::env;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use hushkeep_core::keys::BackupKey;
+use hushkeep_core::name::RepositoryId;
+use hushkeep_core::recovery::{Parsed, RecoveryKey};
+use hushkeep_repo::State;
+use hushkeep_repo::state::{StateError, StateKey};
+use zeroize::Zeroizing;
+
+use crate::place::Place;
+use crate::private_file;
+
+/// The folder with what this device remembers of each repository: `<repository id>/` with
+///
+/// * `key`: the backup key, written like a recovery key, if it is kept on this device;
+/// * `places`: where the repository was found, each ended by a zero byte;
+/// * `tips`, `journal`, `device`: the engine's state, see [`StateKey`].
+///
+/// Files are for this user alone (0600, folders 0700), and always whole.
+#[derive(Debug, Clone)]
+pub struct Home {
+    state: PathBuf,
+}
+
+/// This device's own memory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HomeError {
+    /// Neither `HUSHKEEP_HOME` nor a home folder is set.
+    #[error("this user has no home folder")]
+    NoHome,
+    /// A file or folder that cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that cannot be written.
+    #[error("{} cannot be written", path.display())]
+    Write {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The key kept on this device is not whole: its check groups do not fit.
+    #[error("the key in {} is damaged", path.display())]
+    KeyDamaged {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+impl Home {
+    /// The home of this user: below `HUSHKEEP_HOME` if that is set, else `hushkeep` in the user's folder for
+    /// state (`XDG_STATE_HOME`, `~/.local/state`; on Windows `LOCALAPPDATA`).
+    pub fn from_environment() -> Result<Self, HomeError> {
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        if let Some(home) = set("HUSHKEEP_HOME") {
+            return Ok(Self::at(&std::path::absolute(&home).unwrap_or(home)));
+        }
+        // A relative path is to be ignored (XDG Base Directory Specification).
+        let xdg = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
+        let windows = || if cfg!(windows) { set("LOCALAPPDATA") } else { None };
+        let unix = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state"));
+        let folder = xdg.or_else(windows).or_else(unix).ok_or(HomeError::NoHome)?;
+        Ok(Self { state: folder.join("hushkeep") })
+    }
+
+    /// A home of its own: every folder with another root is another device.
+    pub fn at(root: &Path) -> Self {
+        Self { state: root.join("state") }
+    }
+
+    /// Where the state is. The folder need not exist.
+    pub fn state_folder(&self) -> &Path {
+        &self.state
+    }
+
+    /// What is remembered of one repository.
+    pub fn device(&self, repository: &RepositoryId) -> DeviceState {
+        DeviceState { folder: self.state.join(repository.to_string()) }
+    }
+
+    /// The repository that was last found at a place, if this device knows the place.
+    pub fn known(&self, place: &Place) -> Result<Option<RepositoryId>, HomeError> {
+        let names = place.names();
+        for id in self.repositories()? {
+            if self.device(&id).places()?.iter().any(|known| names.contains(known)) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes that a repository is at a place, and no other.
+    pub(crate) fn remember(&self, place: &Place, repository: &RepositoryId) -> Result<(), HomeError> {
+        let names = place.names();
+        for other in self.repositories()?.into_iter().filter(|id| id != repository) {
+            let device = self.device(&other);
+            let mut places = device.places()?;
+            if places.iter().any(|known| names.contains(known)) {
+                places.retain(|known| !names.contains(known));
+                device.set_places(&places)?;
+            }
+        }
+        let device = self.device(repository);
+        let mut places = device.places()?;
+        if names.iter().any(|name| !places.contains(name)) {
+            places.retain(|known| !names.contains(known));
+            places.extend(names);
+            device.set_places(&places)?;
+        }
+        Ok(())
+    }
+
+    fn repositories(&self) -> Result<Vec<RepositoryId>, HomeError> {
+        let failed = |source| HomeError::Read { path: self.state.clone(), source };
+        let entries = match fs::read_dir(&self.state) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let names = entries.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>().map_err(failed)?;
+        Ok(names.iter().filter_map(|name| name.to_str()?.parse().ok()).collect())
+    }
+}
+
+/// What this device remembers of one repository.
+#[derive(Debug, Clone)]
+pub struct DeviceState {
+    folder: PathBuf,
+}
+
+impl DeviceState {
+    /// The backup key, if it is kept on this device.
+    pub fn key(&self) -> Result<Option<BackupKey>, HomeError> {
+        let path = self.key_file();
+        let Some(bytes) = self.read(&path)?.map(Zeroizing::new) else { return Ok(None) };
+        match str::from_utf8(&bytes).map(RecoveryKey::parse) {
+            Ok(Ok(Parsed::Exact(key))) => Ok(Some(key)),
+            _ => Err(HomeError::KeyDamaged { path }),
+        }
+    }
+
+    /// Keeps the backup key on this device.
+    pub fn keep_key(&self, key: &BackupKey) -> Result<(), HomeError> {
+        self.write(&self.key_file(), &key_file_contents(key))
+    }
+
+    /// The file that the backup key is kept in.
+    pub fn key_file(&self) -> PathBuf {
+        self.folder.join("key")
+    }
+
+    /// Removes everything that is remembered of a repository that was never made.
+    pub(crate) fn forget(&self) -> Result<(), HomeError> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(HomeError::Write { path: self.folder.clone(), source })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn places(&self) -> Result<Vec<String>, HomeError> {
+        let bytes = self.read(&self.folder.join("places"))?.unwrap_or_default();
+        let places = bytes.split(|byte| *byte == 0).filter(|place| !place.is_empty());
+        Ok(places.map(|place| String::from_utf8_lossy(place).into_owned()).collect())
+    }
+
+    fn set_places(&self, places: &[String]) -> Result<(), HomeError> {
+        let bytes: Vec<u8> = places.iter().flat_map(|place| place.bytes().chain([0])).collect();
+        self.write(&self.folder.join("places"), &bytes)
+    }
+
+    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HomeError> {
+        private_file::read(path).map_err(|source| HomeError::Read { path: path.to_owned(), source })
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
+        private_file::replace(path, bytes).map_err(|source| HomeError::Write { path: path.to_owned(), source })
+    }
+}
+
+/// A backup key as a text file: the recovery key in three lines.
+pub(crate) fn key_file_contents(key: &BackupKey) -> Zeroizing<Vec<u8>> {
+    let text = RecoveryKey::from_backup_key(key).to_lines();
+    Zeroizing::new([text.as_bytes(), b"\n"].concat())
+}
+
+impl State for DeviceState {
+    fn load(&self, key: StateKey) -> Result<Option<Vec<u8>>, StateError> {
+        let failed = |source: HomeError| StateError { entry: key.name(), action: "read", source: source.into() };
+        self.read(&self.folder.join(key.name())).map_err(failed)
+    }
+
+    fn store(&self, key: StateKey, value: &[u8]) -> Result<(), StateError> {
+        let failed = |source: HomeError| StateError { entry: key.name(), action: "written", source: source.into() };
+        self.write(&self.folder.join(key.name()), value).map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(byte: u8) -> RepositoryId {
+        RepositoryId::from_bytes([byte; 16])
+    }
+
+    fn place(path: &Path) -> Place {
+        path.to_str().unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn the_key_comes_back_and_a_damaged_one_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Home::at(folder.path()).device(&id(1));
+        assert!(device.key().unwrap().is_none());
+
+        let key = BackupKey::generate(&mut crate::random());
+        device.keep_key(&key).unwrap();
+        assert!(device.key().unwrap().unwrap().ct_eq(&key));
+
+        // One wrong group could be repaired, but a key file that changes by itself is not to be trusted.
+        let mut text = fs::read(device.key_file()).unwrap();
+        text[0] = if text[0] == b'0' { b'1' } else { b'0' };
+        fs::write(device.key_file(), text).unwrap();
+        assert!(matches!(device.key(), Err(HomeError::KeyDamaged { .. })));
+    }
+
+    #[test]
+    fn a_place_is_known_until_another_repository_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(&folder.path().join("home"));
+        let (disk, other) = (place(&folder.path().join("disk")), place(&folder.path().join("other")));
+        assert_eq!(home.known(&disk).unwrap(), None);
+
+        home.remember(&disk, &id(1)).unwrap();
+        home.remember(&other, &id(1)).unwrap();
+        assert_eq!((home.known(&disk).unwrap(), home.known(&other).unwrap()), (Some(id(1)), Some(id(1))));
+
+        home.remember(&disk, &id(2)).unwrap();
+        home.remember(&disk, &id(2)).unwrap();
+        assert_eq!((home.known(&disk).unwrap(), home.known(&other).unwrap()), (Some(id(2)), Some(id(1))));
+    }
+
+    #[test]
+    fn state_is_kept_apart_for_each_repository() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path());
+        home.device(&id(1)).store(StateKey::Tips, b"tips").unwrap();
+        assert_eq!(home.device(&id(1)).load(StateKey::Tips).unwrap().unwrap(), b"tips");
+        assert_eq!(home.device(&id(1)).load(StateKey::Journal).unwrap(), None);
+        assert_eq!(home.device(&id(2)).load(StateKey::Tips).unwrap(), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! The ways to get the backup key back, and changing them.
+
+use hushkeep_core::name::ProtectorId;
+use hushkeep_core::wrap::{KdfParams, OutOfMemory, Passphrase, PassphraseWrap};
+use hushkeep_repo::{ConfigError, Protector, ProtectorKind};
+
+use crate::unlock::Opened;
+
+/// The fewest characters of a new passphrase.
+pub const MIN_PASSPHRASE_LEN: usize = 12;
+
+/// The fewest different characters of a new passphrase.
+const MIN_DIFFERENT: usize = 5;
+
+/// A passphrase that everybody would try first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WeakPassphrase {
+    /// Too few characters.
+    #[error("the passphrase is shorter than {MIN_PASSPHRASE_LEN} characters")]
+    Short,
+    /// The same few characters again and again.
+    #[error("the passphrase repeats the same few characters")]
+    Repetitive,
+}
+
+/// Takes a new passphrase, unless it is plainly weak.
+///
+/// This is a floor and no measure: whoever holds the repository can try passphrases as fast as their machines
+/// allow, and only a passphrase that nobody would come up with withstands that.
+pub fn new_passphrase(typed: &str) -> Result<Passphrase, WeakPassphrase> {
+    let characters: std::collections::BTreeSet<_> = typed.chars().collect();
+    if typed.chars().count() < MIN_PASSPHRASE_LEN {
+        return Err(WeakPassphrase::Short);
+    }
+    if characters.len() < MIN_DIFFERENT {
+        return Err(WeakPassphrase::Repetitive);
+    }
+    Passphrase::new(typed).map_err(|_| WeakPassphrase::Short)
+}
+
+/// A protector that could not be added.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddError {
+    /// The passphrase's key cannot be derived.
+    #[error(transparent)]
+    OutOfMemory(#[from] OutOfMemory),
+    /// The change could not be published.
+    #[error(transparent)]
+    Publish(#[from] ConfigError),
+}
+
+/// Adds a passphrase.
+pub fn add_passphrase(opened: &mut Opened, passphrase: &Passphrase, label: &str) -> Result<ProtectorId, AddError> {
+    let rng = &mut crate::random();
+    let id = ProtectorId::generate(rng);
+    let repository = opened.repository.id();
+    let wrap = PassphraseWrap::seal(&opened.key, passphrase, KdfParams::DEFAULT, &repository, id, rng)?;
+    let kind = ProtectorKind::Passphrase(wrap.encode());
+    let now = crate::now();
+    let mut protectors = opened.repository.protectors().to_vec();
+    protectors.push(Protector { id, kind, label: label.to_owned(), created: now });
+    opened.repository.set_protectors(protectors, now)?;
+    Ok(id)
+}
+
+/// A protector that could not be removed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RemoveError {
+    /// No protector has this id.
+    #[error("no protector has the id {0}")]
+    NotFound(String),
+    /// The recovery key is the backup key itself.
+    #[error("the recovery key is the key of the backup itself and cannot be removed")]
+    RecoveryKey,
+    /// The change could not be published.
+    #[error(transparent)]
+    Publish(#[from] ConfigError),
+}
+
+/// Removes a protector. The recovery key always stays, so that never the last one goes.
+///
+/// What was stored before is not called back: whoever kept a copy of the repository from before can still try
+/// a removed passphrase on that copy.
+pub fn remove(opened: &mut Opened, id: &str) -> Result<(), RemoveError> {
+    let mut protectors = opened.repository.protectors().to_vec();
+    let place = protectors.iter().position(|protector| protector.id.to_string() == id);
+    let Some(place) = place else { return Err(RemoveError::NotFound(id.to_owned())) };
+    if protectors.remove(place).kind == ProtectorKind::RecoveryKey {
+        return Err(RemoveError::RecoveryKey);
+    }
+    Ok(opened.repository.set_protectors(protectors, crate::now())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plainly_weak_passphrases_are_refused() {
+        assert_eq!(new_passphrase("short").unwrap_err(), WeakPassphrase::Short);
+        assert_eq!(new_passphrase("").unwrap_err(), WeakPassphrase::Short);
+        assert_eq!(new_passphrase("abababababababab").unwrap_err(), WeakPassphrase::Repetitive);
+        assert!(new_passphrase("шесть слов подряд").is_ok(), "characters are counted, not bytes");
+    }
+}
