@@ -221,7 +221,8 @@ pub fn open_single(keys: &EpochKeys, kind: ObjectKind, object: &[u8]) -> Result<
     let parts = Parts::split(object)?;
     let opener = Opener::new(keys, kind, &parts.header)?;
     let (pad_len, table) = opener.open_trailer(parts.trailer)?;
-    let body_len = parts.segments.len().checked_sub(pad_len + TAG_LEN).ok_or(OpenError::Truncated)?;
+    let padding_len = pad_len.checked_add(TAG_LEN).ok_or(OpenError::Truncated)?;
+    let body_len = parts.segments.len().checked_sub(padding_len).ok_or(OpenError::Truncated)?;
     let (body, padding) = parts.segments.split_at_checked(body_len).ok_or(OpenError::Truncated)?;
     let padding = opener.open_segment(1, padding)?;
     if !table.is_empty() || padding.iter().any(|byte| *byte != 0) {

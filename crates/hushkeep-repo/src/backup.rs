@@ -119,6 +119,9 @@ pub enum BackupError {
     /// This device's own state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// A database is so large and scattered that the map of its pages passes the format's limit of 64 MiB.
+    #[error("a database has too many pages for its map")]
+    TooLarge,
     /// A promise inside the engine was broken.
     #[error("the engine contradicts itself: this is a defect of hushkeep")]
     Internal,

@@ -110,13 +110,16 @@ impl Repository {
     fn write_contents(&self, file: &FileEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
         let chunks = self.chunks_of(file)?;
         let mut hasher = blake3::Hasher::new();
+        let mut len = 0;
         for chunk in &chunks {
             let content = self.contents.chunk(*chunk)?;
             hasher.update(&content);
+            len += content.len() as u64;
             out.write_all(&content).map_err(ReadFileError::Output)?;
         }
-        match (file.hash, chunks.first()) {
-            (Some(hash), Some(chunk)) if hasher.finalize() != hash => {
+        let is_whole = len == file.len && file.hash.is_none_or(|hash| hasher.finalize() == hash);
+        match chunks.first() {
+            Some(chunk) if !is_whole => {
                 Err(ReadError::from(self.contents.damaged_chunk(*chunk, DamageCause::Content)).into())
             }
             _ => out.flush().map_err(ReadFileError::Output),
@@ -127,9 +130,9 @@ impl Repository {
     pub(crate) fn chunks_of(&self, file: &FileEntry) -> Result<Vec<ChunkRef>, ReadError> {
         match &file.content {
             Content::Chunks(runs) => Ok(runs.iter().flat_map(|run| run.chunks()).collect()),
-            Content::Pages { map, .. } => {
+            Content::Pages { page_size, map } => {
                 let (pages, _, _) = self.contents.page_map(map.start)?;
-                if pages.len != file.len {
+                if pages.len != file.len || pages.page_size != *page_size {
                     return Err(self.contents.damaged_chunk(map.start, DamageCause::Length).into());
                 }
                 Ok(pages.pages)

@@ -36,6 +36,15 @@ pub struct Protector {
     pub label: String,
     /// When it was added.
     pub created: Timestamp,
+    /// What a newer version said of it.
+    unknown: UnknownFields,
+}
+
+impl Protector {
+    /// A new protector.
+    pub fn new(id: ProtectorId, kind: ProtectorKind, label: String, created: Timestamp) -> Self {
+        Self { id, kind, label, created, unknown: UnknownFields::new() }
+    }
 }
 
 /// What a protector is, with what is needed to use it. Readable without a key.
@@ -86,6 +95,8 @@ impl ProtectorKind {
 pub(crate) struct ClearConfig {
     pub(crate) key_check: KeyCheck,
     pub(crate) protectors: Vec<(ProtectorId, ProtectorKind)>,
+    /// What a newer version said of each protector.
+    unknown_of_protectors: Vec<UnknownFields>,
     unknown: UnknownFields,
 }
 
@@ -98,13 +109,14 @@ impl ClearConfig {
         }
         let key_check = KeyCheck::from_bytes(record.array(2)?);
         let mut reader = Reader::new(record.required(3)?);
-        let mut protectors = Vec::new();
+        let (mut protectors, mut unknown_of_protectors) = (Vec::new(), Vec::new());
         while !reader.is_empty() {
             let protector = Record::parse(reader.bytes()?, 3)?;
             let id = ProtectorId::from_bytes(protector.array(1)?);
             protectors.push((id, ProtectorKind::new(protector.int(2)?, protector.required(3)?)?));
+            unknown_of_protectors.push(protector.into_unknown());
         }
-        Ok(Self { key_check, protectors, unknown: record.into_unknown() })
+        Ok(Self { key_check, protectors, unknown_of_protectors, unknown: record.into_unknown() })
     }
 }
 
@@ -134,9 +146,9 @@ impl Config {
         let record = Record::parse(body, 3)?;
         let mut labels = Reader::new(record.required(2)?);
         let mut protectors = Vec::new();
-        for (id, kind) in clear.protectors {
+        for ((id, kind), unknown) in clear.protectors.into_iter().zip(clear.unknown_of_protectors) {
             let (label, created) = read_label(&mut labels)?;
-            protectors.push(Protector { id, kind, label, created });
+            protectors.push(Protector { id, kind, label, created, unknown });
         }
         labels.finish()?;
         let older_epochs = record.required(3)?.to_vec();
@@ -151,7 +163,7 @@ impl Config {
             let mut record = RecordWriter::new();
             record.critical(1, *protector.id.as_bytes()).critical_int(2, protector.kind.number());
             record.critical(3, protector.kind.data());
-            put_bytes(&mut protectors, &record.finish());
+            put_bytes(&mut protectors, &record.unknown(&protector.unknown).finish());
         }
         let mut clear = RecordWriter::new();
         clear.critical_int(1, READER_VERSION).critical(2, *key_check.as_bytes()).critical(3, protectors);
@@ -196,6 +208,7 @@ mod tests {
             kind,
             label: format!("number {byte}"),
             created: Timestamp { seconds: 1, nanos: 2 },
+            unknown: UnknownFields::from([(8, vec![byte])]),
         };
         let mut config = Config::first(protector(1, ProtectorKind::RecoveryKey));
         config.unknown_clear.insert(9, vec![1]);

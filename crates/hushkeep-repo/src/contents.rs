@@ -5,17 +5,17 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hushkeep_core::keys::{EpochKeys, ObjectKind};
-use hushkeep_core::name::ObjectId;
 use lru::LruCache;
 
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::Tables;
+use crate::history::{IndexRow, Tables};
 use crate::index::{self, Index, SegmentAt};
 use crate::node::{FileListNode, PageMap, PageMapNode};
 use crate::objects::{Objects, index_name, pack_name};
 use crate::pack::{Coding, NameList, PackInfo};
 use crate::refs::{ChunkRef, ListNo, NodeName};
+use crate::storage::{Folder, ObjectName};
 
 /// How much of unpacked segments is kept for the next read, in bytes.
 const SEGMENT_CACHE_LEN: usize = 32 << 20;
@@ -27,7 +27,8 @@ const NAME_CACHE_COUNT: usize = 1 << 20;
 pub(crate) struct Contents {
     pub(crate) objects: Objects,
     pub(crate) index: Index,
-    /// Index objects that could not be read; what they held was read from the packs.
+    /// Index objects that could not be read (what they held was read from the packs), and packs of which nothing is
+    /// known.
     pub(crate) damage: Vec<Damage>,
     segments: Cache<SegmentAt, Vec<u8>>,
     names: Cache<ListNo, NameList>,
@@ -38,16 +39,25 @@ impl Contents {
     pub(crate) fn load(objects: Objects, tables: &Tables) -> Result<Self, ReadError> {
         let mut contents = Self::new(objects);
         for row in tables.indexes() {
-            match read_index(&contents.objects, &row.id) {
-                Ok(packs) => packs.into_iter().for_each(|pack| contents.index.add(pack)),
+            match read_index(&contents.objects, &row) {
+                Ok(packs) => contents.add_named(packs, tables, &index_name(&row.id)),
                 Err(ReadError::Damaged(damage)) => contents.damage.push(damage),
                 Err(error) => return Err(error),
             }
         }
-        if !contents.damage.is_empty() {
-            contents.read_packs(tables)?;
-        }
+        contents.read_packs(tables)?;
         Ok(contents)
+    }
+
+    /// Takes in what an object says of packs, if it is what the commits say of them.
+    fn add_named(&mut self, packs: Vec<PackInfo>, tables: &Tables, object: &ObjectName) {
+        for pack in packs {
+            if tables.pack(&pack.id).is_some_and(|row| row.digest == pack.digest()) {
+                self.index.add(pack);
+            } else {
+                self.damage.push(Damage::new(object, DamageCause::Content));
+            }
+        }
     }
 
     /// Takes the tables of packs that no index object told of from the packs themselves.
@@ -57,12 +67,17 @@ impl Contents {
                 continue;
             }
             match self.objects.read_pack_info(&row.id, row.len) {
-                Ok(pack) => self.index.add(pack),
+                Ok(pack) => self.add_named(vec![pack], tables, &pack_name(&row.id)),
                 Err(ReadError::Damaged(damage)) => self.damage.push(damage),
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Whether an index object could not be read.
+    pub(crate) fn has_damaged_index(&self) -> bool {
+        self.damage.iter().any(|damage| damage.object.starts_with(Folder::Index.name()))
     }
 
     /// The contents of a repository that has none yet, or whose index is not wanted.
@@ -101,7 +116,11 @@ impl Contents {
                 let object = self.index.list_name(list).map(|(id, _)| pack_name(&id).to_string());
                 Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
             })?;
-            NameList::decode(&self.read_segment(at)?).map_err(|error| self.damaged(at, error).into())
+            let encoded = self.read_segment(at)?;
+            if self.index.names_digest(list) != Some(NameList::digest(&encoded)) {
+                return Err(self.damaged(at, DamageCause::Content).into());
+            }
+            NameList::decode(&encoded).map_err(|error| self.damaged(at, error).into())
         })
     }
 
@@ -190,10 +209,13 @@ impl Contents {
     }
 }
 
-/// Reads one index object.
-pub(crate) fn read_index(objects: &Objects, id: &ObjectId) -> Result<Vec<PackInfo>, ReadError> {
-    let name = index_name(id);
+/// Reads an index object, which must be the one that the commits name.
+pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Vec<PackInfo>, ReadError> {
+    let name = index_name(&row.id);
     let body = objects.read_body(ObjectKind::Index, &name)?;
+    if index::digest_of(&body) != row.digest {
+        return Err(Damage::new(&name, DamageCause::Content).into());
+    }
     index::decode(&body).map_err(|error| Damage::new(&name, error).into())
 }
 

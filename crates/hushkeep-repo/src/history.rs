@@ -55,6 +55,9 @@ pub(crate) struct Change<'a> {
 
 impl History {
     /// Reads the commits of a storage: the tips, and of their ancestors as many as it takes to know the state.
+    ///
+    /// A damaged commit is passed over; one that a newer version wrote is an error, for whoever went on beside it
+    /// could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
         let mut history = Self { listed: list(objects)?, ..Self::default() };
         let mut names: Vec<&ObjectName> = history.listed.iter().collect();
@@ -70,7 +73,7 @@ impl History {
                     history.tables.merge(&tip.tables);
                     history.tips.push(tip);
                 }
-                Err(ReadError::Damaged(damage)) => history.damaged.push(damage),
+                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => history.damaged.push(damage),
                 Err(error) => return Err(error),
             }
         }
@@ -92,6 +95,11 @@ impl History {
     /// The highest config number that a tip names.
     pub(crate) fn config(&self) -> u64 {
         self.tips.iter().map(|tip| tip.commit.config).max().unwrap_or_default()
+    }
+
+    /// The secrets of older epochs that a tip carries.
+    pub(crate) fn older_epochs(&self) -> impl Iterator<Item = &[u8]> {
+        self.tips.iter().map(|tip| tip.commit.older_epochs.as_slice())
     }
 
     /// The tips, for a device to remember.
@@ -202,6 +210,9 @@ fn list(objects: &Objects) -> Result<HashSet<ObjectName>, ReadError> {
 fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
     let body = objects.read_body(ObjectKind::Commit, name)?;
     let (commit, delta) = Commit::decode(&body).map_err(|error| Damage::new(name, error))?;
+    if number_of(name) != Some(commit.number) {
+        return Err(Damage::new(name, DamageCause::Content).into());
+    }
     let mut deltas = vec![delta];
     let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
     while growth.depth > 0 {

@@ -6,7 +6,7 @@ use hushkeep_core::keys::Epoch;
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError};
 
-use crate::pack::{Class, PackInfo, Segment};
+use crate::pack::{Class, ListEntry, PackInfo, Segment, digest};
 use crate::refs::{ChunkRef, ListNo, NodeName};
 
 /// Everything index objects say, joined in memory.
@@ -29,7 +29,8 @@ pub(crate) struct IndexedPack {
 struct IndexedList {
     id: ObjectId,
     epoch: Epoch,
-    names: Option<SegmentAt>,
+    /// Where its names are, and their digest.
+    names: Option<(SegmentAt, [u8; 16])>,
     /// Sorted by `first`.
     pieces: Vec<Piece>,
 }
@@ -70,7 +71,7 @@ impl Index {
             offset += u64::from(segment.sealed_len);
             if let Some(list) = info.table.lists.get(segment.list as usize) {
                 let number = SegmentAt { pack, segment: number };
-                self.add_segment(list.id, list.epoch, segment, number);
+                self.add_segment(list, segment, number);
             }
         }
         self.pack_numbers.insert(info.id, pack);
@@ -87,11 +88,11 @@ impl Index {
         number
     }
 
-    fn add_segment(&mut self, id: ObjectId, epoch: Epoch, segment: &Segment, at: SegmentAt) {
-        let number = self.announce(id, epoch);
+    fn add_segment(&mut self, entry: &ListEntry, segment: &Segment, at: SegmentAt) {
+        let number = self.announce(entry.id, entry.epoch);
         let Some(list) = self.lists.get_mut(number.0 as usize) else { return };
         if segment.class == Class::Names {
-            list.names.get_or_insert(at);
+            list.names.get_or_insert((at, entry.names_digest));
             return;
         }
         let piece = Piece { first: segment.first, count: segment.count, at };
@@ -133,7 +134,12 @@ impl Index {
 
     /// Where a list's names are.
     pub(crate) fn names_of(&self, list: ListNo) -> Option<SegmentAt> {
-        self.lists.get(list.0 as usize)?.names
+        self.lists.get(list.0 as usize)?.names.map(|(at, _)| at)
+    }
+
+    /// The digest that a list's names must have.
+    pub(crate) fn names_digest(&self, list: ListNo) -> Option<[u8; 16]> {
+        self.lists.get(list.0 as usize)?.names.map(|(_, digest)| digest)
     }
 
     /// The segment that holds a content.
@@ -143,6 +149,11 @@ impl Index {
         let piece = pieces.get(place)?;
         (chunk.position - piece.first < piece.count).then_some(piece.at)
     }
+}
+
+/// What a commit says of an index object's body (spec §9.1).
+pub(crate) fn digest_of(body: &[u8]) -> [u8; 16] {
+    digest("hushkeep/1 index", body)
 }
 
 /// Encodes an index object's body (spec §9.1).
@@ -167,14 +178,14 @@ pub(crate) fn decode(body: &[u8]) -> Result<Vec<PackInfo>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pack::{Coding, ListEntry, PackTable};
+    use crate::pack::{Coding, PackTable};
 
     fn segment(class: Class, first: u32, count: u32) -> Segment {
         Segment { class, coding: Coding::Plain, sealed_len: 26, raw_len: 10, list: 0, first, count }
     }
 
     fn pack(id: u8, list: u8, segments: Vec<Segment>) -> PackInfo {
-        let lists = vec![ListEntry { id: ObjectId::from_bytes([list; 16]), epoch: Epoch(0) }];
+        let lists = vec![ListEntry { id: ObjectId::from_bytes([list; 16]), epoch: Epoch(0), names_digest: [0; 16] }];
         let table = PackTable { lists, segments };
         PackInfo { id: ObjectId::from_bytes([id; 16]), epoch: Epoch(0), salt: [0; 32], len: 1000, table }
     }

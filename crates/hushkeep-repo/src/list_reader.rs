@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use hushkeep_core::wire::WireError;
+
 use crate::RelPath;
 use crate::contents::Contents;
 use crate::error::{DamageCause, ReadError};
@@ -27,6 +29,8 @@ struct Layer {
     at: ChunkRef,
     next_block: usize,
     ops: VecDeque<Op>,
+    /// The last path of the block before.
+    last: Option<RelPath>,
 }
 
 /// What a delta upon a file list must know of it.
@@ -116,7 +120,7 @@ impl Layer {
     fn open(contents: &Contents, name: NodeName) -> Result<(Self, u64), ReadError> {
         let at = contents.node(name)?;
         let (node, len) = contents.file_list_node(at)?;
-        Ok((Self { node, at, next_block: 0, ops: VecDeque::new() }, len))
+        Ok((Self { node, at, next_block: 0, ops: VecDeque::new(), last: None }, len))
     }
 
     /// Makes sure that the next line is at hand, if there is one.
@@ -127,6 +131,11 @@ impl Layer {
             let bytes = contents.chunk(block.start)?;
             let ops = read_block(&bytes, &self.node.anchors, &contents.index);
             self.ops = ops.map_err(|error| contents.damaged_chunk(block.start, error))?.into();
+            let first = self.ops.front().map(Op::path);
+            if self.last.as_ref().is_some_and(|last| first.is_none_or(|first| first <= last)) {
+                return Err(contents.damaged_chunk(block.start, WireError::NotCanonical).into());
+            }
+            self.last = self.ops.back().map(|op| op.path().clone());
         }
         Ok(())
     }

@@ -80,14 +80,14 @@ impl Objects {
     pub(crate) fn read_pack_info(&self, id: &ObjectId, len: u64) -> Result<PackInfo, ReadError> {
         let name = pack_name(id);
         let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
-        let head = self.read_range(&name, 0..HEADER_LEN as u64)?;
-        let (header, _) = Header::parse(&head).map_err(|error| damaged(error.into()))?;
+        let (read, part) = self.read_aligned(&name, 0..HEADER_LEN as u64, len)?;
+        let (header, _) = Header::parse(read.get(part).unwrap_or_default()).map_err(|error| damaged(error.into()))?;
         let keys = self.keyring.epoch(header.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
         let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
 
         let footer_at = len.saturating_sub(FOOTER_LEN as u64);
-        let footer = self.read_range(&name, footer_at..len)?;
-        let footer = footer.first_chunk().ok_or_else(|| damaged(DamageCause::Length))?;
+        let (read, part) = self.read_aligned(&name, footer_at..len, len)?;
+        let footer = read.get(part).and_then(<[u8]>::first_chunk).ok_or_else(|| damaged(DamageCause::Length))?;
         let trailer_at = footer_at.checked_sub(trailer_len(*footer) as u64);
         let trailer_at = trailer_at.ok_or_else(|| damaged(OpenError::Truncated.into()))?;
         let (read, part) = self.read_aligned(&name, trailer_at..footer_at, len)?;
@@ -146,11 +146,15 @@ pub(crate) fn numbered_name(folder: Folder, number: u64, random: Option<&mut dyn
     ObjectName::new(folder, file).expect("a number can be a name")
 }
 
-/// The number in a name that [`numbered_name`] made.
+/// The highest number that a name may have: so high that none is ever reached by counting.
+const MAX_NUMBER: u64 = u64::MAX / 2;
+
+/// The number in a name that [`numbered_name`] made; `None` for any other file.
 pub(crate) fn number_of(name: &ObjectName) -> Option<u64> {
     let file = name.file();
     let digits = file.split_once('-').map_or(file, |(digits, _)| digits);
-    if digits.len() < 10 { None } else { digits.parse().ok() }
+    let canonical = digits.len() == 10 || (digits.len() > 10 && !digits.starts_with('0'));
+    digits.parse().ok().filter(|number| canonical && *number <= MAX_NUMBER)
 }
 
 fn decode_table(bytes: &[u8]) -> Result<PackTable, DamageCause> {

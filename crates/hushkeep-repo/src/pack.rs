@@ -4,7 +4,7 @@ mod names;
 mod table;
 
 pub(crate) use names::NameList;
-pub(crate) use table::{Class, Coding, ListEntry, PackInfo, PackTable, Segment};
+pub(crate) use table::{Class, Coding, ListEntry, PackInfo, PackTable, Segment, digest};
 
 /// The longest pack, in bytes. Storages without multi-part upload take it in one request.
 pub(crate) const MAX_PACK_LEN: usize = 16 << 20;

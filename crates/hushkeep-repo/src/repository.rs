@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hushkeep_core::keys::{BackupKey, Epoch};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use crate::config::{Config, Protector, ProtectorKind};
@@ -16,7 +17,7 @@ use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of, numbered_name};
 use crate::snapshot::Snapshot;
 use crate::state::{StateError, StateKey};
-use crate::storage::{Folder, StorageError};
+use crate::storage::{Folder, ObjectName, StorageError};
 use crate::{State, Storage, Timestamp};
 pub use find::{FindError, LockedRepository};
 
@@ -80,6 +81,9 @@ pub enum ConfigError {
     /// The storage does not return what was stored: the protectors are as they were.
     #[error("the storage does not return what was just stored")]
     Unfaithful,
+    /// Another device changed the protectors at the same time: they are as they were.
+    #[error("another device changed the ways to get the key back at the same time")]
+    Conflict,
     /// The repository cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -103,16 +107,12 @@ impl Repository {
         now: Timestamp,
         mut rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Self, CreateError> {
-        if !storage.list(Folder::Config)?.is_empty() {
+        if !config_names(storage.as_ref())?.is_empty() {
             return Err(CreateError::Exists);
         }
         let objects = Objects { storage, keyring: Keyring::new(key, id, Epoch::FIRST) };
-        let recovery_key = Protector {
-            id: ProtectorId::generate(&mut rng),
-            kind: ProtectorKind::RecoveryKey,
-            label: String::new(),
-            created: now,
-        };
+        let recovery_key =
+            Protector::new(ProtectorId::generate(&mut rng), ProtectorKind::RecoveryKey, String::new(), now);
         let config = Config::first(recovery_key);
         let mut names = Vec::new();
         for _ in 0..FIRST_CONFIGS {
@@ -124,7 +124,7 @@ impl Repository {
             }
             names.push(name);
         }
-        if objects.storage.list(Folder::Config)?.len() != names.len() {
+        if config_names(objects.storage.as_ref())?.len() != names.len() {
             names.iter().try_for_each(|name| objects.storage.delete(name))?;
             return Err(CreateError::Exists);
         }
@@ -139,13 +139,17 @@ impl Repository {
     }
 
     fn open(
-        objects: Objects,
+        mut objects: Objects,
         config: Config,
         state: Arc<dyn State>,
         rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Self, UnlockError> {
         let history = History::load(&objects)?;
         check_history(&history, &config, state.as_ref())?;
+        for older in history.older_epochs() {
+            let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
+            objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
+        }
         let contents = Contents::load(objects, history.tables())?;
         let snapshots = read_snapshots(&history)?;
         Ok(Self { state, rng: Mutex::new(rng), config, history, contents, snapshots })
@@ -174,7 +178,7 @@ impl Repository {
     /// Replaces the list of protectors: a new config is stored, read back, and named by a commit.
     pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<(), ConfigError> {
         let storage = Arc::clone(&self.contents.objects.storage);
-        let mut listed: Vec<_> = storage.list(Folder::Config)?.into_iter().map(|info| info.name).collect();
+        let mut listed = config_names(storage.as_ref())?;
         let newest = listed.iter().filter_map(number_of).max().unwrap_or_default();
         let config = self.config.next(newest.max(self.config.number) + 1, protectors);
         let name = numbered_name(Folder::Config, config.number, Some(&mut *self.rng()));
@@ -184,6 +188,11 @@ impl Repository {
         if storage.get(&name)? != object {
             storage.delete(&name)?;
             return Err(ConfigError::Unfaithful);
+        }
+        let same_number = |other: &ObjectName| *other != name && number_of(other) == Some(config.number);
+        if config_names(storage.as_ref())?.iter().any(same_number) {
+            storage.delete(&name)?;
+            return Err(ConfigError::Conflict);
         }
         let additions = |_| Tables::default();
         self.publish(&Change { action: Action::Config, time: now, config: config.number, additions: &additions })?;
@@ -249,6 +258,12 @@ fn check_history(history: &History, config: &Config, state: &dyn State) -> Resul
     }
     state.store(StateKey::Tips, &history.seen().encode())?;
     Ok(())
+}
+
+/// The configs of a storage. Files of other programs are not among them.
+fn config_names(storage: &dyn Storage) -> Result<Vec<ObjectName>, StorageError> {
+    let names = storage.list(Folder::Config)?.into_iter().map(|info| info.name);
+    Ok(names.filter(|name| number_of(name).is_some()).collect())
 }
 
 fn read_snapshots(history: &History) -> Result<Vec<Snapshot>, ReadError> {

@@ -3,8 +3,9 @@
 mod window;
 
 use crate::RelPath;
-use crate::error::{Damage, ReadError};
+use crate::error::{Damage, DamageCause, ReadError};
 use crate::node::{Content, EntryKind, FileEntry};
+use crate::objects::pack_name;
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry};
@@ -281,7 +282,10 @@ impl Restore<'_, '_> {
         }
         match self.repository.find_entry(entry.list, original)?.map(|original| original.kind) {
             Some(EntryKind::File(file)) => self.file(entry.path, &file, &entry.entry.metadata),
-            _ => Ok(()),
+            _ => {
+                let object = pack_name(&entry.list.list).to_string();
+                self.problem(entry.path, Damage { object, cause: DamageCause::OutsideFolder }.into())
+            }
         }
     }
 

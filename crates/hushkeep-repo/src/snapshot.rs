@@ -6,6 +6,7 @@ use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes, put_signed, put_varint};
 
 use crate::node::{Entry, encode_node_name, read_node_name};
+use crate::pack::digest;
 use crate::refs::NodeName;
 use crate::{RelPath, Timestamp};
 
@@ -130,6 +131,11 @@ impl Snapshot {
         while !reader.is_empty() {
             sources.push(SnapshotSource::decode(reader.bytes()?)?);
         }
+        let mut labels: Vec<&RelPath> = sources.iter().map(|source: &SnapshotSource| &source.label).collect();
+        labels.sort_unstable();
+        if labels.windows(2).any(|pair| pair.first() == pair.last()) {
+            return Err(WireError::NotCanonical);
+        }
         Ok(Self {
             id: record_id(bytes),
             number: record.int(1)?,
@@ -170,9 +176,7 @@ impl SnapshotSource {
 }
 
 fn record_id(record: &[u8]) -> SnapshotId {
-    let mut id = [0; 16];
-    blake3::Hasher::new_derive_key("hushkeep/1 snapshot id").update(record).finalize_xof().fill(&mut id);
-    SnapshotId(id)
+    SnapshotId(digest("hushkeep/1 snapshot id", record))
 }
 
 #[cfg(test)]
@@ -185,12 +189,13 @@ mod tests {
         let label = RelPath::new("WhatsApp").unwrap();
         let source = SnapshotSource { label, path: b"/sd\xff/WhatsApp".to_vec(), files: 3, bytes: 99, root };
         let time = Timestamp { seconds: -5, nanos: 9 };
-        let snapshot =
-            Snapshot::new(4, time, (ObjectId::from_bytes([1; 16]), "phone".into()), vec![source.clone(), source], 1);
+        let snapshot = Snapshot::new(4, time, (ObjectId::from_bytes([1; 16]), "phone".into()), vec![source.clone()], 1);
         let again = Snapshot::decode(&snapshot.encode()).unwrap();
         assert_eq!(again, snapshot);
-        let other = Snapshot { number: 5, ..snapshot };
+        let other = Snapshot { number: 5, ..snapshot.clone() };
         assert_ne!(Snapshot::decode(&other.encode()).unwrap().id, again.id);
+        let twice = Snapshot { sources: vec![source.clone(), source], ..snapshot };
+        assert_eq!(Snapshot::decode(&twice.encode()), Err(WireError::NotCanonical));
     }
 
     #[test]

@@ -195,6 +195,13 @@ fn a_lost_index_is_rebuilt_from_the_packs() {
     let report = check(&repository);
     assert_eq!(report.findings.len(), 1);
     assert_eq!(report.findings[0].damage.object, index.to_string());
+
+    let mut repository = repository;
+    backup(&mut repository, &changed(&tree()), NOW + 60);
+    let healed = Device::new(3).open(&storage);
+    assert!(check(&healed).findings.is_empty());
+    assert_restores(&healed, &healed.snapshots()[0], &tree());
+    assert_restores(&healed, &healed.snapshots()[1], &changed(&tree()));
 }
 
 /// Killed after any number of storage operations: the earlier snapshot stays whole, the next backup finishes and
@@ -288,4 +295,21 @@ fn one_of_the_first_two_configs_is_enough() {
         assert_eq!(Device::new(2).open(&storage).protectors().len(), 1);
         replace(&storage, &info.name, &whole);
     }
+}
+
+/// An index object shown in the place of another, or an old one in the place of its successor.
+#[test]
+fn exchanged_index_objects_are_noticed_and_lose_nothing() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree(), NOW);
+    backup(&mut repository, &changed(&tree()), NOW + 60);
+    let names: Vec<ObjectName> = storage.list(Folder::Index).unwrap().into_iter().map(|info| info.name).collect();
+    let first = storage.get(&names[0]).unwrap();
+    replace(&storage, &names[1], &first);
+    let repository = Device::new(2).open(&storage);
+    assert_restores(&repository, &repository.snapshots()[0], &tree());
+    assert_restores(&repository, &repository.snapshots()[1], &changed(&tree()));
+    let report = check(&repository);
+    assert!(!report.findings.is_empty());
 }

@@ -11,7 +11,8 @@ use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{
-    CreateError, FindError, LockedRepository, Protector, ProtectorKind, ReadError, Repository, Storage, UnlockError,
+    ConfigError, CreateError, FindError, LockedRepository, Protector, ProtectorKind, ReadError, Repository, Storage,
+    UnlockError,
 };
 use hushkeep_storage::MemoryStorage;
 
@@ -181,7 +182,7 @@ fn a_place_without_a_repository_or_with_two_is_told() {
 
 fn passphrase(byte: u8) -> Protector {
     let kind = ProtectorKind::Passphrase(vec![byte; 50]);
-    Protector { id: ProtectorId::from_bytes([byte; 4]), kind, label: format!("number {byte}"), created: at(NOW) }
+    Protector::new(ProtectorId::from_bytes([byte; 4]), kind, format!("number {byte}"), at(NOW))
 }
 
 #[test]
@@ -236,4 +237,59 @@ fn objects_of_another_repository_are_refused() {
     own.delete(&commit).unwrap();
     own.put(&commit, &foreign_commit).unwrap();
     assert!(matches!(Device::new(3).try_open(&own), Err(UnlockError::Read(ReadError::Damaged(_)))));
+}
+
+#[test]
+fn files_of_other_programs_are_left_alone() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    let strays =
+        ["config/readme", "commits/desktop-ini", "commits/18446744073709551615", "commits/0", "packs/x", "index/y"];
+    let strays = strays.map(|name| name.parse::<ObjectName>().unwrap());
+    let mut repository = device.create(&storage);
+    strays.iter().for_each(|name| storage.put(name, b"not ours").unwrap());
+    for byte in 1..=4 {
+        let protectors = [repository.protectors(), &[passphrase(byte)]].concat();
+        repository.set_protectors(protectors, at(NOW)).unwrap();
+    }
+    backup(&mut device.open(&storage), &tree("one"), NOW);
+    assert_restores(&device.open(&storage), &device.open(&storage).snapshots()[0], &tree("one"));
+    strays.iter().for_each(|name| assert_eq!(storage.get(name).unwrap(), b"not ours"));
+}
+
+#[test]
+fn protectors_changed_by_two_devices_at_once_are_told() {
+    let storage = storage(true);
+    let mut repository = Device::new(1).create(&storage);
+    let protectors = [repository.protectors(), &[passphrase(1)]].concat();
+    let config = storage.list(Folder::Config).unwrap()[0].name.clone();
+    let foreign: ObjectName = "config/0000000002-00000000".parse().unwrap();
+    let conflicting = Arc::new(hushkeep_storage::FaultStorage::new(Arc::clone(&storage), {
+        let storage = Arc::clone(&storage);
+        move |call: &hushkeep_storage::fault::Call| {
+            if call.operation == hushkeep_storage::Operation::Put && call.subject.starts_with("config/") {
+                let _ = storage.put(&foreign, &storage.get(&config).unwrap());
+            }
+            None
+        }
+    }));
+    let conflicting: Arc<dyn Storage> = conflicting;
+    let mut other = Device::new(2).open(&conflicting);
+    assert!(matches!(other.set_protectors(protectors.clone(), at(NOW)), Err(ConfigError::Conflict)));
+    assert_eq!(storage.list(Folder::Config).unwrap().len(), 3);
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+}
+
+#[test]
+fn a_commit_under_another_number_is_refused() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("one"), NOW);
+    backup(&mut device.open(&storage), &tree("two"), NOW + 60);
+    let first = storage.get(&"commits/0000000001".parse().unwrap()).unwrap();
+    storage.put(&"commits/0000000009".parse().unwrap(), &first).unwrap();
+    let mut other = Device::new(2).open(&storage);
+    assert_eq!((other.snapshots().len(), other.damaged_commits().len()), (2, 1));
+    backup(&mut other, &tree("three"), NOW + 90);
+    assert_eq!(Device::new(3).open(&storage).snapshots().len(), 3);
 }

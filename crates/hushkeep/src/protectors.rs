@@ -60,7 +60,7 @@ pub fn add_passphrase(opened: &mut Opened, passphrase: &Passphrase, label: &str)
     let kind = ProtectorKind::Passphrase(wrap.encode());
     let now = crate::now();
     let mut protectors = opened.repository.protectors().to_vec();
-    protectors.push(Protector { id, kind, label: label.to_owned(), created: now });
+    protectors.push(Protector::new(id, kind, label.to_owned(), now));
     opened.repository.set_protectors(protectors, now)?;
     Ok(id)
 }

@@ -165,7 +165,7 @@ impl Found {
         let mut refused = SecretError::NoPassphrase;
         for (id, kind) in self.protectors() {
             let ProtectorKind::Passphrase(wrap) = kind else { continue };
-            let opened = match PassphraseWrap::decode(&wrap) {
+            let opened = match PassphraseWrap::decode(wrap) {
                 Ok(wrap) => wrap.open(passphrase, &self.id(), *id),
                 Err(_) => Err(UnwrapError::Damaged),
             };

@@ -38,7 +38,7 @@ impl<'a> Journal<'a> {
         let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
         let mut packs = Vec::new();
         for (id, len) in named {
-            if tables.has_pack(&id) || listed.get(&pack_name(&id)) != Some(&len) {
+            if tables.pack(&id).is_some() || listed.get(&pack_name(&id)) != Some(&len) {
                 continue;
             }
             match objects.read_pack_info(&id, len) {

@@ -76,7 +76,8 @@ impl PackWriter {
         let (class, coding) = (Class::Names, Coding::Plain);
         self.segments.push(Segment { class, coding, sealed_len, raw_len, list: 0, first: 0, count });
 
-        let lists = vec![ListEntry { id: self.id, epoch: keys.epoch() }];
+        let names_digest = NameList::digest(&names);
+        let lists = vec![ListEntry { id: self.id, epoch: keys.epoch(), names_digest }];
         let table = PackTable { lists, segments: self.segments };
         let header = self.sealer.header();
         let (epoch, salt) = (header.epoch, header.salt);

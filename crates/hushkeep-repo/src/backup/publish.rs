@@ -28,7 +28,9 @@ impl Repository {
     ) -> Result<(), BackupError> {
         let mut rows = Tables::default();
         if !packs.is_empty() {
-            packs.iter().for_each(|pack| rows.insert_pack(PackRow { id: pack.id, len: pack.len }));
+            packs
+                .iter()
+                .for_each(|pack| rows.insert_pack(PackRow { id: pack.id, len: pack.len, digest: pack.digest() }));
             let index = self.store_index(packs.clone(), &mut rows)?;
             report.objects_stored += 1;
             report.bytes_stored += index.len;
@@ -55,26 +57,44 @@ impl Repository {
     }
 
     /// Stores an index object for `packs`, together with the rows of enough earlier ones to keep their number
-    /// small.
+    /// small. If one of them was found damaged, all are written anew from what is known.
     fn store_index(&mut self, mut packs: Vec<PackInfo>, rows: &mut Tables) -> Result<IndexRow, BackupError> {
-        let mut level = 0;
-        loop {
-            let peers: Vec<IndexRow> = self.history.tables().indexes().filter(|index| index.level == level).collect();
-            if peers.len() + 1 < MERGE_COUNT {
-                break;
-            }
-            for peer in peers {
-                packs.extend(read_index(&self.contents.objects, &peer.id)?);
-                rows.supersede_index(peer);
-            }
-            level += 1;
-        }
+        let level = match self.contents.has_damaged_index() {
+            true => self.gather_all(&mut packs, rows),
+            false => self.gather_levels(&mut packs, rows)?,
+        };
         let rng = &mut *self.rng();
         let id = ObjectId::generate(rng);
         let body = index::encode(&packs);
         let len = self.contents.objects.write_body(ObjectKind::Index, &index_name(&id), &body, rng)?;
-        let row = IndexRow { id, level, len };
+        let row = IndexRow { id, level, len, digest: index::digest_of(&body) };
         rows.insert_index(row);
         Ok(row)
+    }
+
+    /// Adds the rows of every level that is full now; returns the level of the new index object.
+    fn gather_levels(&self, packs: &mut Vec<PackInfo>, rows: &mut Tables) -> Result<u64, BackupError> {
+        for level in 0.. {
+            let peers: Vec<IndexRow> = self.history.tables().indexes().filter(|index| index.level == level).collect();
+            if peers.len() + 1 < MERGE_COUNT {
+                return Ok(level);
+            }
+            for peer in peers {
+                packs.extend(read_index(&self.contents.objects, &peer)?);
+                rows.supersede_index(peer);
+            }
+        }
+        Err(BackupError::Internal)
+    }
+
+    /// Adds everything that is known; returns the highest level.
+    fn gather_all(&self, packs: &mut Vec<PackInfo>, rows: &mut Tables) -> u64 {
+        packs.extend(self.contents.index.packs().cloned());
+        let mut level = 0;
+        for earlier in self.history.tables().indexes() {
+            level = level.max(earlier.level);
+            rows.supersede_index(earlier);
+        }
+        level
     }
 }

@@ -7,6 +7,7 @@ use hushkeep_core::name::ContentName;
 
 use super::BackupError;
 use super::pipeline::{Pipeline, RawSegment};
+use crate::codec::MAX_SEGMENT_LEN;
 use crate::pack::Class;
 use crate::refs::ChunkRef;
 
@@ -85,6 +86,9 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
 
     /// Takes a node; returns where it will be.
     pub(super) fn add_node(&mut self, node: &[u8]) -> Result<Place, BackupError> {
+        if node.len() > MAX_SEGMENT_LEN {
+            return Err(BackupError::TooLarge);
+        }
         self.append(Kind::Node, self.names.name(node), node)
     }
 

@@ -5,6 +5,7 @@ use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes, pu
 use super::Tables;
 use crate::Timestamp;
 use crate::growth::Growth;
+use crate::pack::digest;
 use crate::storage::{Folder, ObjectName};
 
 /// Names a commit: the first 16 bytes of the BLAKE3 hash of its body (spec §11.1).
@@ -16,9 +17,7 @@ impl CommitId {
     pub(super) const NONE: Self = Self([0; 16]);
 
     pub(super) fn of(body: &[u8]) -> Self {
-        let mut id = [0; 16];
-        blake3::Hasher::new_derive_key("hushkeep/1 commit id").update(body).finalize_xof().fill(&mut id);
-        Self(id)
+        Self(digest("hushkeep/1 commit id", body))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8; 16] {

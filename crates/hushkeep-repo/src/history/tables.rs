@@ -36,6 +36,8 @@ pub(crate) struct PackRow {
     pub(crate) id: ObjectId,
     /// The object's length in bytes.
     pub(crate) len: u64,
+    /// What [`PackInfo::digest`](crate::pack::PackInfo::digest) says: with it a commit covers every name and content.
+    pub(crate) digest: [u8; 16],
 }
 
 /// An index object that is part of the repository.
@@ -46,6 +48,8 @@ pub(crate) struct IndexRow {
     pub(crate) level: u64,
     /// The object's length in bytes.
     pub(crate) len: u64,
+    /// What [`index::digest_of`](crate::index::digest_of) says of its body.
+    pub(crate) digest: [u8; 16],
 }
 
 impl Tables {
@@ -57,6 +61,7 @@ impl Tables {
     pub(crate) fn insert_pack(&mut self, pack: PackRow) {
         let mut row = vec![LIVE];
         put_varint(&mut row, pack.len);
+        row.extend_from_slice(&pack.digest);
         self.packs.insert(*pack.id.as_bytes(), row);
     }
 
@@ -77,22 +82,28 @@ impl Tables {
 
     /// Every snapshot, in no particular order.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = Result<Snapshot, WireError>> {
-        live(&self.snapshots).map(|(_, record)| Snapshot::decode(record))
+        live(&self.snapshots).map(|(id, record)| {
+            let snapshot = Snapshot::decode(record)?;
+            if snapshot.id.as_bytes() == id.as_bytes() { Ok(snapshot) } else { Err(WireError::NotCanonical) }
+        })
     }
 
     pub(crate) fn packs(&self) -> impl Iterator<Item = PackRow> {
-        live(&self.packs).filter_map(|(id, mut row)| Some(PackRow { id, len: read_len(&mut row)? }))
+        live(&self.packs).filter_map(|(id, row)| read_pack(id, row))
     }
 
-    pub(crate) fn has_pack(&self, id: &ObjectId) -> bool {
-        self.packs.contains_key(id.as_bytes())
+    /// A pack that is part of the repository.
+    pub(crate) fn pack(&self, id: &ObjectId) -> Option<PackRow> {
+        let (status, row) = self.packs.get(id.as_bytes())?.split_first()?;
+        if *status == LIVE { read_pack(*id, row) } else { None }
     }
 
     /// The index objects that are not merged into others.
     pub(crate) fn indexes(&self) -> impl Iterator<Item = IndexRow> {
         live(&self.indexes).filter_map(|(id, mut row)| {
             let level = read_len(&mut row)?;
-            Some(IndexRow { id, level, len: read_len(&mut row)? })
+            let len = read_len(&mut row)?;
+            Some(IndexRow { id, level, len, digest: *row.first_chunk()? })
         })
     }
 
@@ -178,6 +189,7 @@ fn index_row(status: u8, index: &IndexRow) -> Vec<u8> {
     let mut row = vec![status];
     put_varint(&mut row, index.level);
     put_varint(&mut row, index.len);
+    row.extend_from_slice(&index.digest);
     row
 }
 
@@ -186,6 +198,11 @@ fn live(table: &Table) -> impl Iterator<Item = (ObjectId, &[u8])> {
         Some((&LIVE, rest)) => Some((ObjectId::from_bytes(*key), rest)),
         _ => None,
     })
+}
+
+fn read_pack(id: ObjectId, mut row: &[u8]) -> Option<PackRow> {
+    let len = read_len(&mut row)?;
+    Some(PackRow { id, len, digest: *row.first_chunk()? })
 }
 
 fn read_len(row: &mut &[u8]) -> Option<u64> {
@@ -201,7 +218,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn index(id: u8) -> IndexRow {
-        IndexRow { id: ObjectId::from_bytes([id; 16]), level: 1, len: 4096 }
+        IndexRow { id: ObjectId::from_bytes([id; 16]), level: 1, len: 4096, digest: [id; 16] }
     }
 
     fn arbitrary() -> impl Strategy<Value = Tables> {
@@ -213,7 +230,7 @@ mod tests {
                 } else {
                     tables.insert_index(index(id));
                 }
-                tables.insert_pack(PackRow { id: index(id).id, len: 7 });
+                tables.insert_pack(PackRow { id: index(id).id, len: 7, digest: [id; 16] });
             }
             tables
         })

@@ -177,7 +177,11 @@ impl FileEntry<Anchored> {
         let hash = if tag & HASHED == 0 { None } else { Some(reader.array()?) };
         let content = if tag & PAGES == 0 {
             let runs = reader.count(3)?;
-            Content::Chunks((0..runs).map(|_| Anchored::read(reader)).collect::<Result<_, _>>()?)
+            let runs = (0..runs).map(|_| Anchored::read(reader)).collect::<Result<Vec<_>, _>>()?;
+            if hash.is_none() && runs.iter().map(|run| u64::from(run.count)).sum::<u64>() > 1 {
+                return Err(WireError::Missing(0));
+            }
+            Content::Chunks(runs)
         } else {
             let page_size = reader.varint_u32()?;
             if !is_page_size(page_size) {

@@ -96,6 +96,9 @@ impl PageMapNode {
 
     /// The whole map. A delta wants the map it is based on.
     pub(crate) fn apply(&self, base: Option<PageMap>) -> Result<PageMap, WireError> {
+        if base.as_ref().is_some_and(|base| base.page_size != self.page_size) {
+            return Err(WireError::Range);
+        }
         let mut pages = base.map(|base| base.pages).unwrap_or_default();
         let count = usize::try_from(self.len.div_ceil(u64::from(self.page_size))).map_err(|_| WireError::Range)?;
         pages.truncate(count);

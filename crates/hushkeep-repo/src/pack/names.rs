@@ -3,6 +3,7 @@
 use hushkeep_core::name::ContentName;
 use hushkeep_core::wire::{Reader, WireError, put_varint};
 
+use super::digest;
 use crate::codec::MAX_SEGMENT_LEN;
 
 /// The names and lengths of a pack's contents. A content is referred to by its position here.
@@ -30,6 +31,11 @@ impl NameList {
     /// The lengths of `count` contents from `first` on.
     pub(crate) fn lens(&self, first: u32, count: u32) -> Option<&[u32]> {
         self.lens.get(first as usize..(first as usize).checked_add(count as usize)?)
+    }
+
+    /// What a pack's table says of an encoded name list (spec §8.3).
+    pub(crate) fn digest(encoded: &[u8]) -> [u8; 16] {
+        digest("hushkeep/1 name list", encoded)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -51,6 +51,8 @@ pub(crate) struct ListEntry {
     pub(crate) id: ObjectId,
     /// The epoch whose names key named its contents.
     pub(crate) epoch: Epoch,
+    /// The BLAKE3 hash of the encoded name list, first 16 bytes.
+    pub(crate) names_digest: [u8; 16],
 }
 
 /// Where everything in a pack is.
@@ -67,6 +69,7 @@ impl PackTable {
         for list in &self.lists {
             out.extend_from_slice(list.id.as_bytes());
             put_varint(&mut out, u64::from(list.epoch.0));
+            out.extend_from_slice(&list.names_digest);
         }
         put_varint(&mut out, self.segments.len() as u64);
         for segment in &self.segments {
@@ -80,9 +83,10 @@ impl PackTable {
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
         let mut table = Self::default();
-        for _ in 0..reader.count(17)? {
+        for _ in 0..reader.count(33)? {
             let id = ObjectId::from_bytes(reader.array()?);
-            table.lists.push(ListEntry { id, epoch: Epoch(reader.varint_u32()?) });
+            let epoch = Epoch(reader.varint_u32()?);
+            table.lists.push(ListEntry { id, epoch, names_digest: reader.array()? });
         }
         for _ in 0..reader.count(6)? {
             let segment = decode_segment(reader)?;
@@ -109,6 +113,13 @@ pub(crate) struct PackInfo {
 }
 
 impl PackInfo {
+    /// The BLAKE3 hash of everything the index keeps of the pack, first 16 bytes (spec §8.3).
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        let mut encoded = Vec::new();
+        self.encode(&mut encoded);
+        digest("hushkeep/1 pack", &encoded)
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.id.as_bytes());
         put_varint(out, u64::from(self.epoch.0));
@@ -127,6 +138,13 @@ impl PackInfo {
         table_reader.finish()?;
         Ok(Self { id, epoch, salt, len, table })
     }
+}
+
+/// The first 16 bytes of a BLAKE3 hash, apart from all others by its context.
+pub(crate) fn digest(context: &str, bytes: &[u8]) -> [u8; 16] {
+    let mut digest = [0; 16];
+    blake3::Hasher::new_derive_key(context).update(bytes).finalize_xof().fill(&mut digest);
+    digest
 }
 
 /// One byte: the class, and 16 for zstd.
@@ -191,7 +209,8 @@ mod tests {
         };
         let names =
             Segment { class: Class::Names, coding: Coding::Plain, sealed_len: 116, raw_len: 100, ..segment.clone() };
-        let table = PackTable { lists: vec![ListEntry { id, epoch: Epoch(2) }], segments: vec![segment, names] };
+        let lists = vec![ListEntry { id, epoch: Epoch(2), names_digest: [9; 16] }];
+        let table = PackTable { lists, segments: vec![segment, names] };
         PackInfo { id, epoch: Epoch(2), salt: [5; 32], len: 1 << 20, table }
     }
 

@@ -55,13 +55,14 @@ impl LockedRepository {
             StorageErrorKind::NotFound => FindError::NoRepository,
             _ => ReadError::Storage(error).into(),
         })?;
-        let mut names: Vec<_> = listing.into_iter().map(|info| info.name).collect();
+        let names = listing.into_iter().map(|info| info.name);
+        let mut names: Vec<_> = names.filter(|name| number_of(name).is_some()).collect();
         names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
         let (mut configs, mut damaged) = (Vec::new(), Vec::new());
         for name in names {
             match read_config(storage.as_ref(), name) {
                 Ok(config) => configs.push(config),
-                Err(ReadError::Damaged(damage)) => damaged.push(damage),
+                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => damaged.push(damage),
                 Err(error) => return Err(error.into()),
             }
         }

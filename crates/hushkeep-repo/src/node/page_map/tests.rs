@@ -18,7 +18,10 @@ fn index() -> Index {
             first: 0,
             count: 100,
         };
-        let table = PackTable { lists: vec![ListEntry { id, epoch: Epoch(0) }], segments: vec![segment] };
+        let table = PackTable {
+            lists: vec![ListEntry { id, epoch: Epoch(0), names_digest: [0; 16] }],
+            segments: vec![segment],
+        };
         index.add(PackInfo { id, epoch: Epoch(0), salt: [0; 32], len: 999, table });
     }
     index
