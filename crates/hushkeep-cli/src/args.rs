@@ -18,9 +18,8 @@ pub(crate) struct RepoArgs {
 pub(crate) struct KeyArgs {
     #[command(flatten)]
     pub(crate) recovery_key: RecoveryKeyArgs,
-    /// Open the repository with the passphrase in this file; "-" for standard input
-    #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSPHRASE_FILE", hide_env_values = true)]
-    pub(crate) passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) passphrase: PassphraseArgs,
 }
 
 /// A recovery key, read from a file.
@@ -29,6 +28,14 @@ pub(crate) struct RecoveryKeyArgs {
     /// Open the repository with the recovery key in this file; "-" for standard input
     #[arg(long, value_name = "FILE", env = "HUSHKEEP_RECOVERY_KEY_FILE", hide_env_values = true)]
     pub(crate) recovery_key_file: Option<PathBuf>,
+}
+
+/// A passphrase, read from a file.
+#[derive(Args)]
+pub(crate) struct PassphraseArgs {
+    /// Open the repository with the passphrase in this file; "-" for standard input
+    #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSPHRASE_FILE", hide_env_values = true)]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// For programs that read the output.

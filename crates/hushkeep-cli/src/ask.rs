@@ -45,7 +45,7 @@ impl Owner {
     }
 
     pub(crate) fn with(key: &KeyArgs) -> Self {
-        Self::new(key.recovery_key.recovery_key_file.as_deref(), key.passphrase_file.as_deref())
+        Self::new(key.recovery_key.recovery_key_file.as_deref(), key.passphrase.passphrase_file.as_deref())
     }
 
     /// Whether a file was named: then it must be the one that opens the repository.

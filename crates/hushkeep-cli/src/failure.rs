@@ -187,6 +187,7 @@ impl From<CreateError> for Failure {
             CreateError::Exists => Self::new(Exit::Failed, what, UNTOUCHED, "run the command again to use it"),
             CreateError::Find(error) => error.into(),
             CreateError::Repository(repo::CreateError::Storage(error)) => error.into(),
+            CreateError::Repository(repo::CreateError::Unfaithful) => unfaithful(what),
             CreateError::Home(error) => error.into(),
             _ => Self::new(Exit::Failed, what, "the repository may not be whole", "run the command again"),
         }
@@ -333,21 +334,6 @@ impl From<BackupError> for Failure {
     }
 }
 
-impl From<ConfigError> for Failure {
-    fn from(error: ConfigError) -> Self {
-        match error {
-            ConfigError::Read(error) => error.into(),
-            ConfigError::Storage(error) => error.into(),
-            error => Self::new(
-                Exit::Failed,
-                facts(&error),
-                "the ways to get the key back may be as they were; the backup is whole",
-                "run `key list` to see them, and try again",
-            ),
-        }
-    }
-}
-
 impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match error {
@@ -425,6 +411,31 @@ impl From<WeakPassphrase> for Failure {
             "choose several random words: whoever holds the repository can guess as often as they like",
         )
     }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Read(error) => error.into(),
+            ConfigError::Storage(error) => error.into(),
+            ConfigError::Unfaithful => unfaithful(facts(&error)),
+            ConfigError::Conflict => {
+                Self::new(Exit::Failed, facts(&error), "nothing was changed; the backup is whole", LOOK_AGAIN)
+            }
+            error => {
+                Self::new(Exit::Failed, facts(&error), "the backup is whole", "run `key list` to see what was changed")
+            }
+        }
+    }
+}
+
+fn unfaithful(what: String) -> Failure {
+    Failure::new(
+        Exit::Storage,
+        what,
+        "nothing was changed; this storage is not to be relied on",
+        "choose another place with --repo",
+    )
 }
 
 impl From<AddError> for Failure {

@@ -49,12 +49,11 @@ impl SnapshotSpec {
         } else if let Some(until) = end_of(text, zone) {
             let is_before = |snapshot: &&Snapshot| instant(snapshot.time).is_some_and(|time| time <= until);
             snapshots.iter().filter(is_before).max_by_key(|snapshot| snapshot.time).into_iter().collect()
+        } else if let Some(number) = number_among(text, snapshots) {
+            snapshots.iter().filter(|snapshot| snapshot.number == number).collect()
         } else {
-            let number = text.parse().ok();
             let id = text.to_ascii_lowercase();
-            let is_named =
-                |s: &&Snapshot| Some(s.number) == number || (!id.is_empty() && s.id.to_string().starts_with(&id));
-            snapshots.iter().filter(is_named).collect()
+            snapshots.iter().filter(|snapshot| !id.is_empty() && snapshot.id.to_string().starts_with(&id)).collect()
         };
         match (found.pop(), found.is_empty()) {
             (Some(snapshot), true) => Ok(snapshot),
@@ -70,6 +69,11 @@ fn steps_back(text: &str) -> Option<usize> {
         "" => Some(0),
         rest => rest.strip_prefix('~')?.parse().ok(),
     }
+}
+
+/// The number that `text` is, if a snapshot has it. Two devices may have given the same number at once.
+fn number_among(text: &str, snapshots: &[Snapshot]) -> Option<u64> {
+    text.parse().ok().filter(|number| snapshots.iter().any(|snapshot| snapshot.number == *number))
 }
 
 /// The last moment that a date or time means: of a day its end, of a minute its last second.

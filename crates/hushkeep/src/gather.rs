@@ -1,7 +1,7 @@
 //! What to back up.
 
 use std::collections::HashSet;
-use std::ffi::OsString;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -67,37 +67,47 @@ impl Sources {
     /// Each gets a label: the last component of its path, made unique by `-2`, `-3`, …; `root` for `/`. The
     /// folders of the repository at `place` and of this device's state are left out where they lie inside.
     pub fn gather(paths: &[PathBuf], options: &SourceOptions, home: &Home, place: &Place) -> Result<Self, GatherError> {
-        let own: Vec<_> =
-            place.folder().into_iter().chain([home.state_folder().to_owned()]).map(|p| resolve(&p)).collect();
+        let own = [place.folder(), Some(home.state_folder().to_owned())];
+        let own: Vec<_> = own.into_iter().flatten().map(|folder| resolve(&folder)).collect();
         let mut sources = Self { gathered: Vec::new(), unavailable: Vec::new(), left_out: Vec::new() };
-        let (mut labels, mut seen) = (HashSet::new(), HashSet::new());
+        let mut seen = HashSet::new();
         for path in paths {
-            let resolved = match path.canonicalize() {
-                Ok(resolved) => resolved,
-                Err(error) => {
-                    sources.unavailable.push(Unavailable { path: path.clone(), error });
-                    continue;
+            match path.canonicalize() {
+                Ok(resolved) if own.iter().any(|own| resolved.starts_with(own)) => {
+                    return Err(GatherError::OwnFolder(path.clone()));
                 }
-            };
-            if own.iter().any(|own| resolved.starts_with(own)) {
-                return Err(GatherError::OwnFolder(path.clone()));
-            }
-            if !seen.insert(resolved.clone()) {
-                continue;
-            }
-            let inside: Vec<_> = own.iter().filter_map(|own| own.strip_prefix(&resolved).ok()).collect();
-            let excludes = Excludes::new(options.exclude.iter().cloned().chain(inside.iter().map(|own| pattern(own))))?;
-            match FolderTree::new(path, FolderOptions { excludes, ..FolderOptions::default() }) {
-                Ok(tree) => {
-                    let path = absolute(path, &resolved);
-                    let label = unique_label(&path, &mut labels);
-                    sources.left_out.extend(inside.iter().map(|own| resolved.join(own)).filter(|own| own.exists()));
-                    sources.gathered.push(Gathered { label, path, tree });
+                Ok(resolved) if seen.insert(resolved.clone()) => {
+                    sources.add(path, &resolved, &options.exclude, &own)?;
                 }
+                Ok(_named_twice) => {}
                 Err(error) => sources.unavailable.push(Unavailable { path: path.clone(), error }),
             }
         }
         Ok(sources)
+    }
+
+    fn add(&mut self, path: &Path, resolved: &Path, exclude: &[String], own: &[PathBuf]) -> Result<(), GatherError> {
+        let inside: Vec<_> = own.iter().filter(|own| own.starts_with(resolved)).collect();
+        let own_patterns = inside.iter().filter_map(|own| own.strip_prefix(resolved).ok()).map(pattern);
+        let excludes = Excludes::new(exclude.iter().cloned().chain(own_patterns))?;
+        match FolderTree::new(path, FolderOptions { excludes, ..FolderOptions::default() }) {
+            Ok(tree) => {
+                let path = absolute(path, resolved);
+                let label = self.unique_label(&path);
+                self.left_out.extend(inside.into_iter().filter(|own| own.exists()).cloned());
+                self.gathered.push(Gathered { label, path, tree });
+            }
+            Err(error) => self.unavailable.push(Unavailable { path: path.to_owned(), error }),
+        }
+        Ok(())
+    }
+
+    fn unique_label(&self, path: &Path) -> RelPath {
+        let name = path.file_name().map_or(b"root".as_slice(), OsStr::as_encoded_bytes);
+        let label = |suffix: &str| RelPath::new([name, suffix.as_bytes()].concat()).unwrap_or_default();
+        let is_free = |label: &RelPath| self.gathered.iter().all(|other| other.label != *label);
+        let numbered = (2..).map(|number: usize| label(&format!("-{number}")));
+        std::iter::once(label("")).chain(numbered).find(is_free).unwrap_or_default()
     }
 
     /// The same for [`Repository::backup`](hushkeep_repo::Repository::backup).
@@ -120,19 +130,6 @@ fn absolute(path: &Path, resolved: &Path) -> PathBuf {
         Ok(absolute) if !goes_up => absolute,
         _ => resolved.to_owned(),
     }
-}
-
-fn unique_label(path: &Path, taken: &mut HashSet<OsString>) -> RelPath {
-    let name = path.file_name().map_or_else(|| OsString::from("root"), OsString::from);
-    let numbered = |number: usize| {
-        let mut name = name.clone();
-        name.push(format!("-{number}"));
-        name
-    };
-    let free = std::iter::once(name.clone()).chain((2..).map(numbered)).find(|name| !taken.contains(name));
-    let label = free.unwrap_or(name.clone());
-    taken.insert(label.clone());
-    RelPath::new(label.as_encoded_bytes()).unwrap_or_else(|_| RelPath::root())
 }
 
 /// A pattern that matches this path below the root of a tree. In it, `?` stands for a byte that is no text.
@@ -192,7 +189,7 @@ mod tests {
         assert_eq!(sources.gathered[2].path, fixture.path("a"));
         let missing = fixture.gather(&["a/chats", "nowhere"]).unwrap();
         assert_eq!((missing.gathered.len(), missing.unavailable.len()), (1, 1));
-        assert_eq!(unique_label(Path::new("/"), &mut HashSet::new()).to_string(), "root");
+        assert_eq!(missing.unique_label(Path::new("/")).to_string(), "root");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hushkeep::repo::{BackupOptions, BackupReport, Problem, Progress, Tree};
 use hushkeep::{FindError, Found, Home, KeepKey, NewRepository, Opened, OpenedBy, SourceOptions, Sources};
 use serde_json::{Value, json};
 
-use crate::args::{JsonArgs, KeyArgs, RepoArgs, VerbosityArgs};
+use crate::args::{JsonArgs, PassphraseArgs, RepoArgs, VerbosityArgs};
 use crate::ask::{self, Owner};
 use crate::failure::{Exit, Failure};
 use crate::format;
@@ -40,8 +40,12 @@ pub(crate) struct BackupArgs {
     /// When a repository is made, do not keep its key on this device
     #[arg(long)]
     no_device_key: bool,
+    /// Open the repository with the recovery key in this file ("-" for standard input); when a repository is made,
+    /// write its recovery key there
+    #[arg(long, value_name = "FILE", env = "HUSHKEEP_RECOVERY_KEY_FILE", hide_env_values = true)]
+    recovery_key_file: Option<PathBuf>,
     #[command(flatten)]
-    key: KeyArgs,
+    passphrase: PassphraseArgs,
     #[command(flatten)]
     verbosity: VerbosityArgs,
     #[command(flatten)]
@@ -58,7 +62,7 @@ pub(crate) fn run(args: &BackupArgs, invocation: &Invocation, output: &mut Outpu
     let sources = gather(args, &home)?;
     let mut opened = match found {
         Some(found) => open(args, found)?,
-        None => create(args, &home, invocation, output)?,
+        None => create(args, &home, output)?,
     };
     let options = BackupOptions { now: hushkeep::now(), device_name: hushkeep::device_name(), dry_run: args.dry_run };
     let meter = Arc::new(Meter::new(output.is_json(), &args.verbosity));
@@ -70,7 +74,7 @@ pub(crate) fn run(args: &BackupArgs, invocation: &Invocation, output: &mut Outpu
     if opened.by == OpenedBy::New {
         tell_first_time(args, &opened, invocation, output)?;
     }
-    tell_unread(&report, &sources)
+    tell_flaws(&report, &sources)
 }
 
 /// Whether a repository shall be made where there is none.
@@ -104,25 +108,24 @@ fn gather(args: &BackupArgs, home: &Home) -> Result<Sources, Failure> {
 
 /// Opens a repository that exists. A recovery key file that does not is for one that is made: it is passed over.
 fn open(args: &BackupArgs, found: Found) -> Result<Opened, Failure> {
-    let recovery_key = args.key.recovery_key.recovery_key_file.as_deref();
+    let recovery_key = args.recovery_key_file.as_deref();
     let missing = recovery_key.filter(|path| session::is_missing(path));
     if let Some(path) = missing {
         note(format_args!("{} does not exist; the key on this device is used", path.display()));
     }
     let recovery_key = recovery_key.filter(|_| missing.is_none());
-    session::unlock(found, Owner::new(recovery_key, args.key.passphrase_file.as_deref()))
+    session::unlock(found, Owner::new(recovery_key, args.passphrase.passphrase_file.as_deref()))
 }
 
-fn create(args: &BackupArgs, home: &Home, invocation: &Invocation, output: &mut Output) -> Result<Opened, Failure> {
-    let in_file = args.key.recovery_key.recovery_key_file.clone();
+fn create(args: &BackupArgs, home: &Home, output: &mut Output) -> Result<Opened, Failure> {
+    let in_file = args.recovery_key_file.clone();
     if in_file.as_deref() == Some(Path::new("-")) {
         return Err(Failure::usage(
             "the new recovery key cannot be written to standard input",
             "name a file that does not exist yet with --recovery-key-file",
         ));
     }
-    let is_shown = !output.is_json() && io::stderr().is_terminal();
-    if args.no_device_key && in_file.is_none() && !is_shown {
+    if args.no_device_key && in_file.is_none() && !is_shown(output) {
         return Err(Failure::usage(
             "the key of the new repository would be kept nowhere",
             "name a new file with --recovery-key-file, or leave out --no-device-key",
@@ -142,15 +145,17 @@ fn create(args: &BackupArgs, home: &Home, invocation: &Invocation, output: &mut 
         }),
     )?;
     note(format_args!("made a new repository at {}", args.repo.repo));
-    if is_shown {
+    if is_shown(output) {
         note(format_args!("\nits recovery key is\n\n{}\n", *recovery_key.to_lines()));
         note("write it down and keep it away from this device: whoever has it can read the backup,");
-        note(format_args!(
-            "and without it a lost device is a lost backup. to see it again: {}\n",
-            invocation.command("key show")
-        ));
+        note("and without it a lost device is a lost backup\n");
     }
     Ok(opened)
+}
+
+/// Whether the recovery key of a new repository is shown: to a person only, never to a log.
+fn is_shown(output: &Output) -> bool {
+    !output.is_json() && io::stderr().is_terminal()
 }
 
 fn backed_up(
@@ -190,6 +195,10 @@ fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) ->
         output.object("problem", problem_object(problem))?;
         note(problem_text(problem));
     }
+    for damage in &report.damage {
+        output.object("damage", json!({ "object": damage.object, "message": damage.cause.to_string() }))?;
+        note(format_args!("damaged: {damage}"));
+    }
     output.object("summary", summary(report, args.dry_run))?;
     if args.verbosity.quiet {
         return Ok(());
@@ -224,6 +233,7 @@ fn summary(report: &BackupReport, dry_run: bool) -> Value {
         "bytes_stored": report.bytes_stored,
         "objects_stored": report.objects_stored,
         "problems": report.problems.len(),
+        "damage": report.damage.len(),
     })
 }
 
@@ -246,16 +256,18 @@ fn tell_first_time(
     if output.is_json() {
         return Ok(());
     }
-    let recovery_key = match (&args.key.recovery_key.recovery_key_file, args.no_device_key) {
+    let show = invocation.command("key show");
+    let recovery_key = match (&args.recovery_key_file, args.no_device_key) {
         (Some(path), _) => format!("in {}; move it away from this device", path.display()),
-        (None, false) => format!("run \"{}\" and write it down", invocation.command("key show")),
         (None, true) => "shown above, and kept nowhere else".to_owned(),
+        (None, false) if is_shown(output) => format!("shown above; to see it again, run \"{show}\""),
+        (None, false) => format!("run \"{show}\" and write it down"),
     };
     output.text(format_args!("\nrecovery key: {recovery_key}\n"))?;
     let stats = opened.repository.stats()?;
-    let (objects, bytes) = (format::count(stats.objects(), "object"), stats.bytes());
-    output
-        .text(format_args!("what the storage sees: {objects}, {}, when they came; no names\n", format::size(bytes)))?;
+    let objects = format::count(stats.folders.iter().map(|folder| folder.objects).sum(), "object");
+    let size = format::size(stats.folders.iter().map(|folder| folder.bytes).sum());
+    output.text(format_args!("what the storage sees: {objects}, {size}, no names\n"))?;
     output.text("\nnext:\n")?;
     for command in ["snapshots", "restore --target restored", "check --read-data"] {
         output.text(format_args!("  {}\n", invocation.command(command)))?;
@@ -263,7 +275,16 @@ fn tell_first_time(
     Ok(())
 }
 
-fn tell_unread(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
+fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
+    if !report.damage.is_empty() {
+        let objects = format::count(report.damage.len() as u64, "damaged object");
+        return Err(Failure::new(
+            Exit::Damaged,
+            format!("{objects} of earlier backups came to light (named above)"),
+            "the new snapshot is whole; what was damaged was stored again, as far as the files still are here",
+            "run `check --read-data` to see which earlier snapshots are hurt",
+        ));
+    }
     let unread = report.problems.len() + sources.unavailable.len();
     if unread == 0 {
         return Ok(());

@@ -29,8 +29,9 @@ pub(crate) struct CheckArgs {
     read_data_subset: Option<f64>,
     #[command(flatten)]
     key: KeyArgs,
-    #[command(flatten)]
-    verbosity: VerbosityArgs,
+    /// Tell only what went wrong
+    #[arg(short, long)]
+    quiet: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }
@@ -38,7 +39,7 @@ pub(crate) struct CheckArgs {
 pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> {
     let opened = session::open(&args.repo, &args.key)?;
     let read_data = if args.read_data { 1.0 } else { args.read_data_subset.unwrap_or(0.0) };
-    let meter = Meter::new(output.is_json(), &args.verbosity);
+    let meter = Meter::new(output.is_json(), &VerbosityArgs { quiet: args.quiet, verbose: false });
     let report = opened.repository.check(&CheckOptions { read_data }, &meter);
     meter.finish();
     let report = report?;
@@ -67,7 +68,7 @@ fn tell_report(report: &CheckReport, args: &CheckArgs, output: &mut Output) -> i
         "findings": report.findings.len(),
     });
     output.object("summary", summary)?;
-    if args.verbosity.quiet {
+    if args.quiet {
         return Ok(());
     }
     let (snapshots, objects) = (format::count(report.snapshots, "snapshot"), format::count(report.objects, "object"));

@@ -10,11 +10,17 @@ use crate::output::Output;
 use crate::session;
 use crate::snapshot_spec::SnapshotSpec;
 
-/// Show what differs between two snapshots.
-///
-/// Each line is a path after a sign: + added, - removed, M other contents, U only other permissions or time,
-/// T something of another kind.
+/// What stands before each path, as in restic.
+const SIGNS: &str = "\
+Before each path stands what happened to it:
+  +  added
+  -  removed
+  M  other contents
+  U  only other permissions or time
+  T  something of another kind";
+
 #[derive(Args)]
+#[command(after_help = SIGNS)]
 pub(crate) struct DiffArgs {
     /// The older snapshot: latest, latest~2, a number, the beginning of an id, or a date
     before: SnapshotSpec,

@@ -9,12 +9,9 @@ use crate::Cli;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 
-/// Write the manual pages.
-///
-/// Without a folder, the main page goes to standard output: hushkeep man | man -l -
 #[derive(Args)]
 pub(crate) struct ManArgs {
-    /// Write the pages of all commands into this folder, which must exist
+    /// Write the pages of all commands into this folder; else the main page goes to standard output
     folder: Option<PathBuf>,
 }
 

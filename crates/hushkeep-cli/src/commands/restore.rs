@@ -34,7 +34,7 @@ pub(crate) struct RestoreArgs {
     /// Leave out what matches
     #[arg(long, value_name = "PATTERN")]
     exclude: Vec<String>,
-    /// Which files that are there already to replace
+    /// Which files to replace that are there already; if-changed: those with another size or time
     #[arg(long, value_enum, default_value_t = OverwriteArg::Always, value_name = "WHEN")]
     overwrite: OverwriteArg,
     /// Go on past damaged data, and name what is missing
@@ -53,11 +53,8 @@ pub(crate) struct RestoreArgs {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OverwriteArg {
-    /// All of them
     Always,
-    /// Those with another size or time
     IfChanged,
-    /// None
     Never,
 }
 

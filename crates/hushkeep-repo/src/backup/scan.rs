@@ -132,7 +132,7 @@ impl Scanner<'_, '_, '_> {
     ) -> Result<(), BackupError> {
         let kind = match item.kind {
             ItemKind::File { len, sparse, link } => {
-                self.progress.item(&item.path);
+                self.progress.item(&in_snapshot(scan.source, &item.path));
                 match link.and_then(|link| scan.links.get(&link)) {
                     Some(original) => EntryKind::HardLink { original: original.clone() },
                     None => {

@@ -46,7 +46,8 @@ pub struct FileEntry<R = Run> {
     pub len: u64,
     /// Whether it had holes.
     pub sparse: bool,
-    /// Whether the contents are the merged view of a live database and the files beside it.
+    /// Whether it is a database that was read under its own locks: what the files beside it held belongs to its
+    /// contents, and they have no entries of their own.
     pub merged: bool,
     /// BLAKE3 of the whole contents, where they are more than one piece. A single piece is proven by its name.
     pub hash: Option<[u8; 32]>,
@@ -179,12 +180,12 @@ impl FileEntry<Anchored> {
             let runs = reader.count(3)?;
             let runs = (0..runs).map(|_| Anchored::read(reader)).collect::<Result<Vec<_>, _>>()?;
             if hash.is_none() && runs.iter().map(|run| u64::from(run.count)).sum::<u64>() > 1 {
-                return Err(WireError::Missing(0));
+                return Err(WireError::NotCanonical);
             }
             Content::Chunks(runs)
         } else {
             let page_size = reader.varint_u32()?;
-            if !is_page_size(page_size) {
+            if !is_page_size(page_size) || hash.is_none() {
                 return Err(WireError::Range);
             }
             let map = Anchored::read(reader)?;
