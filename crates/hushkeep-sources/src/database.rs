@@ -1,48 +1,55 @@
 //! SQLite databases: which they are, and how each is read in one state without changing anything.
 //!
-//! A database is one of three things (`docs/decisions/live-sqlite.md` has the reasons):
+//! A database is read in one of three ways (`docs/decisions/0009-live-sqlite.md` has the reasons):
 //!
 //! * **Live, with a write-ahead log**: another process holds SQLite's locks. It is read through SQLite's own pager
 //!   in one read transaction; what is read is the database with its log merged in, so `-wal`, `-shm` and
 //!   `-journal` are absorbed.
-//! * **With a rollback journal, local**: its bytes are read under SQLite's own read lock, which keeps writers out.
-//!   A journal that is in use, or none, is absorbed; one that has ended is an ordinary file.
-//! * **Dead, on a network file system, or refused by SQLite** (damaged, encrypted inside, a hot journal): its
-//!   bytes are read without SQLite, and the file, its `-wal` and its `-journal` are compared before and after.
-//!   These are ordinary files, and must still fit the database when they are read in their turn.
+//! * **With a rollback journal, local**: its bytes are read under the lock that SQLite's own readers take, which
+//!   keeps writers out. A journal that has ended is an ordinary file; one in use is of a later state.
+//! * **Dead, or on a network file system**: nobody uses its log, or its journal is hot. Its bytes are read, and
+//!   the file, its `-wal` and its `-journal` are compared before and after. These are ordinary files.
 //!
-//! SQLite is never given a database that nobody else has open with a write-ahead log: opening it would leave an
-//! `-shm` behind, or change it.
+//! Ordinary files beside a database are read after it, and only as parts of the state in which it was read.
+//!
+//! SQLite itself opens only what another process has open with a write-ahead log. Anything else it would change:
+//! it may leave an `-shm` behind, and sets owner and mode of a journal.
 
+mod journal;
 mod lease;
 mod live;
+mod state;
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io;
 use std::ops::Range;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use hushkeep_repo::RelPath;
 use hushkeep_repo::tree::{FileView, TreeError, TreeErrorKind};
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use self::journal::Journal;
 pub(crate) use self::lease::Lease;
 use self::live::LiveView;
+pub(crate) use self::state::State;
+use self::state::{Part, head};
 use crate::folder::{FolderTree, Place, open_file};
 use crate::platform;
-use crate::stat::{Stamp, tree_error};
+use crate::stat::tree_error;
 use crate::view::BytesView;
 
 /// What SQLite adds to a database's name for the files that belong to it.
 pub(crate) const COMPANIONS: [&str; 3] = ["-journal", "-shm", "-wal"];
 
-/// The bytes of an `-shm` that SQLite locks: WAL_WRITE_LOCK to the "dead man's switch" that every user of a
-/// write-ahead log holds (<https://www.sqlite.org/walformat.html#wal_locks>).
-const SHM_LOCKS: Range<u64> = 120..129;
+/// The bytes of a database that SQLite locks (<https://www.sqlite.org/lockingv3.html>). A reader locks the first
+/// for a moment and then all of the last; a writer locks the second, and all of the last to write to the file.
+const PENDING: Range<u64> = 0x4000_0000..0x4000_0001;
+const RESERVED: Range<u64> = 0x4000_0001..0x4000_0002;
+const SHARED: Range<u64> = 0x4000_0002..0x4000_0200;
 
-/// How much of a file's beginning tells one state from the next: a database's change counter, a log's salts.
-const HEAD_LEN: u64 = 100;
+/// The bytes of an `-shm` that SQLite locks: from the writer's lock to the "dead man's switch" that every user of
+/// a write-ahead log holds (<https://www.sqlite.org/walformat.html#wal_locks>).
+const SHM_LOCKS: Range<u64> = 120..129;
 
 /// The page size of a SQLite database; `None` for anything else.
 pub(crate) fn page_size(file: &File) -> io::Result<Option<u32>> {
@@ -73,136 +80,74 @@ pub(crate) fn open<'a>(
     if !state.has_write_ahead_log() {
         return Ok(Box::new(open_locked(tree, place, file, page_size, state)?));
     }
-    if is_live(&place).map_err(failed)? {
-        drop(file);
-        if let Some(view) = LiveView::open(&place, tree.options())? {
-            return Ok(Box::new(view));
-        }
-        let file = place.open().map_err(failed)?;
-        let state = State::read(&place).map_err(failed)?;
+    if !is_live(&place).map_err(failed)? {
         return Ok(Box::new(BytesView::database(file, place, page_size, state, tree)?));
     }
+    drop(file);
+    if let Some(view) = LiveView::open(&place, tree.options())? {
+        return Ok(Box::new(view));
+    }
+    // SQLite cannot make sense of it. Its bytes are still worth keeping.
+    let file = place.open().map_err(failed)?;
+    let state = State::read(&place).map_err(failed)?;
     Ok(Box::new(BytesView::database(file, place, page_size, state, tree)?))
 }
 
-/// Opens a view of the bytes of a database with a rollback journal, under SQLite's read lock if SQLite gives one.
+/// Opens a view of the bytes of a database with a rollback journal, under a reader's lock.
 fn open_locked<'a>(
     tree: &'a FolderTree,
     place: Place,
     file: File,
     page_size: u32,
-    state: State,
+    mut state: State,
 ) -> Result<BytesView<'a>, TreeError> {
     let path = place.path.clone();
     let failed = |source| tree_error(&path, source);
-    let connection = connect(&place, tree.options().lock_wait)?;
-    // From here on nothing may close a descriptor of the database before the connection is closed. If anything
-    // moved before the lock was there, the view goes without it: it will find itself changed, and be tried again.
-    let holds = state.database.as_ref() == Some(&Part::of(&file).map_err(failed)?)
-        && place.dir.symlink_metadata(place.beside("-wal")).is_err()
-        && Stamp::of(&file).map_err(failed)?.is_at(&place.full);
-    let connection = connection.filter(|_| holds);
-    let absorbed = if state.has_ended_journal() { Vec::new() } else { companions(&path, &["-journal"]) };
-    let view = BytesView::database(file, place, page_size, state, tree)?;
-    Ok(match connection {
-        Some(connection) => view.locked(Lease::begin(connection, tree.options().hold_limit).map_err(failed)?, absorbed),
-        None => view,
-    })
-}
-
-/// Opens a database for reading, with a read transaction begun; `None` if SQLite refuses it for what it is.
-fn connect(place: &Place, lock_wait: Duration) -> Result<Option<Connection>, TreeError> {
-    let begin = || {
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-        let connection = Connection::open_with_flags(&place.full, flags)?;
-        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        connection.busy_timeout(lock_wait)?;
-        connection.execute_batch("BEGIN")?;
-        connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
-        Ok(connection)
+    let lock = match place.open().and_then(|file| lock_for_reading(file, tree.options().lock_wait)) {
+        Ok(lock) => lock,
+        Err(source) if source.kind() == io::ErrorKind::TimedOut => {
+            return Err(TreeError { path, kind: TreeErrorKind::Locked, source: Some(source) });
+        }
+        // A file system without locks.
+        Err(_) => return BytesView::database(file, place, page_size, state, tree),
     };
-    match begin() {
-        Ok(connection) => Ok(Some(connection)),
-        Err(error) if is_busy(&error) => Err(TreeError {
-            path: place.path.clone(),
-            kind: TreeErrorKind::Locked,
-            source: Some(io::Error::other(error)),
-        }),
-        Err(_) => Ok(None),
+    let journal = Journal::find(&place, &lock).map_err(failed)?;
+    // If the database moved before the lock was there, the view goes without it: it will find itself changed, and
+    // be tried again.
+    let part = Part::of(&file).map_err(failed)?;
+    let moved = !state.is_database(&part)
+        || part != Part::of(&lock).map_err(failed)?
+        || place.dir.symlink_metadata(place.beside("-wal")).is_ok();
+    if moved || matches!(journal, Journal::Hot) {
+        return BytesView::database(file, place, page_size, state, tree);
+    }
+    state.set_journal(match journal {
+        Journal::Ended(journal) => Some(journal),
+        Journal::None | Journal::InUse | Journal::Hot => None,
+    });
+    let lease = Lease::begin(lock, tree.options().hold_limit).map_err(failed)?;
+    Ok(BytesView::database(file, place, page_size, state, tree)?.locked(lease))
+}
+
+/// Waits for the lock that SQLite's readers take. It lasts until the file is closed.
+fn lock_for_reading(file: File, wait: Duration) -> io::Result<File> {
+    let begin = Instant::now();
+    loop {
+        // A writer that wants to write to the file keeps new readers out by the first of the two.
+        let free = platform::lock_for_reading(&file, PENDING)?;
+        let locked = free && platform::lock_for_reading(&file, SHARED)?;
+        platform::unlock(&file, PENDING)?;
+        if locked {
+            return Ok(file);
+        }
+        if begin.elapsed() >= wait {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "another process is writing to it"));
+        }
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
-/// Whether another process uses a database's write-ahead log.
+/// Whether another process uses a database's write-ahead log. Without an `-shm` that can be opened nobody can tell.
 fn is_live(place: &Place) -> io::Result<bool> {
-    match open_file(&place.dir, &place.beside("-shm")) {
-        Ok(shm) => platform::is_locked(&shm, SHM_LOCKS),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
-/// The paths of the files that belong to a database.
-fn companions(database: &RelPath, suffixes: &[&str]) -> Vec<RelPath> {
-    suffixes.iter().filter_map(|suffix| database.with_suffix(suffix).ok()).collect()
-}
-
-/// What tells one state of a database on disk from the next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct State {
-    database: Option<Part>,
-    journal: Option<Part>,
-    wal: Option<Part>,
-}
-
-/// One of a database's files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
-    stamp: Stamp,
-    head: Vec<u8>,
-}
-
-impl State {
-    /// Reads the state of the database at `place`. It opens and closes the files: no SQLite connection of this
-    /// process may be open on them.
-    pub(crate) fn read(place: &Place) -> io::Result<Self> {
-        let part = |suffix| match place.dir.symlink_metadata(place.beside(suffix)) {
-            Ok(found) if found.is_file() => Part::of(&open_file(&place.dir, &place.beside(suffix))?).map(Some),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        };
-        Ok(Self { database: part("")?, journal: part("-journal")?, wal: part("-wal")? })
-    }
-
-    /// Whether the header's format versions (bytes 18 and 19) ask for a write-ahead log, or one is there.
-    fn has_write_ahead_log(&self) -> bool {
-        let versions = self.database.as_ref().and_then(|database| database.head.get(18..20));
-        self.wal.is_some() || versions != Some([1, 1].as_slice())
-    }
-
-    /// Whether a journal lies there that says nothing: an application empties it or clears its first bytes when
-    /// a transaction has ended.
-    fn has_ended_journal(&self) -> bool {
-        self.journal.as_ref().is_some_and(|journal| journal.head.first().is_none_or(|first| *first == 0))
-    }
-}
-
-impl Part {
-    fn of(file: &File) -> io::Result<Self> {
-        Ok(Self { stamp: Stamp::of(file)?, head: head(file)? })
-    }
-}
-
-/// The beginning of a file. Leaves the file's position at its beginning.
-fn head(mut file: &File) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    file.rewind()?;
-    file.take(HEAD_LEN).read_to_end(&mut head)?;
-    file.rewind()?;
-    Ok(head)
+    open_file(&place.dir, &place.beside("-shm")).map_or(Ok(false), |shm| platform::is_locked(&shm, SHM_LOCKS))
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use cap_fs_ext::{DirExt, FollowSymlinks, OpenOptionsFollowExt, OpenOptionsSyncExt};
 use cap_std::ambient_authority;
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, Metadata, OpenOptions};
 use hushkeep_repo::tree::{FileView, TreeError, TreeErrorKind, TreeItem};
 use hushkeep_repo::{RelPath, Tree};
 
 use crate::database::{self, COMPANIONS};
 use crate::exclude::Excludes;
 use crate::platform::os_name;
-use crate::stat::tree_error;
+use crate::stat::{Stamp, tree_error};
 use crate::view::BytesView;
 use crate::walk::{Names, Walk, sorted_names};
 
@@ -26,10 +26,10 @@ use crate::walk::{Names, Walk, sorted_names};
 /// A single file is presented as the folder it lies in with nothing else in it, except, for a SQLite database,
 /// the `-journal`, `-shm` and `-wal` that belong to it.
 ///
-/// SQLite databases are recognised by their contents and read as the [`database`] module says. Of one database
-/// only one view may be open at a time, and none of its `-journal`, `-shm` or `-wal` meanwhile: on Unix, closing
-/// a file drops every lock that this process holds on it, also those SQLite relies on. For the same reason the
-/// program must not have a database of the folder open by other means.
+/// SQLite databases are recognised by their contents, and each view is one committed state. Of one database only
+/// one view may be open at a time, and none of its `-journal`, `-shm` or `-wal` meanwhile: on Unix, closing a file
+/// drops every lock that this process holds on it, also those SQLite relies on. For the same reason the program
+/// must not have a database of the folder open by other means.
 #[derive(Debug)]
 pub struct FolderTree {
     root: Dir,
@@ -104,8 +104,19 @@ impl FolderTree {
         &self.options
     }
 
+    /// Whether an item of the walk, as it is `found` now, is one to visit (or, not found, to miss). The files that
+    /// belong to a database come and go with its transactions.
+    pub(crate) fn is_wanted(&self, path: &RelPath, found: Option<&Metadata>) -> bool {
+        match database_of(path) {
+            Some((database, suffix)) if found.is_none_or(Metadata::is_file) => {
+                self.copied(&database).map_or(found.is_some(), |state| state.keeps(suffix, found.map(Stamp::from)))
+            }
+            _ => true,
+        }
+    }
+
     /// The state in which a database was copied as bytes.
-    pub(crate) fn copied(&self, database: &RelPath) -> Option<database::State> {
+    fn copied(&self, database: &RelPath) -> Option<database::State> {
         self.copied.lock().unwrap_or_else(PoisonError::into_inner).get(database).cloned()
     }
 
@@ -113,11 +124,15 @@ impl FolderTree {
     pub(crate) fn note_copied(&self, database: RelPath, state: database::State) {
         self.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(database, state);
     }
+
+    fn forget_copied(&self, database: &RelPath) {
+        self.copied.lock().unwrap_or_else(PoisonError::into_inner).remove(database);
+    }
 }
 
 impl Tree for FolderTree {
     fn walk(&self) -> Box<dyn Iterator<Item = Result<TreeItem, TreeError>> + Send + '_> {
-        Box::new(Walk::new(&self.root, self.root_names(), &self.options.excludes))
+        Box::new(Walk::new(self, &self.root, self.root_names()))
     }
 
     fn open(&self, path: &RelPath) -> Result<Box<dyn FileView + '_>, TreeError> {
@@ -127,30 +142,21 @@ impl Tree for FolderTree {
         }
         let place = self.place(path).map_err(failed)?;
         let found = place.dir.symlink_metadata(&place.name).map_err(failed)?;
-        if !found.is_file() {
-            let other_now = found.is_dir() || found.is_symlink();
-            let kind = if other_now { TreeErrorKind::Gone } else { TreeErrorKind::Special };
+        if !found.is_file() || !self.is_wanted(path, Some(&found)) {
+            let is_special = !(found.is_file() || found.is_dir() || found.is_symlink());
+            let kind = if is_special { TreeErrorKind::Special } else { TreeErrorKind::Gone };
             return Err(TreeError { path: path.clone(), kind, source: None });
         }
         let file = place.open().map_err(failed)?;
-        match database::page_size(&file).map_err(failed)? {
-            Some(page_size) => database::open(self, place, file, page_size),
-            None => match self.database_beside(&place) {
-                Some((database, state)) => Ok(Box::new(BytesView::beside(file, place, database, state)?)),
-                None => Ok(Box::new(BytesView::plain(file, place)?)),
-            },
+        if let Some(page_size) = database::page_size(&file).map_err(failed)? {
+            self.forget_copied(path);
+            return database::open(self, place, file, page_size);
         }
-    }
-}
-
-impl FolderTree {
-    /// The database that was copied as bytes and to which `place` belongs, if there is one.
-    fn database_beside(&self, place: &Place) -> Option<(Place, database::State)> {
-        let path = place.path.as_bytes();
-        let suffix = COMPANIONS.iter().find(|suffix| path.ends_with(suffix.as_bytes()))?;
-        let path = RelPath::new(path.strip_suffix(suffix.as_bytes())?).ok()?;
-        let state = self.copied(&path)?;
-        Some((self.place(&path).ok()?, state))
+        let database = database_of(path).and_then(|(database, _)| Some((self.copied(&database)?, database)));
+        Ok(Box::new(match database {
+            Some((state, database)) => BytesView::beside(file, place, self.place(&database).map_err(failed)?, state)?,
+            None => BytesView::plain(file, place)?,
+        }))
     }
 }
 
@@ -180,6 +186,14 @@ pub(crate) fn open_file(dir: &Dir, name: &OsString) -> io::Result<File> {
     options.read(true).follow(FollowSymlinks::No).nonblock(true);
     let file = dir.open_with(name, &options)?.into_std();
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
+}
+
+/// The path of the database that a file belongs to by its name, and what its name adds to that.
+fn database_of(path: &RelPath) -> Option<(RelPath, &'static str)> {
+    COMPANIONS.into_iter().find_map(|suffix| {
+        let database = path.as_bytes().strip_suffix(suffix.as_bytes())?;
+        Some((RelPath::new(database).ok()?, suffix))
+    })
 }
 
 fn with_suffix(name: &OsString, suffix: &str) -> OsString {

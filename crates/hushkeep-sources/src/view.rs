@@ -12,13 +12,12 @@ use crate::stat::{Stamp, tree_error};
 
 /// Reads the bytes of a file, and tells afterwards whether anything moved meanwhile.
 pub(crate) struct BytesView<'a> {
-    /// Keeps writers out. Declared before `file`: closing the file first would drop SQLite's lock.
-    lease: Option<Lease>,
+    /// Keeps a database's writers out.
+    lease: Option<Lease<File>>,
     file: File,
     path: RelPath,
     before: Stamp,
     layout: Layout,
-    absorbed: Vec<RelPath>,
     group: Option<Group<'a>>,
 }
 
@@ -34,8 +33,8 @@ impl<'a> BytesView<'a> {
     /// A view of a file that belongs to no database.
     pub(crate) fn plain(file: File, place: Place) -> Result<Self, TreeError> {
         let before = Stamp::of(&file).map_err(|source| tree_error(&place.path, source))?;
-        let (lease, absorbed, group) = (None, Vec::new(), None);
-        Ok(Self { lease, file, path: place.path, before, layout: Layout::Bytes, absorbed, group })
+        let (lease, group) = (None, None);
+        Ok(Self { lease, file, path: place.path, before, layout: Layout::Bytes, group })
     }
 
     /// A view of a file beside a `database` that was copied in `state`.
@@ -52,15 +51,15 @@ impl<'a> BytesView<'a> {
         tree: &'a FolderTree,
     ) -> Result<Self, TreeError> {
         let before = Stamp::of(&file).map_err(|source| tree_error(&place.path, source))?;
-        let (lease, layout, absorbed) = (None, Layout::Pages(page_size), Vec::new());
+        let (lease, layout) = (None, Layout::Pages(page_size));
         let path = place.path.clone();
         let group = Some(Group { database: place, state, notes: Some(tree) });
-        Ok(Self { lease, file, path, before, layout, absorbed, group })
+        Ok(Self { lease, file, path, before, layout, group })
     }
 
-    /// The same view under SQLite's own read lock.
-    pub(crate) fn locked(self, lease: Lease, absorbed: Vec<RelPath>) -> Self {
-        Self { lease: Some(lease), absorbed, ..self }
+    /// The same view under a reader's lock.
+    pub(crate) fn locked(self, lease: Lease<File>) -> Self {
+        Self { lease: Some(lease), ..self }
     }
 }
 
@@ -74,7 +73,7 @@ impl FileView for BytesView<'_> {
     }
 
     fn absorbed(&self) -> &[RelPath] {
-        &self.absorbed
+        &[]
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> Result<usize, TreeError> {
@@ -94,8 +93,11 @@ impl FileView for BytesView<'_> {
         drop(file);
         if let Some(Group { database, state, notes }) = group {
             consistent &= was_locked || State::read(&database).map_err(failed)? == state;
-            if let (true, Some(tree)) = (consistent, notes) {
-                tree.note_copied(path, state);
+            if let Some(tree) = notes {
+                consistent &= state.is_of(&before);
+                if consistent {
+                    tree.note_copied(path, state);
+                }
             }
         }
         Ok(if consistent { Consistency::Consistent } else { Consistency::ChangedWhileRead })

@@ -9,7 +9,7 @@ use cap_std::fs::Dir;
 use hushkeep_repo::RelPath;
 use hushkeep_repo::tree::{ItemKind, TreeError, TreeErrorKind, TreeItem};
 
-use crate::exclude::Excludes;
+use crate::folder::FolderTree;
 use crate::platform::{is_sparse, name_bytes};
 use crate::stat::{link_id, metadata, tree_error};
 
@@ -18,7 +18,7 @@ pub(crate) type Names = vec::IntoIter<OsString>;
 
 /// Visits a root and everything below it.
 pub(crate) struct Walk<'a> {
-    excludes: &'a Excludes,
+    tree: &'a FolderTree,
     /// The root, until it was visited, with the names to visit in it.
     root: Option<(&'a Dir, io::Result<Names>)>,
     /// The folders from the root to where the walk is.
@@ -36,8 +36,8 @@ struct Folder {
 
 impl<'a> Walk<'a> {
     /// A walk that visits `names` in `root`, and everything below them.
-    pub(crate) fn new(root: &'a Dir, names: io::Result<Names>, excludes: &'a Excludes) -> Self {
-        Self { excludes, root: Some((root, names)), open: Vec::new(), next: None }
+    pub(crate) fn new(tree: &'a FolderTree, root: &'a Dir, names: io::Result<Names>) -> Self {
+        Self { tree, root: Some((root, names)), open: Vec::new(), next: None }
     }
 
     fn start(&mut self, root: &Dir, names: io::Result<Names>) -> Result<TreeItem, TreeError> {
@@ -73,11 +73,15 @@ impl Iterator for Walk<'_> {
                 continue;
             };
             let path = match folder.path.join(name_bytes(&name)) {
-                Ok(path) if self.excludes.matches(&path) => continue,
+                Ok(path) if self.tree.options().excludes.matches(&path) => continue,
                 Ok(path) => path,
                 Err(_) => return Some(Err(tree_error(&folder.path, io::ErrorKind::InvalidFilename.into()))),
             };
-            return Some(match visit(&folder.dir, &name, path.clone()) {
+            let found = folder.dir.symlink_metadata(&name);
+            if !self.tree.is_wanted(&path, found.as_ref().ok()) {
+                continue;
+            }
+            return Some(match visit(&folder.dir, &name, found, path.clone()) {
                 Ok((item, below)) => {
                     self.next = below.map(|dir| (dir, path));
                     Ok(item)
@@ -96,9 +100,14 @@ pub(crate) fn sorted_names(dir: &Dir) -> io::Result<Names> {
 }
 
 /// Looks at one item, and opens it if it is a folder.
-fn visit(parent: &Dir, name: &OsString, path: RelPath) -> Result<(TreeItem, Option<Dir>), TreeError> {
+fn visit(
+    parent: &Dir,
+    name: &OsString,
+    found: io::Result<cap_std::fs::Metadata>,
+    path: RelPath,
+) -> Result<(TreeItem, Option<Dir>), TreeError> {
     let failed = |source| tree_error(&path, source);
-    let found = parent.symlink_metadata(name).map_err(failed)?;
+    let found = found.map_err(failed)?;
     let (kind, below) = if found.is_dir() {
         (ItemKind::Directory, Some(parent.open_dir_nofollow(name).map_err(failed)?))
     } else if found.is_symlink() {

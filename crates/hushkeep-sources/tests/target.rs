@@ -150,6 +150,9 @@ fn a_folder_gets_its_mode_when_it_is_finished_and_until_then_can_be_written() {
 
     target.create_directory(&path("a/b")).unwrap();
     assert_eq!(mode("a/b"), 0o700);
+    target.finish_directory(&path("a/b"), &Metadata { mode: 0, ..METADATA }).unwrap();
+    target.create_directory(&path("a/b")).unwrap();
+    assert_eq!(mode("a/b"), 0o700);
     write(&target, &path("a/b/file"), b"x").unwrap();
     target.finish_directory(&RelPath::root(), &Metadata { mode: 0o750, ..METADATA }).unwrap();
     assert_eq!(mode(""), 0o750);

@@ -1,4 +1,4 @@
-//! A read transaction that ends in time.
+//! What keeps a database in one state, and ends in time.
 
 use std::io;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -6,48 +6,48 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::Connection;
-
-/// A connection whose read transaction ends after a limit, whatever its reader does meanwhile: while it lasts,
-/// the database's application cannot shorten its write-ahead log, or cannot write.
-pub(crate) struct Lease {
-    connection: Arc<Mutex<Option<Connection>>>,
+/// Holds a lock or a read transaction, which ends when it is dropped, and drops it after a limit, whatever the
+/// reader does meanwhile: while it lasts, the database's application cannot write, or cannot shorten its log.
+pub(crate) struct Lease<T> {
+    held: Arc<Mutex<Option<T>>>,
     /// Dropped, it ends the thread that waits for the limit.
     _stop: mpsc::Sender<()>,
 }
 
-impl Lease {
-    /// Takes a connection with a transaction begun.
-    pub(super) fn begin(connection: Connection, limit: Duration) -> io::Result<Self> {
-        let connection = Arc::new(Mutex::new(Some(connection)));
+impl<T: Send + 'static> Lease<T> {
+    /// Begins to hold it.
+    pub(super) fn begin(held: T, limit: Duration) -> io::Result<Self> {
+        let held = Arc::new(Mutex::new(Some(held)));
         let (stop, stopped) = mpsc::channel::<()>();
-        let shared = Arc::clone(&connection);
+        let shared = Arc::clone(&held);
         thread::Builder::new().name("database lease".into()).spawn(move || {
             if stopped.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 drop(lock(&shared).take());
             }
         })?;
-        Ok(Self { connection, _stop: stop })
+        Ok(Self { held, _stop: stop })
+    }
+}
+
+impl<T> Lease<T> {
+    /// Uses what is held; `None` once the limit has passed.
+    pub(super) fn with<R>(&self, action: impl FnOnce(&T) -> R) -> Option<R> {
+        lock(&self.held).as_ref().map(action)
     }
 
-    /// Reads with the connection; `None` once the limit has passed.
-    pub(super) fn with<T>(&self, read: impl FnOnce(&Connection) -> T) -> Option<T> {
-        lock(&self.connection).as_ref().map(read)
-    }
-
-    /// Closes the connection; tells whether the transaction had lasted until now.
+    /// Ends it; tells whether it had lasted until now.
     pub(crate) fn end(self) -> bool {
-        lock(&self.connection).take().is_some()
+        lock(&self.held).take().is_some()
     }
 }
 
-/// The waiting thread may hold the connection for a moment longer: it is closed here.
-impl Drop for Lease {
+/// The waiting thread may live for a moment longer: what is held ends here.
+impl<T> Drop for Lease<T> {
     fn drop(&mut self) {
-        drop(lock(&self.connection).take());
+        drop(lock(&self.held).take());
     }
 }
 
-fn lock(connection: &Mutex<Option<Connection>>) -> MutexGuard<'_, Option<Connection>> {
-    connection.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(held: &Mutex<Option<T>>) -> MutexGuard<'_, Option<T>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
 }

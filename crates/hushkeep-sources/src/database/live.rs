@@ -4,9 +4,11 @@ use std::io;
 
 use hushkeep_repo::RelPath;
 use hushkeep_repo::tree::{Consistency, FileView, Layout, Metadata, TreeError, TreeErrorKind};
-use rusqlite::{Connection, Error, types::FromSqlError};
+use rusqlite::config::DbConfig;
+use rusqlite::types::FromSqlError;
+use rusqlite::{Connection, Error, ErrorCode, OpenFlags};
 
-use super::{COMPANIONS, Lease, companions, connect};
+use super::{COMPANIONS, Lease};
 use crate::folder::{FolderOptions, Place};
 use crate::stat::{Stamp, tree_error};
 
@@ -17,7 +19,7 @@ pub(crate) struct LiveView {
     path: RelPath,
     metadata: Metadata,
     absorbed: Vec<RelPath>,
-    lease: Lease,
+    lease: Lease<Connection>,
     page_size: u32,
     page_count: u32,
     /// The number of the page to read next; pages count from 1.
@@ -32,7 +34,14 @@ impl LiveView {
         let failed = |source| tree_error(&place.path, source);
         let found = place.dir.symlink_metadata(&place.name).map_err(failed)?;
         let stamp = Stamp::from(&found);
-        let Some(connection) = connect(place, options.lock_wait)? else { return Ok(None) };
+        let connection = match connect(place, options) {
+            Ok(connection) => connection,
+            Err(error) if is_busy(&error) => {
+                let (kind, source) = (TreeErrorKind::Locked, Some(io::Error::other(error)));
+                return Err(TreeError { path: place.path.clone(), kind, source });
+            }
+            Err(_) => return Ok(None),
+        };
         if !stamp.is_at(&place.full) {
             return Err(failed(io::ErrorKind::NotFound.into()));
         }
@@ -40,7 +49,7 @@ impl LiveView {
         Ok(Some(Self {
             path: place.path.clone(),
             metadata: stamp.metadata,
-            absorbed: companions(&place.path, &COMPANIONS),
+            absorbed: COMPANIONS.iter().filter_map(|suffix| place.path.with_suffix(suffix).ok()).collect(),
             lease: Lease::begin(connection, options.hold_limit).map_err(failed)?,
             page_size,
             page_count,
@@ -74,6 +83,23 @@ impl LiveView {
         };
         Err(TreeError { path: self.path.clone(), kind: error.0, source: Some(error.1) })
     }
+}
+
+/// Opens a database, and begins a read transaction.
+///
+/// The last connection to a write-ahead log moves it into the database unless it is told not to.
+fn connect(place: &Place, options: &FolderOptions) -> Result<Connection, Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(&place.full, flags)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.busy_timeout(options.lock_wait)?;
+    connection.execute_batch("BEGIN")?;
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+fn is_busy(error: &Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
 /// The page size, and the number of pages in this transaction.

@@ -1,9 +1,8 @@
-//! Systems without Unix modes and record locks: names are text, and databases are copied without locks.
+//! Systems without Unix modes: names are text.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::ops::Range;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_fs_ext::{DirExt, SystemTimeSpec};
@@ -97,13 +96,4 @@ pub(crate) fn read_exact_at(mut file: &File, buffer: &mut [u8], offset: u64) -> 
 
 pub(crate) fn sync(folder: &File) -> io::Result<()> {
     folder.sync_all()
-}
-
-pub(crate) fn is_locked(_file: &File, _bytes: Range<u64>) -> io::Result<bool> {
-    Ok(false)
-}
-
-/// SQLite's locks cannot be seen here: databases are copied byte for byte, with checks before and after.
-pub(crate) fn is_on_network(_file: &File) -> io::Result<bool> {
-    Ok(true)
 }

@@ -3,14 +3,14 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::ops::Range;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use cap_std::fs::{Dir, DirBuilder, Metadata, MetadataExt, OpenOptions};
 use hushkeep_repo::Timestamp;
 use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT};
-use rustix::process::{Flock, FlockOffsetType, FlockType};
 
 /// The bytes of a file name, as they are.
 pub(crate) fn name_bytes(name: &OsStr) -> &[u8] {
@@ -57,6 +57,15 @@ pub(crate) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
+/// Sets the mode of an open folder. It is open without any right on Linux, where the path of its descriptor is the
+/// one way to it that neither needs a right on it nor can lead elsewhere.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) fn set_folder_mode(folder: &Dir, mode: u32) -> io::Result<()> {
+    std::fs::set_permissions(format!("/proc/self/fd/{}", folder.as_raw_fd()), Permissions::from_mode(mode))
+}
+
+/// Sets the mode of an open folder.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
 pub(crate) fn set_folder_mode(folder: &Dir, mode: u32) -> io::Result<()> {
     folder.set_permissions(".", cap_std::fs::Permissions::from_std(Permissions::from_mode(mode)))
 }
@@ -101,58 +110,4 @@ pub(crate) fn sync(folder: &File) -> io::Result<()> {
 pub(crate) fn sync(_folder: &File) -> io::Result<()> {
     rustix::fs::sync();
     Ok(())
-}
-
-/// Whether another process holds a lock on any of these bytes of a file. Locks of this process do not count.
-pub(crate) fn is_locked(file: &File, bytes: Range<u64>) -> io::Result<bool> {
-    let wanted = Flock {
-        start: bytes.start,
-        length: bytes.end.saturating_sub(bytes.start),
-        pid: None,
-        typ: FlockType::WriteLock,
-        offset_type: FlockOffsetType::Set,
-    };
-    Ok(rustix::process::fcntl_getlk(file, &wanted)?.is_some())
-}
-
-/// Whether a file lies on a file system that others may write to from elsewhere, or whose locks say nothing.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) fn is_on_network(file: &File) -> io::Result<bool> {
-    // The magic numbers of statfs(2): AFS, Ceph, CIFS, Coda, FUSE, Lustre, NCP, NFS, 9p (also of virtual
-    // machines), SMB, SMB2, VirtualBox shared folders.
-    const MAGIC: [u32; 12] = [
-        0x5346_414f,
-        0x00c3_6400,
-        0xff53_4d42,
-        0x7375_7245,
-        0x6573_5546,
-        0x0bd0_0bd0,
-        0x564c,
-        0x6969,
-        0x0102_1997,
-        0x517b,
-        0xfe53_4d42,
-        0x786f_4256,
-    ];
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "magic numbers have 32 bits")]
-    let kind = rustix::fs::fstatfs(file)?.f_type as u32;
-    Ok(MAGIC.contains(&kind))
-}
-
-/// Whether a file lies on a file system that others may write to from elsewhere. `MNT_LOCAL` is 0x1000.
-#[cfg(any(target_os = "macos", target_os = "ios", target_os = "freebsd"))]
-pub(crate) fn is_on_network(file: &File) -> io::Result<bool> {
-    Ok(u64::from(rustix::fs::fstatfs(file)?.f_flags) & 0x1000 == 0)
-}
-
-/// Elsewhere it is not known: the answer that needs no locks is the safe one.
-#[cfg(not(any(
-    target_os = "linux",
-    target_os = "android",
-    target_os = "macos",
-    target_os = "ios",
-    target_os = "freebsd"
-)))]
-pub(crate) fn is_on_network(_file: &File) -> io::Result<bool> {
-    Ok(true)
 }

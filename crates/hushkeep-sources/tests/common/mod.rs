@@ -16,8 +16,11 @@ pub(crate) fn path(text: impl AsRef<[u8]>) -> RelPath {
     RelPath::new(text.as_ref()).unwrap()
 }
 
-/// Every name below a folder with its bytes, mode, times and number of links.
-pub(crate) fn everything(folder: &Path) -> BTreeMap<PathBuf, (Vec<u8>, [i64; 6])> {
+/// The names below a folder, each with its bytes, mode, mtime, ctime and number of links.
+pub(crate) type Everything = BTreeMap<PathBuf, (Vec<u8>, [i64; 6])>;
+
+/// Looks at everything below a folder.
+pub(crate) fn everything(folder: &Path) -> Everything {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
