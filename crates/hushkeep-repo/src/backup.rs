@@ -10,10 +10,12 @@ mod publish;
 mod scan;
 mod segments;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use hushkeep_core::name::ObjectId;
 
+use crate::bad_packs::BadPacks;
 use crate::contents::Contents;
 use crate::error::{Damage, ReadError};
 use crate::history::PublishError;
@@ -78,6 +80,8 @@ pub struct BackupReport {
     pub bytes_stored: u64,
     /// Items that are not in the snapshot, or perhaps not in one state.
     pub problems: Vec<Problem>,
+    /// Sockets, pipes and devices: these have no contents to keep, and are left out.
+    pub specials: Vec<RelPath>,
     /// Damage of earlier objects that was noticed on the way. What it held was stored again, as far as it is
     /// still in the sources.
     pub damage: Vec<Damage>,
@@ -119,6 +123,12 @@ pub enum BackupError {
     /// This device's own state cannot be read or written.
     #[error(transparent)]
     State(#[from] StateError),
+    /// The storage shows less than it did when the repository was opened.
+    #[error("the storage shows a history that lacks what this device has already seen")]
+    RolledBack,
+    /// The labels of the sources are not single names, each another: nobody could read such a snapshot.
+    #[error("each source needs a name of its own, without a slash")]
+    Labels,
     /// A database is so large and scattered that the map of its pages passes the format's limit of 64 MiB.
     #[error("a database has too many pages for its map")]
     TooLarge,
@@ -131,6 +141,8 @@ impl From<PublishOrStateError> for BackupError {
     fn from(error: PublishOrStateError) -> Self {
         match error {
             PublishOrStateError::Publish(PublishError::Storage(error)) => Self::Storage(error),
+            PublishOrStateError::Publish(PublishError::RolledBack) => Self::RolledBack,
+            PublishOrStateError::Publish(PublishError::Conflict) => Self::Internal,
             PublishOrStateError::Publish(PublishError::Read(error)) | PublishOrStateError::Read(error) => {
                 Self::Read(error)
             }
@@ -149,14 +161,19 @@ impl Repository {
         options: &BackupOptions,
         progress: &dyn Progress,
     ) -> Result<BackupReport, BackupError> {
+        check_labels(sources)?;
         let state = Arc::clone(&self.state);
         let device = self.device_id()?;
         let journal = Journal::load(state.as_ref())?;
         let mut report = BackupReport::default();
 
-        let resumed = journal.usable(&self.contents.objects, self.history.tables())?;
+        let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;
+        let known_ids: HashSet<ObjectId> = resumed.iter().map(|pack| pack.id).collect();
+        resumed.extend(self.contents.salvaged.drain(..).filter(|pack| !known_ids.contains(&pack.id)));
         resumed.iter().for_each(|pack| self.contents.index.add(pack.clone()));
-        let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed)?;
+        let bad_packs = BadPacks::load(state.as_ref())?;
+        let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed, &bad_packs)?;
+        report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(known.damage.iter().cloned());
 
         let bases = sources.iter().map(|source| {
@@ -189,6 +206,13 @@ impl Repository {
         self.state.store(StateKey::Device, id.as_bytes())?;
         Ok(id)
     }
+}
+
+/// What a reader of snapshots asks of labels.
+fn check_labels(sources: &[Source<'_>]) -> Result<(), BackupError> {
+    let labels: HashSet<&RelPath> = sources.iter().map(|source| &source.label).collect();
+    let single = labels.iter().all(|label| label.components().count() == 1);
+    if single && labels.len() == sources.len() { Ok(()) } else { Err(BackupError::Labels) }
 }
 
 /// The storing part of one backup.

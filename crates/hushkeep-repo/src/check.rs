@@ -12,6 +12,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::objects::{index_name, pack_name};
 use crate::progress::Progress;
 use crate::repository::Repository;
+use crate::state::StateError;
 use crate::storage::{Folder, ObjectInfo, ObjectName};
 pub use affected::Affected;
 use packs::BadPlaces;
@@ -48,13 +49,27 @@ pub struct Finding {
     pub affected: Vec<Affected>,
 }
 
+/// A check that could not go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// The storage failed.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// This device's own state cannot be read or written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
 impl Repository {
     /// Checks every object that the commits name, then walks through every snapshot.
     ///
-    /// An error means that the check itself could not go on; damage is a finding.
-    pub fn check(&self, options: &CheckOptions, progress: &dyn Progress) -> Result<CheckReport, ReadError> {
+    /// An error means that the check itself could not go on; damage is a finding. Packs that are found bad are
+    /// remembered: the next backup of this device stores anew what they held, as far as it is still there.
+    pub fn check(&self, options: &CheckOptions, progress: &dyn Progress) -> Result<CheckReport, CheckError> {
         let mut report = CheckReport::default();
         let mut damage = self.contents.damage.clone();
+        damage.extend(self.history.damaged().iter().cloned());
         for folder in [Folder::Config, Folder::Commits] {
             for info in self.list(folder)? {
                 report.objects += 1;
@@ -69,6 +84,10 @@ impl Repository {
         let mut bad = self.check_listing(&mut report)?;
         self.read_packs(options, progress, &mut bad, &mut report)?;
         self.find_affected(&mut bad, &mut report)?;
+        if !self.history.damaged().is_empty() {
+            // What no readable commit names may be named by one that is damaged.
+            report.unreferenced = 0;
+        }
         report.findings.extend(damage.into_iter().map(|damage| Finding { damage, affected: Vec::new() }));
         report.findings.extend(bad.into_findings());
         report.findings.sort_by(|a, b| a.damage.object.cmp(&b.damage.object));

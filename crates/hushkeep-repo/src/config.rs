@@ -3,10 +3,11 @@
 use hushkeep_core::keys::{EpochKeys, KeyCheck, ObjectKind};
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::seal;
-use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes, put_signed, put_varint};
+use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
+use crate::pack::digest;
 
 /// Configs are padded to at least this many bytes.
 const MIN_CONFIG_LEN: usize = 4096;
@@ -90,6 +91,23 @@ impl ProtectorKind {
     }
 }
 
+/// How commits name a config. Of two the one with the higher number is newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) struct ConfigName {
+    pub(crate) number: u64,
+    pub(crate) digest: [u8; 16],
+}
+
+impl ConfigName {
+    /// The name of a config with this clear part and this body.
+    pub(crate) fn of(number: u64, clear: &[u8], body: &[u8]) -> Self {
+        let mut both = Vec::new();
+        put_bytes(&mut both, clear);
+        put_bytes(&mut both, body);
+        Self { number, digest: digest("hushkeep/1 config", &both) }
+    }
+}
+
 /// The part of a config that can be read without a key. Not to be trusted before the config is opened.
 #[derive(Debug, Clone)]
 pub(crate) struct ClearConfig {
@@ -134,11 +152,20 @@ impl Config {
 
     /// Seals the config (spec §12.1).
     pub(crate) fn seal(&self, keys: &EpochKeys, older_epochs: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
+        let (clear, body) = self.encode(keys.check(), older_epochs);
+        seal::seal_single(keys, ObjectKind::Config, clear, &body, MIN_CONFIG_LEN, rng)
+    }
+
+    /// How commits name the config: its number, and a digest of both its parts (spec §12.1).
+    pub(crate) fn name(&self, keys: &EpochKeys, older_epochs: &[u8]) -> ConfigName {
+        let (clear, body) = self.encode(keys.check(), older_epochs);
+        ConfigName::of(self.number, &clear, &body)
+    }
+
+    fn encode(&self, key_check: &KeyCheck, older_epochs: &[u8]) -> (Vec<u8>, Vec<u8>) {
         let mut body = RecordWriter::new();
         body.critical_int(1, self.number).critical(2, self.encode_labels()).critical(3, older_epochs);
-        let body = body.unknown(&self.unknown_sealed).finish();
-        let clear = self.encode_clear(keys.check());
-        seal::seal_single(keys, ObjectKind::Config, clear, &body, MIN_CONFIG_LEN, rng)
+        (self.encode_clear(key_check), body.unknown(&self.unknown_sealed).finish())
     }
 
     /// Joins the two parts of an opened config; returns it with the older epochs' secrets (spec §12.3).
@@ -175,8 +202,7 @@ impl Config {
         let mut out = Vec::new();
         for protector in &self.protectors {
             put_bytes(&mut out, protector.label.as_bytes());
-            put_signed(&mut out, protector.created.seconds);
-            put_varint(&mut out, u64::from(protector.created.nanos));
+            protector.created.put(&mut out);
         }
         out
     }
@@ -184,8 +210,7 @@ impl Config {
 
 fn read_label(reader: &mut Reader<'_>) -> Result<(String, Timestamp), WireError> {
     let label = std::str::from_utf8(reader.bytes()?).map_err(|_| WireError::NotCanonical)?.to_owned();
-    let created = Timestamp::new(reader.signed()?, reader.varint_u32()?).ok_or(WireError::Range)?;
-    Ok((label, created))
+    Ok((label, Timestamp::read(reader)?))
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Contents read back: segments fetched, opened and unpacked, every content proven by its name.
 
+use std::collections::HashSet;
 use std::hash::Hash;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hushkeep_core::keys::{EpochKeys, ObjectKind};
+use hushkeep_core::name::ObjectId;
 use lru::LruCache;
 
 use crate::codec;
@@ -30,6 +32,10 @@ pub(crate) struct Contents {
     /// Index objects that could not be read (what they held was read from the packs), and packs of which nothing is
     /// known.
     pub(crate) damage: Vec<Damage>,
+    /// Packs that no commit names, used because commits are damaged. The next commit names them.
+    pub(crate) salvaged: Vec<PackInfo>,
+    /// The index objects that were taken in.
+    known_indexes: HashSet<ObjectId>,
     segments: Cache<SegmentAt, Vec<u8>>,
     names: Cache<ListNo, NameList>,
 }
@@ -38,21 +44,55 @@ impl Contents {
     /// Reads the index objects that `tables` name. If one is damaged, the packs it was about say the same.
     pub(crate) fn load(objects: Objects, tables: &Tables) -> Result<Self, ReadError> {
         let mut contents = Self::new(objects);
+        contents.update(tables)?;
+        Ok(contents)
+    }
+
+    /// Takes in the index objects that `tables` name and that are not known yet.
+    pub(crate) fn update(&mut self, tables: &Tables) -> Result<(), ReadError> {
         for row in tables.indexes() {
-            match read_index(&contents.objects, &row) {
-                Ok(packs) => contents.add_named(packs, tables, &index_name(&row.id)),
-                Err(ReadError::Damaged(damage)) => contents.damage.push(damage),
+            if !self.known_indexes.insert(row.id) {
+                continue;
+            }
+            match read_index(&self.objects, &row) {
+                Ok(packs) => self.add_named(packs, tables, &index_name(&row.id)),
+                Err(ReadError::Damaged(damage)) => self.damage.push(damage),
                 Err(error) => return Err(error),
             }
         }
-        contents.read_packs(tables)?;
-        Ok(contents)
+        self.read_packs(tables)
+    }
+
+    /// Takes in packs that the storage has though no commit that can be read names them: one that is damaged may
+    /// have. They are sealed by a writer with the key, as every pack is.
+    pub(crate) fn salvage(&mut self, tables: &Tables) -> Result<(), ReadError> {
+        for info in self.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)? {
+            let Ok(id) = info.name.file().parse() else { continue };
+            if tables.pack(&id).is_some() {
+                continue;
+            }
+            match self.objects.read_pack_info(&id, info.len) {
+                Ok(pack) if pack.is_sound() => {
+                    self.index.add(pack.clone());
+                    self.salvaged.push(pack);
+                }
+                Ok(_) | Err(ReadError::Damaged(_)) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in packs that this writer stored, with the index object that tells of them.
+    pub(crate) fn add_own(&mut self, packs: Vec<PackInfo>, index: Option<ObjectId>) {
+        packs.into_iter().for_each(|pack| self.index.add(pack));
+        self.known_indexes.extend(index);
     }
 
     /// Takes in what an object says of packs, if it is what the commits say of them.
     fn add_named(&mut self, packs: Vec<PackInfo>, tables: &Tables, object: &ObjectName) {
         for pack in packs {
-            if tables.pack(&pack.id).is_some_and(|row| row.digest == pack.digest()) {
+            if pack.is_sound() && tables.pack(&pack.id).is_some_and(|row| row.digest == pack.digest()) {
                 self.index.add(pack);
             } else {
                 self.damage.push(Damage::new(object, DamageCause::Content));
@@ -83,7 +123,8 @@ impl Contents {
     /// The contents of a repository that has none yet, or whose index is not wanted.
     pub(crate) fn new(objects: Objects) -> Self {
         let (segments, names) = (Cache::new(SEGMENT_CACHE_LEN), Cache::new(NAME_CACHE_COUNT));
-        Self { objects, index: Index::default(), damage: Vec::new(), segments, names }
+        let (index, known_indexes, damage, salvaged) = (Index::default(), HashSet::new(), Vec::new(), Vec::new());
+        Self { objects, index, damage, salvaged, known_indexes, segments, names }
     }
 
     /// One content, proven by its name.

@@ -9,9 +9,10 @@ use hushkeep_core::keys::ObjectKind;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
+use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::Growth;
-use crate::objects::{Objects, number_of, numbered_name};
+use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent};
@@ -47,8 +48,8 @@ struct Tip {
 pub(crate) struct Change<'a> {
     pub(crate) action: Action,
     pub(crate) time: Timestamp,
-    /// The number of the config that holds from now on.
-    pub(crate) config: u64,
+    /// The config that holds from now on, unless a tip names a newer one.
+    pub(crate) config: ConfigName,
     /// What becomes part of the tables, given the commit's number.
     pub(crate) additions: &'a dyn Fn(u64) -> Tables,
 }
@@ -56,24 +57,27 @@ pub(crate) struct Change<'a> {
 impl History {
     /// Reads the commits of a storage: the tips, and of their ancestors as many as it takes to know the state.
     ///
-    /// A damaged commit is passed over; one that a newer version wrote is an error, for whoever went on beside it
+    /// A damaged commit is passed over, and the commits around it tell what they can; one that a newer version wrote is an error, for whoever went on beside it
     /// could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
         let mut history = Self { listed: list(objects)?, ..Self::default() };
-        let mut names: Vec<&ObjectName> = history.listed.iter().collect();
+        let mut names: Vec<ObjectName> = history.listed.iter().cloned().collect();
         names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
         let mut covered: HashSet<String> = HashSet::new();
-        for name in names {
+        for name in &names {
             if covered.contains(name.file()) {
                 continue;
             }
             match read_tip(objects, name) {
-                Ok(tip) => {
+                Ok((tip, damage)) => {
+                    history.damaged.extend(damage);
                     covered.extend(tip.tables.commit_names());
                     history.tables.merge(&tip.tables);
                     history.tips.push(tip);
                 }
-                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => history.damaged.push(damage),
+                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
+                    history.damaged.push(damage);
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -87,13 +91,13 @@ impl History {
         &self.tables
     }
 
-    /// Commits that could not be read, though the history stands without them.
+    /// Commits that could not be read. What only they told is missing.
     pub(crate) fn damaged(&self) -> &[Damage] {
         &self.damaged
     }
 
-    /// The highest config number that a tip names.
-    pub(crate) fn config(&self) -> u64 {
+    /// The newest config that a tip names.
+    pub(crate) fn config(&self) -> ConfigName {
         self.tips.iter().map(|tip| tip.commit.config).max().unwrap_or_default()
     }
 
@@ -107,19 +111,30 @@ impl History {
         SeenTips(self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.name.clone() }).collect())
     }
 
-    /// Whether a commit that this device remembers is missing from the history. A commit that is there but
-    /// damaged is damage, not a roll-back.
-    pub(crate) fn lacks(&self, seen: &SeenTips) -> Result<bool, Damage> {
-        for tip in &seen.0 {
-            let known = self.tips.iter().any(|own| own.id == tip.id) || self.tables.has_commit(&tip.id);
-            if known {
+    /// Whether something that this device remembers is missing from the history. A commit that is there but
+    /// damaged is damage, which [`damaged`](Self::damaged) tells, not a roll-back.
+    ///
+    /// That a remembered commit is an ancestor is not taken on anybody's word: it is read, and all that it said
+    /// must still be said. So not even who has the key can take back what a device has seen.
+    pub(crate) fn lacks(&self, objects: &Objects, seen: &SeenTips) -> Result<bool, ReadError> {
+        for remembered in &seen.0 {
+            if self.tips.iter().any(|tip| tip.id == remembered.id) {
                 continue;
             }
-            let object = tip.name.to_string();
-            return match self.damaged.iter().find(|damage| damage.object == object) {
-                Some(damage) => Err(damage.clone()),
-                None => Ok(true),
-            };
+            if !self.listed.contains(&remembered.name) {
+                return Ok(true);
+            }
+            // Where commits are damaged, not all can be compared; the damage is told instead.
+            if !self.damaged.is_empty() {
+                continue;
+            }
+            if !self.tables.has_commit(&remembered.id) {
+                return Ok(true);
+            }
+            let (tip, _) = read_tip(objects, &remembered.name)?;
+            if tip.id != remembered.id || !self.tables.continues(&tip.tables) {
+                return Ok(true);
+            }
         }
         Ok(false)
     }
@@ -133,10 +148,11 @@ impl History {
         rng: &mut dyn CryptoRng,
     ) -> Result<(u64, u64), PublishError> {
         for _ in 0..MAX_ATTEMPTS {
-            if list(objects)? != self.listed {
-                *self = Self::load(objects)?;
+            self.refresh(objects)?;
+            if change.action == Action::Config && self.config().number >= change.config.number {
+                return Err(PublishError::Conflict);
             }
-            let number = self.listed.iter().filter_map(number_of).max().unwrap_or_default() + 1;
+            let number = self.next_number().ok_or(PublishError::Conflict)?;
             let tip = self.next_tip(objects, number, change, rng);
             let body = tip.commit.encode(&tip.tables_to_write(self));
             match objects.write_body(ObjectKind::Commit, &tip.name, &body, rng) {
@@ -149,6 +165,27 @@ impl History {
             }
         }
         Err(PublishError::Storage(StorageError::new(StorageErrorKind::AlreadyExists, "commits")))
+    }
+
+    /// Reads what other writers added, if anything. A storage that now shows less than before is rolled back.
+    pub(crate) fn refresh(&mut self, objects: &Objects) -> Result<(), PublishError> {
+        if list(objects)? == self.listed {
+            return Ok(());
+        }
+        let fresh = Self::load(objects)?;
+        if fresh.lacks(objects, &self.seen())? {
+            return Err(PublishError::RolledBack);
+        }
+        *self = fresh;
+        Ok(())
+    }
+
+    /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a
+    /// high number must not use numbers up.
+    fn next_number(&self) -> Option<u64> {
+        let taken: HashSet<u64> = self.listed.iter().filter_map(number_of).collect();
+        let after = self.tips.iter().map(|tip| tip.commit.number).max().unwrap_or_default();
+        (after..MAX_NUMBER).map(|number| number + 1).find(|number| !taken.contains(number))
     }
 
     fn next_tip(&self, objects: &Objects, number: u64, change: &Change<'_>, rng: &mut dyn CryptoRng) -> Tip {
@@ -165,7 +202,7 @@ impl History {
             parents: self.seen().0,
             time: change.time,
             action: change.action,
-            config: change.config,
+            config: change.config.max(self.config()),
             older_epochs: objects.keyring.encode_older(),
             growth,
         };
@@ -199,6 +236,12 @@ pub(crate) enum PublishError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The storage shows less than it did when the repository was opened.
+    #[error("the storage shows a history that lacks what was seen before")]
+    RolledBack,
+    /// Another writer changed the protectors meanwhile.
+    #[error("another device changed the ways to get the key back at the same time")]
+    Conflict,
 }
 
 fn list(objects: &Objects) -> Result<HashSet<ObjectName>, ReadError> {
@@ -207,7 +250,10 @@ fn list(objects: &Objects) -> Result<HashSet<ObjectName>, ReadError> {
 }
 
 /// Reads a commit and, through its bases, the tables as it left them.
-fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
+///
+/// Where a base is damaged, the tables are those that the commits above it tell, and the damage comes beside: rows
+/// only ever add up, so what can be read still counts.
+fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
     let body = objects.read_body(ObjectKind::Commit, name)?;
     let (commit, delta) = Commit::decode(&body).map_err(|error| Damage::new(name, error))?;
     if number_of(name) != Some(commit.number) {
@@ -215,15 +261,25 @@ fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
     }
     let mut deltas = vec![delta];
     let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
+    let mut damage = None;
     while growth.depth > 0 {
-        let parent = base.ok_or_else(|| Damage::new(name, DamageCause::Missing))?;
-        let (next, delta) = read_base(objects, &parent, growth)?;
-        deltas.push(delta);
-        (growth, base) = (next.growth, next.parents.first().cloned());
+        let parent = base.ok_or_else(|| Damage::new(name, DamageCause::Content))?;
+        match read_base(objects, &parent, growth) {
+            Ok((next, delta)) => {
+                deltas.push(delta);
+                (growth, base) = (next.growth, next.parents.first().cloned());
+            }
+            Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
+                damage = Some(found);
+                break;
+            }
+            Err(error) => return Err(error),
+        }
     }
     let mut tables = Tables::default();
     deltas.iter().rev().for_each(|delta| tables.merge(delta));
-    Ok(Tip { id: CommitId::of(&body), name: name.clone(), commit, len: body.len() as u64, tables })
+    let tip = Tip { id: CommitId::of(&body), name: name.clone(), commit, len: body.len() as u64, tables };
+    Ok((tip, damage))
 }
 
 fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commit, Tables), ReadError> {

@@ -117,6 +117,13 @@ impl Index {
         self.list_numbers.get(id).copied()
     }
 
+    /// The list whose contents or names a segment holds.
+    pub(crate) fn list_of(&self, at: SegmentAt) -> Option<ListNo> {
+        let pack = self.pack(at.pack)?;
+        let (segment, _) = pack.segment(at.segment)?;
+        self.list(&pack.info.table.lists.get(segment.list as usize)?.id)
+    }
+
     /// The name of a list on disk, and the epoch its names belong to.
     pub(crate) fn list_name(&self, list: ListNo) -> Option<(ObjectId, Epoch)> {
         self.lists.get(list.0 as usize).map(|list| (list.id, list.epoch))

@@ -63,7 +63,8 @@ impl Keyring {
 
     fn insert(&mut self, secret: EpochSecret) {
         let keys = Arc::new(secret.working_keys(self.repository));
-        self.epochs.insert(secret.epoch(), (secret, keys));
+        // The first to tell of an epoch is the config; nothing later replaces its word.
+        self.epochs.entry(secret.epoch()).or_insert((secret, keys));
     }
 }
 

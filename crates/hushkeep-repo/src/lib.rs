@@ -11,6 +11,7 @@
 //! The bytes it writes are described in `spec/repository.md`.
 
 mod backup;
+mod bad_packs;
 mod browse;
 mod check;
 mod codec;
@@ -49,7 +50,7 @@ pub use tree::Tree;
 
 pub use backup::{BackupError, BackupOptions, BackupReport, Problem, ProblemKind, Source};
 pub use browse::{Change, ChangeKind, Entries, ReadFileError};
-pub use check::{Affected, CheckOptions, CheckReport, Finding};
+pub use check::{Affected, CheckError, CheckOptions, CheckReport, Finding};
 pub use config::{Protector, ProtectorKind};
 pub use error::{Damage, DamageCause, ReadError};
 pub use node::{Entry, EntryKind, FileEntry};

@@ -46,7 +46,7 @@ impl<'a> ListReader<'a> {
     /// Opens the list whose newest node is `name`.
     pub(crate) fn open(contents: &'a Contents, name: NodeName) -> Result<(Self, ListBase), ReadError> {
         let (top, len) = Layer::open(contents, name)?;
-        let base = ListBase { name, chain: top.node.chain, len: len + top.node.blocks_len };
+        let base = ListBase { name, chain: top.node.chain, len: len.saturating_add(top.node.blocks_len) };
         let mut below = top.node.chain.base;
         let mut layers = vec![top];
         while let Some((name, growth)) = below {

@@ -106,7 +106,7 @@ impl Objects {
         len: u64,
     ) -> Result<(Vec<u8>, Range<usize>), ReadError> {
         let start = range.start - range.start % RANGE_STEP;
-        let end = range.end.next_multiple_of(RANGE_STEP).min(len.max(range.end));
+        let end = range.end.checked_next_multiple_of(RANGE_STEP).unwrap_or(range.end).min(len.max(range.end));
         let read = self.read_range(name, start..end)?;
         let skip = usize::try_from(range.start - start).unwrap_or(usize::MAX);
         let wanted = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
@@ -147,7 +147,7 @@ pub(crate) fn numbered_name(folder: Folder, number: u64, random: Option<&mut dyn
 }
 
 /// The highest number that a name may have: so high that none is ever reached by counting.
-const MAX_NUMBER: u64 = u64::MAX / 2;
+pub(crate) const MAX_NUMBER: u64 = u64::MAX / 2;
 
 /// The number in a name that [`numbered_name`] made; `None` for any other file.
 pub(crate) fn number_of(name: &ObjectName) -> Option<u64> {

@@ -1,6 +1,7 @@
 //! A repository: found, unlocked, created; its protectors and its history.
 
 mod find;
+mod protectors;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,23 +13,19 @@ use rand_core::CryptoRng;
 use crate::config::{Config, Protector, ProtectorKind};
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::{Action, Change, History, PublishError, SeenTips, Tables};
+use crate::history::{Change, History, PublishError, SeenTips};
 use crate::keyring::Keyring;
-use crate::objects::{Objects, number_of, numbered_name};
+use crate::objects::Objects;
 use crate::snapshot::Snapshot;
 use crate::state::{StateError, StateKey};
-use crate::storage::{Folder, ObjectName, StorageError};
+use crate::storage::{Folder, StorageError};
 use crate::{State, Storage, Timestamp};
 pub use find::{FindError, LockedRepository};
-
-/// How many configs are kept: a torn upload of the newest must not lose the ways to the key.
-const CONFIGS_KEPT: usize = 3;
-
-/// How often the first config is stored: until others follow, every way to the key but one hangs on it.
-const FIRST_CONFIGS: usize = 2;
+pub use protectors::ConfigError;
+use protectors::{COPIES, StoreError, config_names, name_of, store_config};
 
 /// A source of randomness that threads share.
-pub(crate) type SharedRng = Mutex<Box<dyn CryptoRng + Send>>;
+pub(crate) type SharedRng = Arc<Mutex<Box<dyn CryptoRng + Send>>>;
 
 /// An unlocked repository, as its storage showed it when it was opened.
 pub struct Repository {
@@ -74,27 +71,6 @@ pub enum CreateError {
     Storage(#[from] StorageError),
 }
 
-/// Protectors that could not be changed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The storage does not return what was stored: the protectors are as they were.
-    #[error("the storage does not return what was just stored")]
-    Unfaithful,
-    /// Another device changed the protectors at the same time: they are as they were.
-    #[error("another device changed the ways to get the key back at the same time")]
-    Conflict,
-    /// The repository cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// The storage failed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    /// This device's own state cannot be written.
-    #[error(transparent)]
-    State(#[from] StateError),
-}
-
 impl Repository {
     /// Creates a repository under a new key, with the recovery key as its first protector.
     ///
@@ -114,23 +90,14 @@ impl Repository {
         let recovery_key =
             Protector::new(ProtectorId::generate(&mut rng), ProtectorKind::RecoveryKey, String::new(), now);
         let config = Config::first(recovery_key);
-        let mut names = Vec::new();
-        for _ in 0..FIRST_CONFIGS {
-            let name = numbered_name(Folder::Config, config.number, Some(&mut rng));
-            let object = config.seal(objects.keys(), &objects.keyring.encode_older(), &mut rng);
-            objects.storage.put(&name, &object)?;
-            if objects.storage.get(&name)? != object {
-                return Err(CreateError::Unfaithful);
-            }
-            names.push(name);
-        }
+        let names = store_config(&objects, &config, COPIES, &mut rng)?;
         if config_names(objects.storage.as_ref())?.len() != names.len() {
             names.iter().try_for_each(|name| objects.storage.delete(name))?;
             return Err(CreateError::Exists);
         }
         Ok(Self {
             state,
-            rng: Mutex::new(rng),
+            rng: Arc::new(Mutex::new(rng)),
             config,
             history: History::default(),
             contents: Contents::new(objects),
@@ -138,21 +105,19 @@ impl Repository {
         })
     }
 
-    fn open(
-        mut objects: Objects,
-        config: Config,
-        state: Arc<dyn State>,
-        rng: Box<dyn CryptoRng + Send>,
-    ) -> Result<Self, UnlockError> {
+    fn open(mut objects: Objects, config: Config, state: Arc<dyn State>, rng: SharedRng) -> Result<Self, UnlockError> {
         let history = History::load(&objects)?;
-        check_history(&history, &config, state.as_ref())?;
+        check_history(&history, &objects, &config, state.as_ref())?;
         for older in history.older_epochs() {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
         }
-        let contents = Contents::load(objects, history.tables())?;
+        let mut contents = Contents::load(objects, history.tables())?;
+        if !history.damaged().is_empty() {
+            contents.salvage(history.tables())?;
+        }
         let snapshots = read_snapshots(&history)?;
-        Ok(Self { state, rng: Mutex::new(rng), config, history, contents, snapshots })
+        Ok(Self { state, rng, config, history, contents, snapshots })
     }
 
     /// The repository's id.
@@ -170,45 +135,17 @@ impl Repository {
         &self.snapshots
     }
 
-    /// Commits that could not be read, though the history stands without them.
+    /// Commits that could not be read. Snapshots that only they told of are missing; contents are looked for in
+    /// every pack that the storage has.
     pub fn damaged_commits(&self) -> &[Damage] {
         self.history.damaged()
-    }
-
-    /// Replaces the list of protectors: a new config is stored, read back, and named by a commit.
-    pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<(), ConfigError> {
-        let storage = Arc::clone(&self.contents.objects.storage);
-        let mut listed = config_names(storage.as_ref())?;
-        let newest = listed.iter().filter_map(number_of).max().unwrap_or_default();
-        let config = self.config.next(newest.max(self.config.number) + 1, protectors);
-        let name = numbered_name(Folder::Config, config.number, Some(&mut *self.rng()));
-        let objects = &self.contents.objects;
-        let object = config.seal(objects.keys(), &objects.keyring.encode_older(), &mut *self.rng());
-        storage.put(&name, &object)?;
-        if storage.get(&name)? != object {
-            storage.delete(&name)?;
-            return Err(ConfigError::Unfaithful);
-        }
-        let same_number = |other: &ObjectName| *other != name && number_of(other) == Some(config.number);
-        if config_names(storage.as_ref())?.iter().any(same_number) {
-            storage.delete(&name)?;
-            return Err(ConfigError::Conflict);
-        }
-        let additions = |_| Tables::default();
-        self.publish(&Change { action: Action::Config, time: now, config: config.number, additions: &additions })?;
-        self.config = config;
-
-        listed.sort_unstable_by_key(|name| std::cmp::Reverse(number_of(name)));
-        for old in listed.iter().skip(CONFIGS_KEPT - 1) {
-            storage.delete(old)?;
-        }
-        Ok(())
     }
 
     /// Publishes a change, and remembers the new tip; returns the commit's number and length.
     pub(crate) fn publish(&mut self, change: &Change<'_>) -> Result<(u64, u64), PublishOrStateError> {
         let rng = &mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner);
         let published = self.history.publish(&self.contents.objects, change, rng)?;
+        self.contents.update(self.history.tables())?;
         self.snapshots = read_snapshots(&self.history)?;
         self.state.store(StateKey::Tips, &self.history.seen().encode())?;
         Ok(published)
@@ -230,40 +167,38 @@ pub(crate) enum PublishOrStateError {
     State(#[from] StateError),
 }
 
-impl From<PublishOrStateError> for ConfigError {
-    fn from(error: PublishOrStateError) -> Self {
+impl From<StoreError> for CreateError {
+    fn from(error: StoreError) -> Self {
         match error {
-            PublishOrStateError::Publish(PublishError::Storage(error)) => Self::Storage(error),
-            PublishOrStateError::Publish(PublishError::Read(error)) | PublishOrStateError::Read(error) => {
-                Self::Read(error)
-            }
-            PublishOrStateError::State(error) => Self::State(error),
+            StoreError::Unfaithful => Self::Unfaithful,
+            StoreError::Storage(error) => Self::Storage(error),
         }
     }
 }
 
 /// Compares the history with what this device remembers, and the config with what the history names; then
 /// remembers the tips.
-fn check_history(history: &History, config: &Config, state: &dyn State) -> Result<(), UnlockError> {
+fn check_history(history: &History, objects: &Objects, config: &Config, state: &dyn State) -> Result<(), UnlockError> {
     if let Some(seen) = state.load(StateKey::Tips)? {
-        // Memory that does not decode proves nothing, and is replaced.
-        let seen = SeenTips::decode(&seen).unwrap_or_default();
-        if history.lacks(&seen).map_err(ReadError::Damaged)? {
+        let seen = SeenTips::decode(&seen).map_err(|error| StateError {
+            entry: StateKey::Tips.name(),
+            action: "read",
+            source: error.into(),
+        })?;
+        if history.lacks(objects, &seen)? {
             return Err(UnlockError::RolledBack);
         }
     }
-    if history.config() > config.number {
-        let object = format!("{}/{:010}", Folder::Config.name(), history.config());
+    let (named, own) = (history.config(), name_of(config, objects));
+    if named.number > own.number || (named.number == own.number && named != own) {
+        let object = format!("{}/{:010}", Folder::Config.name(), named.number);
         return Err(ReadError::Damaged(Damage { object, cause: DamageCause::Missing }).into());
     }
-    state.store(StateKey::Tips, &history.seen().encode())?;
+    // While commits are damaged, the memory of better days stays.
+    if history.damaged().is_empty() {
+        state.store(StateKey::Tips, &history.seen().encode())?;
+    }
     Ok(())
-}
-
-/// The configs of a storage. Files of other programs are not among them.
-fn config_names(storage: &dyn Storage) -> Result<Vec<ObjectName>, StorageError> {
-    let names = storage.list(Folder::Config)?.into_iter().map(|info| info.name);
-    Ok(names.filter(|name| number_of(name).is_some()).collect())
 }
 
 fn read_snapshots(history: &History) -> Result<Vec<Snapshot>, ReadError> {

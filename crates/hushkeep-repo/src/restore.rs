@@ -2,6 +2,8 @@
 
 mod window;
 
+use std::collections::HashSet;
+
 use crate::RelPath;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::node::{Content, EntryKind, FileEntry};
@@ -109,8 +111,8 @@ impl Repository {
         options: &RestoreOptions<'_>,
         progress: &dyn Progress,
     ) -> Result<RestoreReport, RestoreError> {
-        let (files, bytes) = self.count_selected(snapshot, options)?;
-        progress.total(files, bytes);
+        let ahead = self.look_ahead(snapshot, options)?;
+        progress.total(ahead.files, ahead.bytes);
         let mut restore = Restore {
             repository: self,
             target,
@@ -120,6 +122,9 @@ impl Repository {
             window: Window::default(),
             folders: Vec::new(),
             links: Vec::new(),
+            originals: ahead.originals,
+            planned: Vec::new(),
+            linkable: HashSet::new(),
         };
         for entry in self.entries(snapshot) {
             match entry {
@@ -134,23 +139,25 @@ impl Repository {
         restore.finish()
     }
 
-    fn count_selected(&self, snapshot: &Snapshot, options: &RestoreOptions<'_>) -> Result<(u64, u64), ReadError> {
-        let (mut files, mut bytes) = (0, 0);
+    /// Counts what is selected, and finds the files that have several names.
+    fn look_ahead(&self, snapshot: &Snapshot, options: &RestoreOptions<'_>) -> Result<Ahead, ReadError> {
+        let mut ahead = Ahead::default();
         for entry in self.entries(snapshot) {
-            match entry {
-                Ok(entry) => {
-                    if let EntryKind::File(file) = &entry.entry.kind
-                        && (options.select)(&entry.path)
-                    {
-                        files += 1;
-                        bytes += file.len;
-                    }
-                }
-                Err(ReadError::Damaged(_)) if options.best_effort => {}
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(ReadError::Damaged(_)) if options.best_effort => continue,
                 Err(error) => return Err(error),
+            };
+            match &entry.entry.kind {
+                EntryKind::File(file) if (options.select)(&entry.path) => {
+                    ahead.files += 1;
+                    ahead.bytes = ahead.bytes.saturating_add(file.len);
+                }
+                EntryKind::HardLink { original } => ahead.originals.extend(entry.label.join(original.as_bytes())),
+                _ => {}
             }
         }
-        Ok((files, bytes))
+        Ok(ahead)
     }
 }
 
@@ -166,6 +173,20 @@ struct Restore<'a, 't> {
     folders: Vec<(RelPath, Metadata)>,
     /// Hard links, made when their files are there.
     links: Vec<SnapshotEntry>,
+    /// Files that hard links are other names of.
+    originals: HashSet<RelPath>,
+    /// Those of them that the window holds.
+    planned: Vec<RelPath>,
+    /// Those of them that lie in the target now, whole.
+    linkable: HashSet<RelPath>,
+}
+
+/// What a first look at a snapshot tells.
+#[derive(Default)]
+struct Ahead {
+    files: u64,
+    bytes: u64,
+    originals: HashSet<RelPath>,
 }
 
 impl Restore<'_, '_> {
@@ -195,10 +216,15 @@ impl Restore<'_, '_> {
     }
 
     fn file(&mut self, path: RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), RestoreError> {
-        match self.keeps(&path, Some((file.len, metadata))) {
+        // Neither length nor time of a database tell whether its log has changed it.
+        let proof = matches!(file.content, Content::Chunks(_)).then_some((file.len, metadata));
+        match self.keeps(&path, proof) {
             Ok(true) => {
                 self.report.files_kept += 1;
                 self.progress.advance(1, file.len);
+                if self.options.overwrite == Overwrite::IfChanged && self.originals.contains(&path) {
+                    self.linkable.insert(path);
+                }
                 return Ok(());
             }
             Ok(false) => {}
@@ -229,6 +255,9 @@ impl Restore<'_, '_> {
         }
         let place = self.target.create_file(path, file.len)?;
         self.window.add(&self.repository.contents, path.clone(), place, file, *metadata, &chunks)?;
+        if self.originals.contains(path) {
+            self.planned.push(path.clone());
+        }
         Ok(())
     }
 
@@ -236,7 +265,7 @@ impl Restore<'_, '_> {
     fn set_sidecars_aside(&mut self, path: &RelPath) -> Result<(), TargetError> {
         for suffix in SIDECARS {
             let Ok(sidecar) = path.with_suffix(suffix) else { continue };
-            if matches!(self.target.existing(&sidecar)?, Some(Existing::File { .. })) {
+            if matches!(self.target.existing(&sidecar)?, Some(Existing::File { .. } | Existing::Other)) {
                 let moved = self.target.set_aside(&sidecar)?;
                 self.report.set_aside.push((sidecar, moved));
             }
@@ -273,11 +302,12 @@ impl Restore<'_, '_> {
         Ok(())
     }
 
-    /// Makes another name of a restored file; if that file was not selected, its contents come under this name.
+    /// Makes another name of a restored file; if that file was not restored, its contents come under this name. What
+    /// else may lie in its place is never linked to.
     fn hard_link(&mut self, entry: SnapshotEntry) -> Result<(), RestoreError> {
         let EntryKind::HardLink { original } = &entry.entry.kind else { return Ok(()) };
         let original_path = entry.label.join(original.as_bytes()).unwrap_or_default();
-        if (self.options.select)(&original_path) {
+        if self.linkable.contains(&original_path) || self.options.dry_run {
             return self.link(&entry.path, |place| place.create_hard_link(&entry.path, &original_path));
         }
         match self.repository.find_entry(entry.list, original)?.map(|original| original.kind) {
@@ -310,7 +340,9 @@ impl Restore<'_, '_> {
     fn flush(&mut self) -> Result<(), RestoreError> {
         let window = std::mem::take(&mut self.window);
         let failed = window.write(&self.repository.contents, self.progress, self.options.best_effort)?;
+        self.linkable.extend(self.planned.drain(..));
         for (path, len, error) in failed {
+            self.linkable.remove(&path);
             self.report.files -= 1;
             self.report.bytes -= len;
             self.problem(path, error)?;

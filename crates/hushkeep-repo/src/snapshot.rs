@@ -3,7 +3,7 @@
 use std::fmt;
 
 use hushkeep_core::name::ObjectId;
-use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes, put_signed, put_varint};
+use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
 
 use crate::node::{Entry, encode_node_name, read_node_name};
 use crate::pack::digest;
@@ -98,19 +98,18 @@ impl Snapshot {
 
     /// How many files its sources held.
     pub fn files(&self) -> u64 {
-        self.sources.iter().map(|source| source.files).sum()
+        self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.files))
     }
 
     /// How many bytes those files had.
     pub fn bytes(&self) -> u64 {
-        self.sources.iter().map(|source| source.bytes).sum()
+        self.sources.iter().fold(0, |sum, source| sum.saturating_add(source.bytes))
     }
 
     /// Writes the record of a snapshot (spec §11.3).
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut time = Vec::new();
-        put_signed(&mut time, self.time.seconds);
-        put_varint(&mut time, u64::from(self.time.nanos));
+        self.time.put(&mut time);
         let mut sources = Vec::new();
         self.sources.iter().for_each(|source| put_bytes(&mut sources, &source.encode()));
         let mut record = RecordWriter::new();
@@ -122,10 +121,6 @@ impl Snapshot {
     /// Reads the record of a snapshot (spec §11.3).
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let record = Record::parse(bytes, 6)?;
-        let mut time = Reader::new(record.required(2)?);
-        let seconds = time.signed()?;
-        let nanos = time.varint_u32()?;
-        time.finish()?;
         let mut reader = Reader::new(record.required(5)?);
         let mut sources = Vec::new();
         while !reader.is_empty() {
@@ -139,7 +134,7 @@ impl Snapshot {
         Ok(Self {
             id: record_id(bytes),
             number: record.int(1)?,
-            time: Timestamp::new(seconds, nanos).ok_or(WireError::Range)?,
+            time: Timestamp::read_all(record.required(2)?)?,
             device: ObjectId::from_bytes(record.array(3)?),
             device_name: record.text(4)?,
             sources,

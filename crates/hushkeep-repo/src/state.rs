@@ -18,6 +18,8 @@ pub enum StateKey {
     Tips,
     /// Packs that an unfinished backup has uploaded.
     Journal,
+    /// Packs that a check found bad.
+    BadPacks,
     /// This device's own random id, so that its sources are told from another device's.
     Device,
 }
@@ -28,6 +30,7 @@ impl StateKey {
         match self {
             Self::Tips => "tips",
             Self::Journal => "journal",
+            Self::BadPacks => "bad-packs",
             Self::Device => "device",
         }
     }

@@ -1,5 +1,7 @@
 //! Points in time. The engine never reads a clock: times come in from its callers.
 
+use hushkeep_core::wire::{Reader, WireError, put_signed, put_varint};
+
 /// A point in time: seconds and nanoseconds since 1970-01-01 00:00:00 UTC.
 ///
 /// Times before 1970 have negative seconds; the nanoseconds always count forward.
@@ -18,5 +20,24 @@ impl Timestamp {
     /// A point in time, unless `nanos` is a second or more.
     pub fn new(seconds: i64, nanos: u32) -> Option<Self> {
         (nanos < 1_000_000_000).then_some(Self { seconds, nanos })
+    }
+
+    /// Writes the time: signed seconds, varint nanoseconds.
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        put_signed(out, self.seconds);
+        put_varint(out, u64::from(self.nanos.min(999_999_999)));
+    }
+
+    /// Reads what [`put`](Self::put) wrote.
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Self::new(reader.signed()?, reader.varint_u32()?).ok_or(WireError::Range)
+    }
+
+    /// Reads a time that is all there is.
+    pub(crate) fn read_all(bytes: &[u8]) -> Result<Self, WireError> {
+        let mut reader = Reader::new(bytes);
+        let time = Self::read(&mut reader)?;
+        reader.finish()?;
+        Ok(time)
     }
 }

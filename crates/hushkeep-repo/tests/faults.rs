@@ -8,8 +8,8 @@ use std::sync::Arc;
 use common::*;
 use hushkeep_repo::storage::{Folder, ObjectInfo, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
-    BackupError, CheckOptions, CheckReport, FindError, LockedRepository, Quiet, ReadError, RelPath, Repository,
-    RestoreError, Storage, UnlockError,
+    BackupError, CheckError, CheckOptions, CheckReport, FindError, LockedRepository, Overwrite, Quiet, ReadError,
+    RelPath, Repository, RestoreError, RestoreOptions, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{self, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage};
@@ -312,4 +312,51 @@ fn exchanged_index_objects_are_noticed_and_lose_nothing() {
     assert_restores(&repository, &repository.snapshots()[1], &changed(&tree()));
     let report = check(&repository);
     assert!(!report.findings.is_empty());
+}
+
+#[test]
+fn a_storage_that_cannot_be_reached_is_no_damage() {
+    let storage = storage();
+    backup(&mut Device::new(1).create(&storage), &tree(), NOW);
+    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), |call: &fault::Call| {
+        call.subject.starts_with("packs/").then_some(Fault::Refuse(StorageErrorKind::Unreachable))
+    }));
+    let checked = Device::new(2).open(&faulty).check(&WHOLE, &Quiet);
+    assert!(matches!(checked, Err(CheckError::Read(ReadError::Storage(_)))));
+}
+
+#[test]
+fn a_hard_link_is_never_made_to_what_was_not_restored() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    let mut tree =
+        MemoryTree::new(&[("a.jpg", Node::File(random(1, 90_000))), ("b.jpg", Node::HardLink(path("a.jpg")))]);
+    tree.times.insert(path("b.jpg"), 1);
+    backup(&mut repository, &tree, NOW);
+    let target = MemoryTarget::default();
+    target.nodes.lock().unwrap().insert(path("chats/a.jpg"), Node::File(b"somebody else's".to_vec()));
+    let options = RestoreOptions { select: &|_| true, overwrite: Overwrite::Never, best_effort: false, dry_run: false };
+    repository.restore(&repository.snapshots()[0], &target, &options, &Quiet).unwrap();
+    let nodes = target.nodes.into_inner().unwrap();
+    assert_eq!(nodes[&path("chats/a.jpg")], Node::File(b"somebody else's".to_vec()));
+    assert_eq!(nodes[&path("chats/b.jpg")], Node::File(random(1, 90_000)));
+}
+
+#[test]
+fn what_a_check_found_bad_is_stored_again_by_the_next_backup() {
+    let storage = storage();
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree(), NOW);
+    let pack = storage.list(Folder::Packs).unwrap()[0].name.clone();
+    let mut bytes = storage.get(&pack).unwrap();
+    bytes[100] ^= 1;
+    replace(&storage, &pack, &bytes);
+
+    assert_eq!(check(&device.open(&storage)).findings.len(), 1);
+    let report = backup(&mut device.open(&storage), &tree(), NOW + 60);
+    assert!(!report.damage.is_empty() && report.bytes_new > 0);
+    let repository = device.open(&storage);
+    assert_restores(&repository, &repository.snapshots()[1], &tree());
+    let hurt: Vec<u64> = check(&repository).findings[0].affected.iter().map(|affected| affected.number).collect();
+    assert_eq!(hurt, [1]);
 }

@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use common::*;
 use hushkeep_core::Secret;
@@ -11,10 +12,11 @@ use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{
-    ConfigError, CreateError, FindError, LockedRepository, Protector, ProtectorKind, ReadError, Repository, Storage,
-    UnlockError,
+    BackupError, BackupOptions, CheckOptions, ConfigError, CreateError, FindError, LockedRepository, Protector,
+    ProtectorKind, Quiet, ReadError, Repository, Source, Storage, UnlockError,
 };
-use hushkeep_storage::MemoryStorage;
+use hushkeep_storage::fault::{Call, Fault};
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 fn storage(create_if_absent: bool) -> Arc<dyn Storage> {
     Arc::new(MemoryStorage::new(Features { create_if_absent }))
@@ -127,27 +129,47 @@ fn a_storage_that_goes_back_in_time_is_caught() {
     assert_eq!(device.open(&storage).snapshots().len(), 2);
 }
 
-#[test]
-fn a_damaged_commit_is_damage_to_who_saw_it_and_a_warning_to_others() {
-    let storage = storage(true);
-    let device = Device::new(1);
-    backup(&mut device.create(&storage), &tree("one"), NOW);
-    backup(&mut device.open(&storage), &tree("two"), NOW + 60);
-    let name: ObjectName = "commits/0000000002".parse().unwrap();
+/// Flips a bit in a commit.
+fn damage(storage: &Arc<dyn Storage>, number: u64) {
+    let name: ObjectName = format!("commits/{number:010}").parse().unwrap();
     let mut bytes = storage.get(&name).unwrap();
     bytes[100] ^= 1;
     storage.delete(&name).unwrap();
     storage.put(&name, &bytes).unwrap();
+}
 
-    let Err(UnlockError::Read(ReadError::Damaged(damage))) = device.try_open(&storage) else {
-        panic!("the damage was not told")
-    };
-    assert_eq!(damage.object, name.to_string());
-    let mut other = Device::new(2).open(&storage);
-    assert_eq!(other.damaged_commits().len(), 1);
-    assert_eq!(other.snapshots().len(), 1);
-    backup(&mut other, &tree("three"), NOW + 90);
-    assert_eq!(Device::new(3).open(&storage).snapshots().len(), 2);
+/// Whichever commit is damaged: every other snapshot is still there and whole, old devices and new ones are told,
+/// and the next backup mends the chain.
+#[test]
+fn a_damaged_commit_hides_only_its_own_snapshot() {
+    for damaged in 1..=6 {
+        let storage = storage(true);
+        let device = Device::new(1);
+        device.create(&storage);
+        for day in 1..=6 {
+            backup(&mut device.open(&storage), &tree(&format!("day {day}")), NOW + day);
+        }
+        damage(&storage, damaged);
+        for device in [&device, &Device::new(2)] {
+            let repository = device.open(&storage);
+            assert!(!repository.damaged_commits().is_empty());
+            let numbers: Vec<u64> = repository.snapshots().iter().map(|snapshot| snapshot.number).collect();
+            let expected: Vec<u64> = (1..=6).filter(|number| *number != damaged).collect();
+            assert_eq!(numbers, expected, "commit {damaged} is damaged");
+            for snapshot in repository.snapshots() {
+                assert_restores(&repository, snapshot, &tree(&format!("day {}", snapshot.number)));
+            }
+            let report = repository.check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap();
+            assert!(report.findings.iter().any(|finding| finding.damage.object.starts_with("commits/")));
+            assert_eq!(report.unreferenced, 0);
+        }
+        backup(&mut device.open(&storage), &tree("day 7"), NOW + 7);
+        let repository = Device::new(3).open(&storage);
+        assert_eq!(repository.snapshots().len(), 6);
+        for snapshot in repository.snapshots() {
+            assert_restores(&repository, snapshot, &tree(&format!("day {}", snapshot.number)));
+        }
+    }
 }
 
 #[test]
@@ -264,10 +286,10 @@ fn protectors_changed_by_two_devices_at_once_are_told() {
     let protectors = [repository.protectors(), &[passphrase(1)]].concat();
     let config = storage.list(Folder::Config).unwrap()[0].name.clone();
     let foreign: ObjectName = "config/0000000002-00000000".parse().unwrap();
-    let conflicting = Arc::new(hushkeep_storage::FaultStorage::new(Arc::clone(&storage), {
+    let conflicting = Arc::new(FaultStorage::new(Arc::clone(&storage), {
         let storage = Arc::clone(&storage);
-        move |call: &hushkeep_storage::fault::Call| {
-            if call.operation == hushkeep_storage::Operation::Put && call.subject.starts_with("config/") {
+        move |call: &Call| {
+            if call.operation == Operation::Put && call.subject.starts_with("config/") {
                 let _ = storage.put(&foreign, &storage.get(&config).unwrap());
             }
             None
@@ -292,4 +314,108 @@ fn a_commit_under_another_number_is_refused() {
     assert_eq!((other.snapshots().len(), other.damaged_commits().len()), (2, 1));
     backup(&mut other, &tree("three"), NOW + 90);
     assert_eq!(Device::new(3).open(&storage).snapshots().len(), 3);
+}
+
+/// A storage that shows no commit that came through this handle, whenever `lies` is set.
+fn forgetful(storage: &Arc<dyn Storage>, lies: &Arc<AtomicBool>) -> Arc<dyn Storage> {
+    let lies = Arc::clone(lies);
+    Arc::new(FaultStorage::new(Arc::clone(storage), move |call: &Call| {
+        let lists = call.operation == Operation::List && call.subject == "commits";
+        (lists && lies.load(Ordering::Relaxed)).then_some(Fault::Stale(usize::MAX))
+    }))
+}
+
+#[test]
+fn a_storage_that_goes_back_while_a_backup_runs_is_caught_before_anything_is_published() {
+    let (storage, lies) = (storage(false), Arc::new(AtomicBool::new(false)));
+    let device = Device::new(1);
+    device.create(&storage);
+    let forgetful = forgetful(&storage, &lies);
+    backup(&mut device.open(&forgetful), &tree("one"), NOW);
+    let mut repository = device.open(&forgetful);
+    lies.store(true, Ordering::Relaxed);
+    let failed = try_backup(&mut repository, &tree("two"), NOW + 60);
+    assert!(matches!(failed, Err(BackupError::RolledBack)));
+    assert!(matches!(device.try_open(&forgetful), Err(UnlockError::RolledBack)));
+    lies.store(false, Ordering::Relaxed);
+    assert_eq!(device.open(&storage).snapshots().len(), 1);
+}
+
+#[test]
+fn a_stray_file_with_a_high_number_uses_none_up() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("one"), NOW);
+    for stray in ["commits/9223372036854775807", "commits/0000000002", "config/9223372036854775807-0"] {
+        storage.put(&stray.parse().unwrap(), b"stray").unwrap();
+    }
+    for (text, number) in [("two", 3), ("three", 4)] {
+        let report = backup(&mut device.open(&storage), &tree(text), NOW + i64::from(number));
+        assert_eq!(report.snapshot.unwrap().number, u64::try_from(number).unwrap());
+    }
+    let mut repository = device.open(&storage);
+    let protectors = [repository.protectors(), &[passphrase(1)]].concat();
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+    assert_eq!(device.open(&storage).protectors().len(), 2);
+    assert_eq!(Device::new(2).open(&storage).snapshots().len(), 3);
+}
+
+#[test]
+fn a_protector_that_was_dropped_is_in_no_config_any_more() {
+    let storage = storage(true);
+    let mut repository = Device::new(1).create(&storage);
+    let first = repository.protectors().to_vec();
+    repository.set_protectors([first.as_slice(), &[passphrase(7)]].concat(), at(NOW)).unwrap();
+    repository.set_protectors([first.as_slice(), &[passphrase(7), passphrase(8)]].concat(), at(NOW)).unwrap();
+    repository.set_protectors([first.as_slice(), &[passphrase(8)]].concat(), at(NOW)).unwrap();
+    for info in storage.list(Folder::Config).unwrap() {
+        let object = storage.get(&info.name).unwrap();
+        assert!(!object.windows(50).any(|window| window == [7; 50]), "{} still has it", info.name);
+    }
+    assert_eq!(Device::new(2).open(&storage).protectors().len(), 2);
+}
+
+#[test]
+fn an_old_view_of_the_protectors_undoes_nothing() {
+    let storage = storage(true);
+    let mut one = Device::new(1).create(&storage);
+    let mut two = Device::new(2).open(&storage);
+    let first = one.protectors().to_vec();
+    one.set_protectors([first.as_slice(), &[passphrase(1)]].concat(), at(NOW)).unwrap();
+    let late = two.set_protectors([first.as_slice(), &[passphrase(2)]].concat(), at(NOW));
+    assert!(matches!(late, Err(ConfigError::Conflict)));
+    // A backup of the device with the old view does not let the storage hide the newer config.
+    backup(&mut two, &tree("two"), NOW + 60);
+    for info in storage.list(Folder::Config).unwrap() {
+        if info.name.file().starts_with("0000000002-") {
+            storage.delete(&info.name).unwrap();
+        }
+    }
+    assert!(matches!(Device::new(3).try_open(&storage), Err(UnlockError::Read(ReadError::Damaged(_)))));
+}
+
+#[test]
+fn another_writers_snapshot_is_readable_through_the_same_repository() {
+    let storage = storage(true);
+    let mut one = Device::new(1).create(&storage);
+    let mut two = Device::new(2).open(&storage);
+    backup(&mut two, &tree("two"), NOW);
+    backup(&mut one, &tree("one"), NOW + 60);
+    let snapshots = one.snapshots().to_vec();
+    assert_restores(&one, &snapshots[0], &tree("two"));
+    assert_restores(&one, &snapshots[1], &tree("one"));
+}
+
+#[test]
+fn labels_that_no_reader_takes_are_refused_before_anything_is_stored() {
+    let storage = storage(true);
+    let mut repository = Device::new(1).create(&storage);
+    let tree = tree("one");
+    for labels in [&["a/b"][..], &[""], &["a", "a"]] {
+        let sources = labels.iter().map(|label| Source { label: path(label), path: b"/x".to_vec(), tree: &tree });
+        let options = BackupOptions { now: at(NOW), device_name: "phone".into(), dry_run: false };
+        let refused = repository.backup(&sources.collect::<Vec<_>>(), &options, &Quiet);
+        assert!(matches!(refused, Err(BackupError::Labels)), "{labels:?}");
+    }
+    assert!(storage.list(Folder::Packs).unwrap().is_empty() && storage.list(Folder::Commits).unwrap().is_empty());
 }

@@ -42,7 +42,8 @@ impl<'a> Journal<'a> {
                 continue;
             }
             match objects.read_pack_info(&id, len) {
-                Ok(info) => packs.push(info),
+                Ok(info) if info.is_sound() => packs.push(info),
+                Ok(_) => {}
                 Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error),
             }

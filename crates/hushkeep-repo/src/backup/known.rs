@@ -9,6 +9,7 @@ use hushkeep_core::name::{ContentName, ObjectId};
 
 use super::segments::Place;
 use crate::RelPath;
+use crate::bad_packs::BadPacks;
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::Tables;
@@ -26,7 +27,7 @@ pub(super) struct Known {
     pub(super) contents: HashMap<ContentName, Place>,
     /// Page maps of stored databases: bases for those of copies under other names.
     pub(super) maps: Vec<StoredMap>,
-    /// Packs that are named but not there, or not whole, by their numbers in the index.
+    /// Packs that are named but not there, or not whole, or found bad by a check, by their numbers in the index.
     missing: HashSet<u32>,
     /// File lists that cannot be read whole, and so are no bases.
     unreadable: HashSet<(ObjectId, u32)>,
@@ -56,9 +57,10 @@ impl Known {
         tables: &Tables,
         snapshots: &[Snapshot],
         resumed: &[PackInfo],
+        bad_packs: &BadPacks,
     ) -> Result<Self, ReadError> {
         let mut known = Self::default();
-        known.find_missing(contents, tables)?;
+        known.find_missing(contents, tables, bad_packs)?;
         let mut wanted: HashMap<ListNo, Vec<u32>> = HashMap::new();
         for root in newest_roots(snapshots) {
             match known.collect(contents, root, &mut wanted) {
@@ -103,13 +105,14 @@ impl Known {
         self.missing.is_empty() || contents.index.locate(chunk).is_some_and(|at| !self.missing.contains(&at.pack))
     }
 
-    /// Compares the listing of packs with what the commits name.
-    fn find_missing(&mut self, contents: &Contents, tables: &Tables) -> Result<(), ReadError> {
+    /// Compares the listing of packs with what the commits name, and with what a check found bad.
+    fn find_missing(&mut self, contents: &Contents, tables: &Tables, bad: &BadPacks) -> Result<(), ReadError> {
         let listing = contents.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
         let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
         for row in tables.packs() {
             let name = pack_name(&row.id);
             let cause = match listed.get(&name) {
+                Some(len) if *len == row.len && bad.contains(&row.id) => DamageCause::Content,
                 Some(len) if *len == row.len => continue,
                 Some(_) => DamageCause::Length,
                 None => DamageCause::Missing,

@@ -27,15 +27,17 @@ impl Repository {
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
         let mut rows = Tables::default();
+        let mut index = None;
         if !packs.is_empty() {
             packs
                 .iter()
                 .for_each(|pack| rows.insert_pack(PackRow { id: pack.id, len: pack.len, digest: pack.digest() }));
-            let index = self.store_index(packs.clone(), &mut rows)?;
+            let row = self.store_index(packs.clone(), &mut rows)?;
             report.objects_stored += 1;
-            report.bytes_stored += index.len;
+            report.bytes_stored += row.len;
+            index = Some(row.id);
         }
-        packs.into_iter().for_each(|pack| self.contents.index.add(pack));
+        self.contents.add_own(packs, index);
 
         let problems = report.problems.len() as u64;
         let snapshot = |number| Snapshot::new(number, now, device.clone(), sources.to_vec(), problems);
@@ -47,7 +49,7 @@ impl Repository {
         let (number, len) = self.publish(&Change {
             action: Action::Backup,
             time: now,
-            config: self.config.number,
+            config: self.config_name(),
             additions: &additions,
         })?;
         report.objects_stored += 1;

@@ -60,7 +60,8 @@ struct SourceScan<'a, 's> {
 struct FileRead {
     metadata: Metadata,
     len: u64,
-    merged: bool,
+    /// Files beside it that were part of what was read.
+    absorbed: Vec<RelPath>,
     hash: Option<[u8; 32]>,
     pieces: Pieces,
 }
@@ -234,14 +235,13 @@ impl Scanner<'_, '_, '_> {
         scan: &mut SourceScan<'_, '_>,
     ) -> Result<(FileRead, Consistency), FileFailure> {
         let mut view = scan.source.tree.open(path)?;
-        let (metadata, merged) = (view.metadata(), !view.absorbed().is_empty());
-        scan.absorbed.extend(view.absorbed().iter().cloned());
+        let (metadata, absorbed) = (view.metadata(), view.absorbed().to_vec());
         let (len, hash, pieces) = match view.layout() {
             Layout::Bytes => self.read_chunks(view.as_mut())?,
             Layout::Pages(page_size) => self.read_pages(view.as_mut(), page_size)?,
         };
         self.report.bytes_read += len;
-        Ok((FileRead { metadata, len, merged, hash, pieces }, view.finish()?))
+        Ok((FileRead { metadata, len, absorbed, hash, pieces }, view.finish()?))
     }
 
     fn read_chunks(&mut self, view: &mut dyn FileView) -> Result<(u64, Option<[u8; 32]>, Pieces), FileFailure> {
@@ -292,7 +292,9 @@ impl Scanner<'_, '_, '_> {
         before: Option<&Entry>,
         scan: &mut SourceScan<'_, '_>,
     ) -> Result<(), BackupError> {
-        let FileRead { metadata, len, merged, hash, pieces } = read;
+        let FileRead { metadata, len, absorbed, hash, pieces } = read;
+        let merged = !absorbed.is_empty();
+        scan.absorbed.extend(absorbed);
         let stored = before.and_then(file_content);
         let same = self.same_contents(&pieces, stored)?;
         match (before, same) {
@@ -384,6 +386,7 @@ impl Scanner<'_, '_, '_> {
         let path = in_snapshot(source, &error.path);
         let kind = match error.kind {
             TreeErrorKind::Gone => return,
+            TreeErrorKind::Special => return self.report.specials.push(path),
             kind => ProblemKind::Unread(kind),
         };
         let detail = error.source.map(|source| source.to_string());

@@ -101,6 +101,9 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
     }
 
     fn append(&mut self, kind: Kind, name: ContentName, content: &[u8]) -> Result<Place, BackupError> {
+        if self.open_segment(kind).data.len() + content.len() > MAX_SEGMENT_LEN {
+            self.close(kind)?;
+        }
         let next_number = self.next_number;
         let open = self.open_segment(kind);
         let segment = *open.number.get_or_insert(next_number);

@@ -1,21 +1,24 @@
 //! Reading packs whole: every segment opened, every content held against its name.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::name::ObjectId;
 use hushkeep_core::seal::{Opener, Parts};
 use hushkeep_core::wire::Reader;
 
-use super::{Affected, CheckOptions, CheckReport, Finding};
+use super::{Affected, CheckError, CheckOptions, CheckReport, Finding};
+use crate::bad_packs::BadPacks;
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::{IndexedPack, SegmentAt};
 use crate::objects::pack_name;
-use crate::pack::{Class, Coding, PackTable};
+use crate::pack::{Class, Coding, NameList, PackTable, Segment};
 use crate::progress::Progress;
 use crate::repository::Repository;
+use crate::state::StateError;
 
 /// How many packs are read at once, at most.
 const MAX_READERS: usize = 4;
@@ -80,7 +83,7 @@ impl Repository {
         progress: &dyn Progress,
         bad: &mut BadPlaces,
         report: &mut CheckReport,
-    ) -> Result<(), ReadError> {
+    ) -> Result<(), CheckError> {
         let packs: Vec<u32> = self.packs_to_read(options.read_data, bad);
         let len_of = |pack: &u32| self.contents.index.pack(*pack).map_or(0, |pack| pack.info.len);
         progress.total(packs.len() as u64, packs.iter().map(len_of).sum());
@@ -107,6 +110,7 @@ impl Repository {
         let (found, failure) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         failure.map_or(Ok(()), Err)?;
         report.bytes_read += packs.iter().map(len_of).sum::<u64>();
+        self.note_bad_packs(&packs, &found)?;
         for (at, damage) in found {
             match at {
                 PlaceInPack::Segment(at) => bad.add_segment(at, damage),
@@ -114,6 +118,15 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    fn note_bad_packs(&self, read: &[u32], found: &[(PlaceInPack, Damage)]) -> Result<(), StateError> {
+        let bad_numbers: HashSet<u32> = found.iter().map(|(place, _)| place.pack()).collect();
+        let id_of = |number: &u32| self.contents.index.pack(*number).map(|pack| pack.info.id);
+        let good: Vec<ObjectId> =
+            read.iter().filter(|number| !bad_numbers.contains(number)).filter_map(id_of).collect();
+        let bad: Vec<ObjectId> = bad_numbers.iter().filter_map(id_of).collect();
+        BadPacks::load(self.state.as_ref())?.note(&good, &bad, self.state.as_ref())
     }
 
     /// Packs that are there, as many as asked for, chosen anew each time.
@@ -142,7 +155,8 @@ impl Repository {
             Ok(bad) => {
                 Ok(bad.into_iter().map(|(at, cause)| (PlaceInPack::Segment(at), Damage::new(&name, cause))).collect())
             }
-            Err(cause) => Ok(vec![(PlaceInPack::Whole(number), Damage::new(&name, cause))]),
+            Err(PackError::Bad(cause)) => Ok(vec![(PlaceInPack::Whole(number), Damage::new(&name, cause))]),
+            Err(PackError::Storage(error)) => Err(error),
         }
     }
 
@@ -152,14 +166,14 @@ impl Repository {
         pack: &IndexedPack,
         number: u32,
         object: &[u8],
-    ) -> Result<Vec<(SegmentAt, DamageCause)>, DamageCause> {
+    ) -> Result<Vec<(SegmentAt, DamageCause)>, PackError> {
         let keys = self.contents.objects.keyring.epoch(pack.info.epoch).ok_or(DamageCause::UnknownEpoch)?;
         let parts = Parts::split(object)?;
         let opener = Opener::new(keys, ObjectKind::Pack, &parts.header)?;
         let (pad_len, table) = opener.open_trailer(parts.trailer)?;
         let mut reader = Reader::new(&table);
         if PackTable::decode(&mut reader)? != pack.info.table || parts.header.salt != pack.info.salt {
-            return Err(DamageCause::Content);
+            return Err(DamageCause::Content.into());
         }
         let mut bad = Vec::new();
         let mut rest = parts.segments;
@@ -167,41 +181,54 @@ impl Repository {
             let at = SegmentAt { pack: number, segment };
             let (sealed, after) = rest.split_at_checked(row.sealed_len as usize).ok_or(DamageCause::Length)?;
             rest = after;
-            if let Err(cause) = self.open_segment(&opener, at, sealed, row.class, row.coding, row.raw_len) {
-                bad.push((at, cause));
+            match self.open_segment(&opener, at, sealed, row) {
+                Ok(()) => {}
+                Err(PackError::Bad(cause)) => bad.push((at, cause)),
+                Err(error) => return Err(error),
             }
         }
         let padding = opener.open_segment(pack.info.table.segments.len() as u64, rest)?;
         if padding.len() != pad_len || padding.iter().any(|byte| *byte != 0) {
-            return Err(DamageCause::Content);
+            return Err(DamageCause::Content.into());
         }
         Ok(bad)
     }
 
-    fn open_segment(
-        &self,
-        opener: &Opener,
-        at: SegmentAt,
-        sealed: &[u8],
-        class: Class,
-        coding: Coding,
-        raw_len: u32,
-    ) -> Result<(), DamageCause> {
+    fn open_segment(&self, opener: &Opener, at: SegmentAt, sealed: &[u8], row: &Segment) -> Result<(), PackError> {
         let opened = opener.open_segment(u64::from(at.segment), sealed)?;
-        let contents = match coding {
+        let contents = match row.coding {
             Coding::Plain => opened,
-            Coding::Zstd => codec::decompress(&opened, raw_len as usize).ok_or(DamageCause::Content)?,
+            Coding::Zstd => codec::decompress(&opened, row.raw_len as usize).ok_or(DamageCause::Content)?,
         };
-        if class == Class::Names {
-            return Ok(());
+        if row.class == Class::Names {
+            let list = self.contents.index.list_of(at).ok_or(DamageCause::UnknownContent)?;
+            let is_own = self.contents.index.names_digest(list) == Some(NameList::digest(&contents));
+            return if is_own { Ok(()) } else { Err(DamageCause::Content.into()) };
         }
-        let cause = |error| match error {
-            ReadError::Damaged(damage) => damage.cause,
-            ReadError::Storage(_) => DamageCause::Missing,
-        };
-        let slices = self.contents.slices(at, &contents).map_err(cause)?;
+        let slices = self.contents.slices(at, &contents)?;
         let whole = slices.chunks().all(|chunk| slices.prove(chunk).is_some());
-        if whole { Ok(()) } else { Err(DamageCause::Content) }
+        if whole { Ok(()) } else { Err(DamageCause::Content.into()) }
+    }
+}
+
+/// Why a pack, or a segment of it, did not verify.
+enum PackError {
+    Bad(DamageCause),
+    Storage(ReadError),
+}
+
+impl<C: Into<DamageCause>> From<C> for PackError {
+    fn from(cause: C) -> Self {
+        Self::Bad(cause.into())
+    }
+}
+
+impl From<ReadError> for PackError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Damaged(damage) => Self::Bad(damage.cause),
+            error => Self::Storage(error),
+        }
     }
 }
 
@@ -209,4 +236,13 @@ impl Repository {
 enum PlaceInPack {
     Segment(SegmentAt),
     Whole(u32),
+}
+
+impl PlaceInPack {
+    fn pack(&self) -> u32 {
+        match self {
+            Self::Segment(at) => at.pack,
+            Self::Whole(pack) => *pack,
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! One commit (spec §11.1).
 
-use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes, put_signed, put_varint};
+use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 
 use super::Tables;
 use crate::Timestamp;
+use crate::config::ConfigName;
 use crate::growth::Growth;
 use crate::pack::digest;
 use crate::storage::{Folder, ObjectName};
@@ -63,7 +64,7 @@ pub(super) struct Commit {
     pub(super) time: Timestamp,
     pub(super) action: Action,
     /// The config that held when it was written.
-    pub(super) config: u64,
+    pub(super) config: ConfigName,
     /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
     pub(super) older_epochs: Vec<u8>,
     pub(super) growth: Growth,
@@ -80,30 +81,25 @@ impl Commit {
     /// Writes a commit's body with the tables, or what they add to its base's (spec §11.1).
     pub(super) fn encode(&self, tables: &Tables) -> Vec<u8> {
         let mut time = Vec::new();
-        put_signed(&mut time, self.time.seconds);
-        put_varint(&mut time, u64::from(self.time.nanos));
+        self.time.put(&mut time);
         let mut record = RecordWriter::new();
         record.critical_int(1, self.number).critical(2, encode_parents(&self.parents));
-        record.critical(3, time).critical_int(4, self.action.number()).critical_int(5, self.config);
+        record.critical(3, time).critical_int(4, self.action.number()).critical_int(5, self.config.number);
         record.critical(6, self.older_epochs.clone());
         self.growth.write(&mut record, 7);
         tables.write(&mut record, 10);
-        record.finish()
+        record.critical(14, self.config.digest).finish()
     }
 
     /// Reads a commit's body (spec §11.1).
     pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
-        let record = Record::parse(body, 13)?;
-        let mut time = Reader::new(record.required(3)?);
-        let seconds = time.signed()?;
-        let nanos = time.varint_u32()?;
-        time.finish()?;
+        let record = Record::parse(body, 14)?;
         let commit = Self {
             number: record.int(1)?,
             parents: decode_parents(record.required(2)?)?,
-            time: Timestamp::new(seconds, nanos).ok_or(WireError::Range)?,
+            time: Timestamp::read_all(record.required(3)?)?,
             action: Action::from_number(record.int(4)?),
-            config: record.int(5)?,
+            config: ConfigName { number: record.int(5)?, digest: record.array(14)? },
             older_epochs: record.required(6)?.to_vec(),
             growth: Growth::read(&record, 7)?,
         };
@@ -111,17 +107,23 @@ impl Commit {
     }
 }
 
+const SEEN_MARK: u8 = 1;
+
 /// The tips that a device has seen, as it remembers them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct SeenTips(pub(super) Vec<Parent>);
 
 impl SeenTips {
+    /// A mark, then the tips: so that a file that was emptied does not pass for one without tips.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        encode_parents(&self.0)
+        [&[SEEN_MARK], encode_parents(&self.0).as_slice()].concat()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        decode_parents(bytes).map(Self)
+        match bytes.split_first() {
+            Some((&SEEN_MARK, tips)) => decode_parents(tips).map(Self),
+            _ => Err(WireError::Truncated),
+        }
     }
 }
 
@@ -158,7 +160,7 @@ mod tests {
             parents: vec![Parent { id: CommitId([7; 16]), name: name.clone() }],
             time: Timestamp { seconds: 5, nanos: 6 },
             action: Action::Other(9),
-            config: 2,
+            config: ConfigName { number: 2, digest: [4; 16] },
             older_epochs: vec![1, 2, 3],
             growth: Growth::default().next(10).unwrap(),
         };

@@ -137,6 +137,19 @@ impl Tables {
         }
     }
 
+    /// Whether every row of `earlier` is here, as it was or further along: a status may move on, the rest of a row
+    /// never changes.
+    pub(super) fn continues(&self, earlier: &Self) -> bool {
+        let continues = |row: Option<&Vec<u8>>, earlier: &[u8]| match (row.and_then(|row| row.split_first()), earlier) {
+            (Some((status, rest)), [earlier_status, earlier_rest @ ..]) => {
+                status >= earlier_status && rest == earlier_rest
+            }
+            _ => false,
+        };
+        let tables = self.all().into_iter().zip(earlier.all());
+        tables.into_iter().all(|(own, earlier)| earlier.iter().all(|(key, row)| continues(own.get(key), row)))
+    }
+
     /// The rows that `base` lacks or has in an earlier form.
     pub(super) fn since(&self, base: &Self) -> Self {
         let mut delta = Self::default();
@@ -253,6 +266,19 @@ mod tests {
             let whole = joined(&[&base, &later]);
             prop_assert_eq!(joined(&[&base, &whole.since(&base)]), whole);
         }
+    }
+
+    #[test]
+    fn tables_continue_only_what_they_hold_unchanged() {
+        let mut tables = Tables::default();
+        tables.insert_index(index(1));
+        let earlier = tables.clone();
+        tables.supersede_index(index(1));
+        tables.insert_pack(PackRow { id: index(2).id, len: 7, digest: [2; 16] });
+        assert!(tables.continues(&earlier) && !earlier.continues(&tables));
+        let mut exchanged = tables.clone();
+        exchanged.insert_pack(PackRow { id: index(2).id, len: 7, digest: [3; 16] });
+        assert!(!exchanged.continues(&tables));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use hushkeep_core::wire::{Reader, WireError, put_bytes, put_varint};
 
 use crate::codec::MAX_SEGMENT_LEN;
 
+/// No object is this long, in bytes.
+const MAX_OBJECT_LEN: u64 = 1 << 40;
+
 /// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Class {
@@ -120,6 +123,27 @@ impl PackInfo {
         digest("hushkeep/1 pack", &encoded)
     }
 
+    /// Whether the pack holds what one pack may: the one list it introduces, without gaps or repetitions, and that
+    /// list's names, all within its length (spec §8.3).
+    ///
+    /// If a pack could say something of another's list, who has the key could change what old snapshots refer to.
+    pub(crate) fn is_sound(&self) -> bool {
+        let own_list = match self.table.lists.as_slice() {
+            [list] => list.id == self.id && list.epoch == self.epoch,
+            _ => false,
+        };
+        let Some((names, contents)) = self.table.segments.split_last() else { return false };
+        let mut next = 0;
+        let in_order = contents.iter().all(|segment| {
+            let fits = segment.class != Class::Names && segment.first == next && segment.count <= segment.raw_len;
+            next = segment.first.saturating_add(segment.count);
+            fits
+        });
+        let named = names.class == Class::Names && names.first == 0 && names.count == next;
+        let sealed: u64 = self.table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
+        own_list && in_order && named && (sealed..MAX_OBJECT_LEN).contains(&self.len)
+    }
+
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.id.as_bytes());
         put_varint(out, u64::from(self.epoch.0));
@@ -223,6 +247,26 @@ mod tests {
         reader.finish().unwrap();
         for len in 0..out.len() {
             assert!(PackInfo::decode(&mut Reader::new(&out[..len])).is_err(), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_pack_speaks_only_of_the_list_it_introduces() {
+        assert!(info().is_sound());
+        let defects: [fn(&mut PackInfo); 8] = [
+            |info| info.table.lists[0].id = ObjectId::from_bytes([4; 16]),
+            |info| info.table.lists[0].epoch = Epoch(1),
+            |info| info.table.lists.push(info.table.lists[0].clone()),
+            |info| info.table.segments[0].first = 1,
+            |info| info.table.segments[0].count = 2,
+            |info| info.table.segments.swap(0, 1),
+            |info| info.table.segments.clear(),
+            |info| info.len = 10,
+        ];
+        for (number, defect) in defects.into_iter().enumerate() {
+            let mut info = info();
+            defect(&mut info);
+            assert!(!info.is_sound(), "defect {number}");
         }
     }
 

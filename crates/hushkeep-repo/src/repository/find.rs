@@ -1,14 +1,14 @@
 //! Finding a repository, and unlocking it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_core::seal::{self, Header, OpenError};
 use rand_core::CryptoRng;
 
-use super::{Repository, UnlockError};
+use super::{Repository, SharedRng, UnlockError};
 use crate::config::{ClearConfig, Config, ProtectorKind};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
@@ -98,17 +98,28 @@ impl LockedRepository {
         state: Arc<dyn State>,
         rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Repository, UnlockError> {
+        let rng: SharedRng = Arc::new(Mutex::new(rng));
         let mut damaged = self.damaged.first().cloned();
         let mut fits = false;
         for sealed in self.configs.into_iter().filter(|config| config.accepts(key)) {
             fits = true;
             let name = sealed.name.clone();
-            match sealed.open(key) {
-                Ok((keyring, config)) => {
-                    let objects = Objects { storage: self.storage, keyring };
-                    return Repository::open(objects, config, state, rng);
+            let (keyring, config) = match sealed.open(key) {
+                Ok(opened) => opened,
+                Err(cause) => {
+                    damaged = Some(Damage::new(&name, cause));
+                    continue;
                 }
-                Err(cause) => drop(damaged.insert(Damage::new(&name, cause))),
+            };
+            let objects = Objects { storage: Arc::clone(&self.storage), keyring };
+            match Repository::open(objects, config, Arc::clone(&state), Arc::clone(&rng)) {
+                // Another config of the same number may be the one that the commits name.
+                Err(UnlockError::Read(ReadError::Damaged(damage)))
+                    if damage.object.starts_with(Folder::Config.name()) =>
+                {
+                    damaged = Some(damage);
+                }
+                opened => return opened,
             }
         }
         match damaged {

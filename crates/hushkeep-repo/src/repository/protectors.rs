@@ -1,0 +1,181 @@
+//! Changing the ways to get the key back: a new config, read back, and named by a commit (spec §12.4).
+
+use hushkeep_core::keys::EpochKeys;
+use rand_core::CryptoRng;
+
+use super::{PublishOrStateError, Repository};
+use crate::Timestamp;
+use crate::config::{Config, ConfigName, Protector};
+use crate::error::ReadError;
+use crate::history::{Action, Change, PublishError, Tables};
+use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
+use crate::state::StateError;
+use crate::storage::{Folder, ObjectName, Storage, StorageError};
+
+/// How many configs are kept: a torn upload of the newest must not lose the ways to the key.
+const CONFIGS_KEPT: usize = 3;
+
+/// How often a config is stored that no earlier one may stand in for: the first, and one that drops a protector.
+pub(super) const COPIES: usize = 2;
+
+/// How many protectors a repository can have. Their data fit into a header's clear part.
+const MAX_PROTECTORS: usize = 32;
+
+/// Protectors that could not be changed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// More protectors than a repository can have.
+    #[error("a repository can have {MAX_PROTECTORS} ways to get its key back, not more")]
+    TooMany,
+    /// The storage does not return what was stored: the protectors are as they were.
+    #[error("the storage does not return what was just stored")]
+    Unfaithful,
+    /// Another device changed the protectors meanwhile: they are as that device left them.
+    #[error("another device changed the ways to get the key back at the same time")]
+    Conflict,
+    /// The storage shows less than it did when the repository was opened.
+    #[error("the storage shows a history that lacks what this device has already seen")]
+    RolledBack,
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// This device's own state cannot be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+/// A config that could not be stored.
+pub(super) enum StoreError {
+    Unfaithful,
+    Storage(StorageError),
+}
+
+impl Repository {
+    /// Replaces the list of protectors: a new config is stored, read back, and named by a commit.
+    ///
+    /// Where a protector is dropped, every config that has it is deleted, so that it opens the repository no more.
+    /// A copy that somebody made of the storage before is out of reach.
+    pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<(), ConfigError> {
+        if protectors.len() > MAX_PROTECTORS {
+            return Err(ConfigError::TooMany);
+        }
+        self.history.refresh(&self.contents.objects).map_err(PublishOrStateError::from)?;
+        if self.history.config().number > self.config.number {
+            return Err(ConfigError::Conflict);
+        }
+        let earlier = config_names(self.contents.objects.storage.as_ref())?;
+        let number = next_number(self.config.number, &earlier).ok_or(ConfigError::Conflict)?;
+        let drops = self.config.protectors.iter().any(|old| protectors.iter().all(|new| new.id != old.id));
+        let config = self.config.next(number, protectors);
+        let names = store_config(&self.contents.objects, &config, if drops { COPIES } else { 1 }, &mut *self.rng())?;
+        self.publish_config(&config, &names, now)?;
+        self.config = config;
+        self.delete_configs(earlier, if drops { 0 } else { CONFIGS_KEPT - 1 })
+    }
+
+    fn publish_config(&mut self, config: &Config, names: &[ObjectName], now: Timestamp) -> Result<(), ConfigError> {
+        let storage = self.contents.objects.storage.as_ref();
+        let is_rival = |name: &ObjectName| number_of(name) == Some(config.number) && !names.contains(name);
+        if config_names(storage)?.iter().any(is_rival) {
+            names.iter().try_for_each(|name| storage.delete(name))?;
+            return Err(ConfigError::Conflict);
+        }
+        let name = name_of(config, &self.contents.objects);
+        let additions = |_| Tables::default();
+        let published =
+            self.publish(&Change { action: Action::Config, time: now, config: name, additions: &additions });
+        if matches!(published, Err(PublishOrStateError::Publish(PublishError::Conflict))) {
+            let storage = self.contents.objects.storage.as_ref();
+            names.iter().try_for_each(|name| storage.delete(name))?;
+        }
+        Ok(published.map(drop)?)
+    }
+
+    /// Deletes all but the newest `keep` of the earlier configs. Names with a number that was never reached are
+    /// not ours.
+    fn delete_configs(&self, mut earlier: Vec<ObjectName>, keep: usize) -> Result<(), ConfigError> {
+        earlier.retain(|name| number_of(name).is_some_and(|number| number < self.config.number));
+        earlier.sort_unstable_by_key(|name| std::cmp::Reverse(number_of(name)));
+        for old in earlier.iter().skip(keep) {
+            self.contents.objects.storage.delete(old)?;
+        }
+        Ok(())
+    }
+
+    /// How commits name the config that holds.
+    pub(crate) fn config_name(&self) -> ConfigName {
+        name_of(&self.config, &self.contents.objects)
+    }
+}
+
+/// Stores a config in some copies, and reads each back. Deletes what the storage does not return as it was.
+pub(super) fn store_config(
+    objects: &Objects,
+    config: &Config,
+    copies: usize,
+    rng: &mut dyn CryptoRng,
+) -> Result<Vec<ObjectName>, StoreError> {
+    let keys: &EpochKeys = objects.keys();
+    let mut names = Vec::with_capacity(copies);
+    for _ in 0..copies {
+        let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
+        let object = config.seal(keys, &objects.keyring.encode_older(), rng);
+        objects.storage.put(&name, &object)?;
+        let returned = objects.storage.get(&name)?;
+        names.push(name);
+        if returned != object {
+            names.iter().try_for_each(|name| objects.storage.delete(name))?;
+            return Err(StoreError::Unfaithful);
+        }
+    }
+    Ok(names)
+}
+
+/// How commits name a config.
+pub(super) fn name_of(config: &Config, objects: &Objects) -> ConfigName {
+    config.name(objects.keys(), &objects.keyring.encode_older())
+}
+
+/// The configs of a storage. Files of other programs are not among them.
+pub(super) fn config_names(storage: &dyn Storage) -> Result<Vec<ObjectName>, StorageError> {
+    let names = storage.list(Folder::Config)?.into_iter().map(|info| info.name);
+    Ok(names.filter(|name| number_of(name).is_some()).collect())
+}
+
+/// The first number after `current` that no name has.
+fn next_number(current: u64, names: &[ObjectName]) -> Option<u64> {
+    (current..MAX_NUMBER).map(|number| number + 1).find(|next| names.iter().all(|name| number_of(name) != Some(*next)))
+}
+
+impl From<StorageError> for StoreError {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<StoreError> for ConfigError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Unfaithful => Self::Unfaithful,
+            StoreError::Storage(error) => Self::Storage(error),
+        }
+    }
+}
+
+impl From<PublishOrStateError> for ConfigError {
+    fn from(error: PublishOrStateError) -> Self {
+        match error {
+            PublishOrStateError::Publish(PublishError::Storage(error)) => Self::Storage(error),
+            PublishOrStateError::Publish(PublishError::RolledBack) => Self::RolledBack,
+            PublishOrStateError::Publish(PublishError::Conflict) => Self::Conflict,
+            PublishOrStateError::Publish(PublishError::Read(error)) | PublishOrStateError::Read(error) => {
+                Self::Read(error)
+            }
+            PublishOrStateError::State(error) => Self::State(error),
+        }
+    }
+}
