@@ -9,7 +9,7 @@ use std::io;
 use hushkeep::protectors::{AddError, RemoveError, WeakPassphrase};
 use hushkeep::repo::storage::{StorageError, StorageErrorKind};
 use hushkeep::repo::target::{TargetError, TargetErrorKind};
-use hushkeep::repo::{self, BackupError, ConfigError, ReadError, ReadFileError, RestoreError};
+use hushkeep::repo::{self, BackupError, CheckError, ConfigError, ReadError, ReadFileError, RestoreError};
 use hushkeep::sources::InvalidPattern;
 use hushkeep::storage::OpenError;
 use hushkeep::{CreateError, FindError, GatherError, HomeError, SecretError, UnlockError};
@@ -329,7 +329,17 @@ impl From<BackupError> for Failure {
         match error {
             BackupError::Read(error) => error.into(),
             BackupError::Storage(error) => error.into(),
+            BackupError::RolledBack => repo::UnlockError::RolledBack.into(),
             error => Self::new(Exit::Failed, facts(&error), "the snapshots made so far are whole", LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<CheckError> for Failure {
+    fn from(error: CheckError) -> Self {
+        match error {
+            CheckError::Read(error) => error.into(),
+            error => Self::new(Exit::Failed, facts(&error), "the check is not complete", LOOK_AGAIN),
         }
     }
 }
@@ -338,6 +348,7 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match error {
             RestoreError::Read(error) => error.into(),
+            RestoreError::Damaged { damage, .. } if damage.cause.is_newer_version() => ReadError::from(damage).into(),
             RestoreError::Target(error) => error.into(),
             error => Self {
                 next: "run the command again with --best-effort to restore everything else".to_owned(),
@@ -350,7 +361,9 @@ impl From<RestoreError> for Failure {
 impl From<TargetError> for Failure {
     fn from(error: TargetError) -> Self {
         let next = match error.kind {
-            TargetErrorKind::Full => "make room on that disk, or choose another folder with --target",
+            TargetErrorKind::Full => {
+                "make room on that disk, and run the command again with --overwrite if-changed: it goes on where it stopped"
+            }
             _ => "choose another folder with --target",
         };
         Self::new(Exit::Failed, facts(&error), "the backup is whole; the restored files are not complete", next)
@@ -419,6 +432,7 @@ impl From<ConfigError> for Failure {
             ConfigError::Read(error) => error.into(),
             ConfigError::Storage(error) => error.into(),
             ConfigError::Unfaithful => unfaithful(facts(&error)),
+            ConfigError::RolledBack => repo::UnlockError::RolledBack.into(),
             ConfigError::Conflict => {
                 Self::new(Exit::Failed, facts(&error), "nothing was changed; the backup is whole", LOOK_AGAIN)
             }

@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     let mut output = Output::new(command.json());
     interrupt::install(command.json());
     let result = commands::run(command, &invocation, &mut output).and_then(|()| Ok(output.flush()?));
+    let result = result.and_then(|()| session::end());
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {

@@ -1,13 +1,13 @@
 //! Opening the repository that a command works on.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use hushkeep::repo::Damage;
 use hushkeep::{Found, Home, Opened, OpenedBy, Place};
 
 use crate::args::{KeyArgs, RepoArgs};
 use crate::ask::Owner;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::note;
 
 /// Opens the repository, by what was named, by the key on this device, or by what the owner gives.
@@ -27,8 +27,26 @@ pub(crate) fn open_by(place: &Place, owner: Owner) -> Result<Opened, Failure> {
 pub(crate) fn unlock(found: Found, mut owner: Owner) -> Result<Opened, Failure> {
     let opened = if owner.has_files() { found.unlock_by_asking(&mut owner)? } else { found.unlock(&mut owner)? };
     warn_of_repair(opened.by);
-    opened.repository.damaged_commits().iter().for_each(warn_of_damage);
+    let damaged = opened.repository.damaged_commits();
+    damaged.iter().for_each(|damage| note(format_args!("damaged: {damage}")));
+    MET_DAMAGE.store(!damaged.is_empty(), Ordering::Relaxed);
     Ok(opened)
+}
+
+/// Whether the repository that was opened has commits that cannot be read.
+static MET_DAMAGE: AtomicBool = AtomicBool::new(false);
+
+/// How a command ends that did its work on a repository with damaged commits.
+pub(crate) fn end() -> Result<(), Failure> {
+    if !MET_DAMAGE.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Damaged,
+        "a part of the history cannot be read (named above)",
+        "snapshots may be missing; the command did its work with all that can be read",
+        "run `check --read-data` to see what is hurt, and `snapshots` to see what is there",
+    ))
 }
 
 /// Tells which group of a recovery key was wrong.
@@ -36,10 +54,6 @@ pub(crate) fn warn_of_repair(by: OpenedBy) {
     if let OpenedBy::RecoveryKey { repaired_group: Some(group) } = by {
         note(format_args!("group {group} of the recovery key was wrong and could be repaired: correct what you have"));
     }
-}
-
-fn warn_of_damage(damage: &Damage) {
-    note(format_args!("warning: {damage}; it was not needed now, \"check\" tells what it means"));
 }
 
 /// Whether a file is named that is not there.

@@ -124,7 +124,7 @@ fn whatever_lies_in_a_folder_is_kept_or_named() {
     assert!(Command::new("mkfifo").arg(folder.join("pipe")).status().unwrap().success());
 
     let output = desk.run("phone", &["backup", text(&folder), "--init", "--recovery-key-file", "key"]);
-    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(output.status.code(), Some(0));
     assert!(String::from_utf8(output.stderr).unwrap().contains("odd/pipe"));
     desk.ends(0, "phone", &["restore", "-t", "restored"]);
     fs::remove_file(folder.join("pipe")).unwrap();

@@ -34,6 +34,10 @@ pub struct FolderTarget {
 }
 
 impl FolderTarget {
+    /// A pattern of the hidden names under which files lie until they are whole. A restore that was killed leaves
+    /// some behind.
+    pub const UNFINISHED: &str = ".hushkeep-????????????????.part";
+
     /// Takes the folder at `path`, and makes it if there is none. This path may lead through symbolic links.
     pub fn new(path: &Path) -> io::Result<Self> {
         Dir::create_ambient_dir_all(path, ambient_authority())?;

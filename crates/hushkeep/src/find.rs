@@ -189,12 +189,17 @@ impl NewRepository {
         Ok(Repository::create(storage, state, &self.key, self.id, crate::now(), rng)?)
     }
 
+    /// Keeps the key wherever it shall be kept, or nowhere.
     fn keep_key(&self, device: &DeviceState, keep: &KeepKey) -> Result<(), CreateError> {
-        if let Some(path) = &keep.in_file {
-            private_file::create(path, &key_file_contents(&self.key))
-                .map_err(|source| CreateError::KeyFile { path: path.clone(), source })?;
+        if keep.on_device {
+            device.keep_key(&self.key)?;
         }
-        if keep.on_device { Ok(device.keep_key(&self.key)?) } else { Ok(()) }
+        let Some(path) = &keep.in_file else { return Ok(()) };
+        private_file::create(path, &key_file_contents(&self.key)).map_err(|source| {
+            // What cannot be removed is a key to nothing.
+            let _ = device.forget();
+            CreateError::KeyFile { path: path.clone(), source }
+        })
     }
 
     /// Removes the key of a repository that was surely not made.

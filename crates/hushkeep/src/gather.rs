@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hushkeep_repo::{RelPath, Source};
-use hushkeep_sources::{Excludes, FolderOptions, FolderTree, InvalidPattern};
+use hushkeep_sources::{Excludes, FolderOptions, FolderTarget, FolderTree, InvalidPattern};
 
 use crate::home::Home;
 use crate::place::{Place, resolve};
@@ -65,7 +65,8 @@ impl Sources {
     /// Opens the folders and files at `paths`.
     ///
     /// Each gets a label: the last component of its path, made unique by `-2`, `-3`, …; `root` for `/`. The
-    /// folders of the repository at `place` and of this device's state are left out where they lie inside.
+    /// folders of the repository at `place` and of this device's state are left out where they lie inside, and so
+    /// is what an interrupted restore left behind.
     pub fn gather(paths: &[PathBuf], options: &SourceOptions, home: &Home, place: &Place) -> Result<Self, GatherError> {
         let own = [place.folder(), Some(home.state_folder().to_owned())];
         let own: Vec<_> = own.into_iter().flatten().map(|folder| resolve(&folder)).collect();
@@ -89,7 +90,8 @@ impl Sources {
     fn add(&mut self, path: &Path, resolved: &Path, exclude: &[String], own: &[PathBuf]) -> Result<(), GatherError> {
         let inside: Vec<_> = own.iter().filter(|own| own.starts_with(resolved)).collect();
         let own_patterns = inside.iter().filter_map(|own| own.strip_prefix(resolved).ok()).map(pattern);
-        let excludes = Excludes::new(exclude.iter().cloned().chain(own_patterns))?;
+        let unfinished = std::iter::once(FolderTarget::UNFINISHED.to_owned());
+        let excludes = Excludes::new(exclude.iter().cloned().chain(own_patterns).chain(unfinished))?;
         match FolderTree::new(path, FolderOptions { excludes, ..FolderOptions::default() }) {
             Ok(tree) => {
                 let path = absolute(path, resolved);

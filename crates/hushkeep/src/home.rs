@@ -170,14 +170,19 @@ impl DeviceState {
     }
 
     fn places(&self) -> Result<Vec<String>, HomeError> {
-        let bytes = self.read(&self.folder.join("places"))?.unwrap_or_default();
+        let path = self.folder.join("places");
+        let Some(bytes) = self.read(&path)? else { return Ok(Vec::new()) };
+        if bytes.last() != Some(&0) {
+            // Emptied or cut: then this device would no longer know a place, and make a new repository there.
+            return Err(HomeError::Read { path, source: io::ErrorKind::InvalidData.into() });
+        }
         let places = bytes.split(|byte| *byte == 0).filter(|place| !place.is_empty());
         Ok(places.map(|place| String::from_utf8_lossy(place).into_owned()).collect())
     }
 
     fn set_places(&self, places: &[String]) -> Result<(), HomeError> {
         let bytes: Vec<u8> = places.iter().flat_map(|place| place.bytes().chain([0])).collect();
-        self.write(&self.folder.join("places"), &bytes)
+        self.write(&self.folder.join("places"), if bytes.is_empty() { &[0] } else { &bytes })
     }
 
     fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, HomeError> {

@@ -105,6 +105,10 @@ pub enum UnlockError {
     Home(#[from] HomeError),
 }
 
+/// How many protectors are tried: what a config says is not proven before one of them opens it, and each try can
+/// cost a gigabyte and many seconds.
+const MAX_TRIED: usize = 32;
+
 impl Found {
     /// Opens the repository by the key that is kept on this device, else by what the owner gives.
     pub fn unlock(self, ask: &mut dyn Ask) -> Result<Opened, UnlockError> {
@@ -163,7 +167,7 @@ impl Found {
 
     fn try_passphrase(&self, passphrase: &Passphrase) -> Result<(BackupKey, OpenedBy), SecretError> {
         let mut refused = SecretError::NoPassphrase;
-        for (id, kind) in self.protectors() {
+        for (id, kind) in self.protectors().iter().take(MAX_TRIED) {
             let ProtectorKind::Passphrase(wrap) = kind else { continue };
             let opened = match PassphraseWrap::decode(wrap) {
                 Ok(wrap) => wrap.open(passphrase, &self.id(), *id),

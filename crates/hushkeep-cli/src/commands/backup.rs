@@ -195,6 +195,12 @@ fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) ->
         output.object("problem", problem_object(problem))?;
         note(problem_text(problem));
     }
+    for path in &report.specials {
+        output.object("special", json!({ "path": path.to_string() }))?;
+        if !args.verbosity.quiet {
+            note(format_args!("left out: {path}: a socket, pipe or device has no contents to keep"));
+        }
+    }
     for damage in &report.damage {
         output.object("damage", json!({ "object": damage.object, "message": damage.cause.to_string() }))?;
         note(format_args!("damaged: {damage}"));
@@ -215,8 +221,9 @@ fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) ->
     output.text(format_args!(
         "  files: {files_new} new, {files_changed} changed, {files_unchanged} unchanged, {files_removed} removed\n"
     ))?;
-    let (stored, objects) = (format::size(report.bytes_stored), format::count(report.objects_stored, "object"));
-    output.text(format_args!("  read {read}, of it {new} new; stored {stored} in {objects}\n"))
+    let (size, objects) = (format::size(report.bytes_stored), format::count(report.objects_stored, "object"));
+    let stored = if args.dry_run { "would store" } else { "stored" };
+    output.text(format_args!("  read {read}, of it {new} new; {stored} {size} in {objects}\n"))
 }
 
 fn summary(report: &BackupReport, dry_run: bool) -> Value {
@@ -233,6 +240,7 @@ fn summary(report: &BackupReport, dry_run: bool) -> Value {
         "bytes_stored": report.bytes_stored,
         "objects_stored": report.objects_stored,
         "problems": report.problems.len(),
+        "specials": report.specials.len(),
         "damage": report.damage.len(),
     })
 }
@@ -265,8 +273,7 @@ fn tell_first_time(
     };
     output.text(format_args!("\nrecovery key: {recovery_key}\n"))?;
     let stats = opened.repository.stats()?;
-    let objects = format::count(stats.folders.iter().map(|folder| folder.objects).sum(), "object");
-    let size = format::size(stats.folders.iter().map(|folder| folder.bytes).sum());
+    let (objects, size) = (format::count(stats.objects(), "object"), format::size(stats.bytes()));
     output.text(format_args!("what the storage sees: {objects}, {size}, no names\n"))?;
     output.text("\nnext:\n")?;
     for command in ["snapshots", "restore --target restored", "check --read-data"] {
@@ -293,8 +300,8 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
     Err(Failure::new(
         Exit::Incomplete,
         format!("{items} could not be read, or not in one state (named above)"),
-        "the snapshot holds everything else",
-        "see why they cannot be read, and run the command again",
+        "the snapshot holds everything else as it was",
+        "see why, and run the command again; the snapshot before may hold them in one piece",
     ))
 }
 

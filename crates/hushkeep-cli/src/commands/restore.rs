@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use hushkeep::Selection;
 use hushkeep::repo::{ItemError, Overwrite, RestoreOptions, RestoreReport, Snapshot};
 use hushkeep::sources::FolderTarget;
+use hushkeep::{Place, Selection};
 use serde_json::json;
 
 use super::backup::short;
@@ -70,6 +70,7 @@ impl From<OverwriteArg> for Overwrite {
 
 pub(crate) fn run(args: &RestoreArgs, output: &mut Output) -> Result<(), Failure> {
     let selection = Selection::new(&args.include, &args.exclude)?;
+    refuse_own_folder(&args.target, &args.repo.repo)?;
     // The folder is made only when the key is proven and the snapshot is found.
     let opened = session::open(&args.repo, &args.key)?;
     let snapshot = args.snapshot.find(opened.repository.snapshots())?;
@@ -87,8 +88,36 @@ pub(crate) fn run(args: &RestoreArgs, output: &mut Output) -> Result<(), Failure
     let report = opened.repository.restore(snapshot, &target, &options, &meter);
     meter.finish();
     let report = report?;
+    refuse_no_match(args, &report)?;
     tell_report(&report, snapshot, args, output)?;
     tell_problems(&report)
+}
+
+/// A restore into the repository would mix its objects with files.
+fn refuse_own_folder(target: &Path, place: &Place) -> Result<(), Failure> {
+    let own = place.folder().and_then(|folder| folder.canonicalize().ok());
+    let above = target.ancestors().find_map(|folder| folder.canonicalize().ok());
+    match (own, above) {
+        (Some(own), Some(above)) if above.starts_with(&own) => Err(Failure::usage(
+            format!("{} lies in the repository", target.display()),
+            "choose another folder with --target",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Somebody who named what to restore wants to hear that there is no such thing.
+fn refuse_no_match(args: &RestoreArgs, report: &RestoreReport) -> Result<(), Failure> {
+    let RestoreReport { files, directories, links, files_kept, problems, .. } = report;
+    if args.include.is_empty() || files + directories + links + files_kept > 0 || !problems.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        "nothing in the snapshot matches what was to be included",
+        "nothing was restored; the backup is whole",
+        "run `ls` to see the paths: they begin with the name of their source",
+    ))
 }
 
 fn target_failure(path: &Path, error: &io::Error) -> Failure {
