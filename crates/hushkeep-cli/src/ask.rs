@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 
-use hushkeep::core::wrap::Passphrase;
 use hushkeep::{Ask, Secret, SecretError};
 use zeroize::Zeroizing;
 
@@ -58,7 +57,7 @@ impl Ask for Owner {
     fn secret(&mut self, has_passphrase: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
         match self.files.pop_front() {
             Some(SecretFile::RecoveryKey(path)) => return Ok(Some(Secret::RecoveryKey(read_secret(&path)?))),
-            Some(SecretFile::Passphrase(path)) => return read_passphrase(&path).map(Some),
+            Some(SecretFile::Passphrase(path)) => return Ok(Some(Secret::Passphrase(read_line(&path)?))),
             None if self.prompts == 0 => return Ok(None),
             None => self.prompts -= 1,
         }
@@ -112,15 +111,6 @@ fn read_secret(path: &Path) -> io::Result<Zeroizing<String>> {
     Ok(text)
 }
 
-fn read_passphrase(path: &Path) -> io::Result<Secret> {
-    passphrase(&read_line(path)?)
-}
-
-fn passphrase(typed: &str) -> io::Result<Secret> {
-    let passphrase = Passphrase::new(typed).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-    Ok(Secret::Passphrase(passphrase))
-}
-
 fn prompt_secret(has_passphrase: bool) -> io::Result<Secret> {
     let question = if has_passphrase { "recovery key or passphrase: " } else { "recovery key: " };
     let mut typed = prompt(question)?;
@@ -133,7 +123,7 @@ fn prompt_secret(has_passphrase: bool) -> io::Result<Secret> {
         typed = Zeroizing::new([typed.as_str(), more.as_str()].join(" "));
     }
     if has_passphrase && !(looks_like_recovery_key(&typed) && digits(&typed) > RECOVERY_KEY_DIGITS / 2) {
-        return passphrase(&typed);
+        return Ok(Secret::Passphrase(typed));
     }
     Ok(Secret::RecoveryKey(typed))
 }

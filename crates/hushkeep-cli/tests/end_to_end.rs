@@ -198,8 +198,10 @@ fn a_passphrase_opens_until_it_is_removed() {
     let world = World::with_backup();
     world.write("weak", b"password\n");
     world.write("passphrase", b"seven geese cross the frozen canal\n");
-    world.run("phone", &["key", "add", "passphrase", "--passphrase-file", "weak"]).expect(1);
-    world.run("phone", &["key", "add", "passphrase", "--passphrase-file", "passphrase", "--label", "geese"]).expect(0);
+    world.run("phone", &["key", "add", "passphrase", "--new-passphrase-file", "weak"]).expect(1);
+    world
+        .run("phone", &["key", "add", "passphrase", "--new-passphrase-file", "passphrase", "--label", "geese"])
+        .expect(0);
     world.run("laptop", &["recover", "--passphrase-file", "passphrase"]).expect(0);
     world.run("laptop", &["snapshots"]).expect(0);
     world.run("laptop", &["key", "verify", "--passphrase-file", "weak"]).expect(12);

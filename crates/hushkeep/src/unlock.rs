@@ -25,8 +25,8 @@ pub trait Ask {
 pub enum Secret {
     /// A recovery key, as it was typed or read.
     RecoveryKey(Zeroizing<String>),
-    /// A passphrase.
-    Passphrase(Passphrase),
+    /// A passphrase, as it was typed or read.
+    Passphrase(Zeroizing<String>),
 }
 
 /// What was given does not open this repository.
@@ -39,6 +39,9 @@ pub enum SecretError {
     /// It is a whole recovery key, of another repository.
     #[error("this recovery key belongs to another repository")]
     AnotherRecoveryKey,
+    /// Nothing was given.
+    #[error("nothing was given")]
+    EmptyPassphrase,
     /// The passphrase opens nothing here.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
@@ -141,7 +144,10 @@ impl Found {
     pub fn try_secret(&self, secret: &Secret) -> Result<(BackupKey, OpenedBy), SecretError> {
         match secret {
             Secret::RecoveryKey(text) => self.try_recovery_key(text),
-            Secret::Passphrase(passphrase) => self.try_passphrase(passphrase),
+            Secret::Passphrase(text) => {
+                let passphrase = Passphrase::new(text).map_err(|_| SecretError::EmptyPassphrase)?;
+                self.try_passphrase(&passphrase)
+            }
         }
     }
 

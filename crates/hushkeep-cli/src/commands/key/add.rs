@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use hushkeep::protectors;
 use serde_json::json;
 
-use crate::args::{JsonArgs, RecoveryKeyArgs, RepoArgs};
-use crate::ask::{self, Owner};
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::ask;
 use crate::failure::{Exit, Failure};
 use crate::invocation::Invocation;
 use crate::output::Output;
@@ -24,30 +24,32 @@ pub(crate) struct AddPassphraseArgs {
     #[command(flatten)]
     pub(crate) repo: RepoArgs,
     /// Read the new passphrase from this file; "-" for standard input
-    #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSPHRASE_FILE", hide_env_values = true)]
-    passphrase_file: Option<PathBuf>,
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
     /// What to call it in "key list"
     #[arg(long, default_value = "", hide_default_value = true)]
     label: String,
     #[command(flatten)]
-    key: RecoveryKeyArgs,
+    key: KeyArgs,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }
 
 pub(crate) fn run(args: &AddPassphraseArgs, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
-    let owner = Owner::new(args.key.recovery_key_file.as_deref(), None);
-    let mut opened = session::open_by(&args.repo.repo, owner)?;
-    let typed = match &args.passphrase_file {
+    let mut opened = session::open(&args.repo, &args.key)?;
+    let typed = match &args.new_passphrase_file {
         Some(path) => ask::read_line(path),
         None if ask::is_at_terminal() => ask::prompt_new_passphrase(),
         None => {
-            return Err(Failure::usage("nobody is there to type a passphrase", "name a file with --passphrase-file"));
+            return Err(Failure::usage(
+                "nobody is there to type a passphrase",
+                "name a file with --new-passphrase-file",
+            ));
         }
     };
     let typed = typed.map_err(|error| {
         let what = format!("the passphrase cannot be read: {error}");
-        Failure::new(Exit::Failed, what, "no passphrase was added", "name a readable file with --passphrase-file")
+        Failure::new(Exit::Failed, what, "no passphrase was added", "name a readable file with --new-passphrase-file")
     })?;
     let passphrase = protectors::new_passphrase(&typed)?;
     let id = protectors::add_passphrase(&mut opened, &passphrase, &args.label)?;
