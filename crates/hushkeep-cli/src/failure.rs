@@ -330,6 +330,12 @@ impl From<BackupError> for Failure {
             BackupError::Read(error) => error.into(),
             BackupError::Storage(error) => error.into(),
             BackupError::RolledBack => repo::UnlockError::RolledBack.into(),
+            error @ (BackupError::TooLarge | BackupError::Internal) => Self::new(
+                Exit::Failed,
+                facts(&error),
+                "the snapshots made so far are whole; this one was not made",
+                "please report this; until then, leave the largest database out with --exclude",
+            ),
             error => Self::new(Exit::Failed, facts(&error), "the snapshots made so far are whole", LOOK_AGAIN),
         }
     }

@@ -31,11 +31,18 @@ pub(crate) fn run(args: &SnapshotsArgs, output: &mut Output) -> Result<(), Failu
     let rows: Vec<_> = [heading].into_iter().chain(snapshots.iter().map(row)).collect();
     output.text(format::table(&rows))?;
     output.text(format_args!("{}\n", format::count(snapshots.len() as u64, "snapshot")))?;
+    if snapshots.iter().any(|snapshot| snapshot.problems > 0) {
+        output.text("in those with problems, some items are missing, or changed while they were read\n")?;
+    }
     Ok(())
 }
 
 fn row(snapshot: &Snapshot) -> [String; 7] {
     let sources: Vec<_> = snapshot.sources.iter().map(|source| source.label.to_string()).collect();
+    let problems = match snapshot.problems {
+        0 => String::new(),
+        problems => format!(" ({})", format::count(problems, "problem")),
+    };
     [
         short(&snapshot.id),
         snapshot.number.to_string(),
@@ -43,7 +50,7 @@ fn row(snapshot: &Snapshot) -> [String; 7] {
         format::printable(snapshot.device_name.as_bytes()),
         snapshot.files().to_string(),
         format::size(snapshot.bytes()),
-        sources.join(", "),
+        sources.join(", ") + &problems,
     ]
 }
 
