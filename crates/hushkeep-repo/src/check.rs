@@ -45,7 +45,7 @@ pub struct CheckReport {
 pub struct Finding {
     /// What is wrong with it.
     pub damage: Damage,
-    /// The snapshots that need it. None: everything it held is held elsewhere, too.
+    /// The snapshots that need it. None: it is a config, a commit or an index object, or nothing needs it.
     pub affected: Vec<Affected>,
 }
 
@@ -90,8 +90,9 @@ impl Repository {
         }
         report.findings.extend(damage.into_iter().map(|damage| Finding { damage, affected: Vec::new() }));
         report.findings.extend(bad.into_findings());
-        report.findings.sort_by(|a, b| a.damage.object.cmp(&b.damage.object));
-        report.findings.dedup_by(|a, b| a.damage == b.damage && a.affected.is_empty());
+        // The same damage may have come to light in two ways: the one that names whom it hurts comes first and stays.
+        report.findings.sort_by_key(|finding| (finding.damage.object.clone(), finding.affected.is_empty()));
+        report.findings.dedup_by(|later, first| later.damage == first.damage && later.affected.is_empty());
         Ok(report)
     }
 
