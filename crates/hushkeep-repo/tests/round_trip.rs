@@ -160,6 +160,8 @@ fn a_file_changed_just_now_is_read_again_next_time() {
     backup(&mut repository, &tree, just_now);
     backup(&mut repository, &tree, NOW);
     assert_eq!(tree.opened.lock().unwrap().len(), 2);
+    let report = backup(&mut repository, &tree, NOW + 60);
+    assert_eq!((tree.opened.lock().unwrap().len(), report.objects_stored), (2, 1));
 }
 
 #[test]

@@ -21,6 +21,9 @@ use crate::refs::{ChunkRef, ListNo, NodeName};
 use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::storage::Folder;
 
+/// How long before a backup's start a file must have been left alone for its times to be trusted, in seconds.
+const YOUNG_SECONDS: i64 = 2;
+
 /// What a backup can build on.
 #[derive(Default)]
 pub(super) struct Known {
@@ -39,8 +42,10 @@ pub(super) struct Known {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Base {
     pub(super) list: NodeName,
-    /// Whether it is of this very source: only then do equal times mean that nothing changed.
-    pub(super) same_place: bool,
+    /// Equal times mean that nothing changed, if they lie before this time, in seconds: what changed later could have
+    /// changed again after it was read, within one tick of the file system's clock. `None` for the list of another
+    /// source, whose times prove nothing here.
+    pub(super) trusted_until: Option<i64>,
 }
 
 /// A page map that is stored.
@@ -96,8 +101,9 @@ impl Known {
             || snapshots.iter().rev().flat_map(|snapshot| snapshot.sources.iter().map(move |s| (snapshot, s)));
         let own = sources().find(|(snapshot, source)| is_same(snapshot, source));
         let base = own.or_else(|| sources().find(|(_, source)| source.label == *label));
-        let (list, same_place) = (base?.1.root, own.is_some());
-        (!self.unreadable.contains(&(list.list, list.position))).then_some(Base { list, same_place })
+        let (snapshot, source) = base?;
+        let (list, trusted_until) = (source.root, own.map(|_| snapshot.time.seconds - YOUNG_SECONDS));
+        (!self.unreadable.contains(&(list.list, list.position))).then_some(Base { list, trusted_until })
     }
 
     /// Whether a content lies in a pack that is there.

@@ -20,9 +20,6 @@ use crate::{RelPath, Timestamp};
 /// Of the files that look unchanged, one in so many is read again each day.
 const REREAD_DAYS: u64 = 60;
 
-/// A file changed this short a time before the scan, in seconds, could change again without its times telling.
-const YOUNG_SECONDS: i64 = 2;
-
 /// How many maps are tried as the base for that of a database under a new name.
 const MAX_MAPS_TRIED: usize = 16;
 
@@ -47,8 +44,8 @@ pub(super) struct Scanned {
 /// The reading of one source.
 struct SourceScan<'a, 's> {
     source: &'a Source<'s>,
-    /// Whether the base is of this very source, so that its times can be trusted.
-    same_place: bool,
+    /// Times of the base that lie before this prove a file unchanged, in seconds.
+    trusted_until: Option<i64>,
     scanned: Scanned,
     /// Files that are part of a database's view already.
     absorbed: BTreeSet<RelPath>,
@@ -80,7 +77,7 @@ enum FileFailure {
 impl Scanner<'_, '_, '_> {
     /// Reads a source, compared with the list it is based on.
     pub(super) fn scan(&mut self, source: &Source<'_>, base: Option<Base>) -> Result<Scanned, BackupError> {
-        let same_place = base.is_some_and(|base| base.same_place);
+        let trusted_until = base.and_then(|base| base.trusted_until);
         let (reader, base) = match base {
             Some(base) => {
                 let (reader, base) = ListReader::open(self.contents, base.list)?;
@@ -90,7 +87,7 @@ impl Scanner<'_, '_, '_> {
         };
         let mut before = reader.into_iter().flatten().peekable();
         let scanned = Scanned { list: ListWriter::new(base), files: 0, bytes: 0 };
-        let mut scan = SourceScan { source, same_place, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
+        let mut scan = SourceScan { source, trusted_until, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
         for item in source.tree.walk() {
             match item {
                 Err(error) => self.problem(source, error),
@@ -151,7 +148,7 @@ impl Scanner<'_, '_, '_> {
             ItemKind::Symlink { target } => EntryKind::Symlink { target },
         };
         let extra = Vec::new();
-        let entry = Entry { path: item.path, metadata: self.settled(item.metadata), kind, extra };
+        let entry = Entry { path: item.path, metadata: item.metadata, kind, extra };
         self.put(entry, before, scan)
     }
 
@@ -166,7 +163,7 @@ impl Scanner<'_, '_, '_> {
     ) -> Result<bool, BackupError> {
         scan.scanned.files += 1;
         let before = match before {
-            Some(entry) if scan.same_place && self.looks_unchanged(&entry, item, len) => {
+            Some(entry) if self.looks_unchanged(&entry, item, len, scan.trusted_until) => {
                 self.report.files_unchanged += 1;
                 scan.scanned.bytes += len;
                 self.progress.advance(1, len);
@@ -197,7 +194,7 @@ impl Scanner<'_, '_, '_> {
     /// Whether a file need not be read: everything `stat` tells is as it was, its contents are where they should
     /// be, and it is not this file's day to be read all the same. Databases are always read: in WAL mode
     /// neither size nor times of the main file tell of a change.
-    fn looks_unchanged(&self, before: &Entry, item: &TreeItem, len: u64) -> bool {
+    fn looks_unchanged(&self, before: &Entry, item: &TreeItem, len: u64, trusted_until: Option<i64>) -> bool {
         let EntryKind::File(FileEntry { len: len_before, content: Content::Chunks(runs), .. }) = &before.kind else {
             return false;
         };
@@ -205,7 +202,9 @@ impl Scanner<'_, '_, '_> {
             let mut ends = runs.iter().flat_map(|run| [Some(run.start), run.start.plus(run.count.saturating_sub(1))]);
             ends.all(|chunk| chunk.is_some_and(|chunk| self.known.is_there(self.contents, chunk)))
         };
-        *len_before == len && before.metadata == item.metadata && !self.is_reread_today(&item.path) && there()
+        let is_old =
+            trusted_until.is_some_and(|until| item.metadata.modified.max(item.metadata.changed).seconds < until);
+        is_old && *len_before == len && before.metadata == item.metadata && !self.is_reread_today(&item.path) && there()
     }
 
     fn is_reread_today(&self, path: &RelPath) -> bool {
@@ -302,7 +301,6 @@ impl Scanner<'_, '_, '_> {
             (Some(_), _) => self.report.files_changed += 1,
             (None, _) => self.report.files_new += 1,
         }
-        let metadata = self.settled(metadata);
         if same && let (Some(before), Some(content)) = (before, stored) {
             let kind = EntryKind::File(FileEntry { len, sparse, merged, hash, content: content.clone() });
             let entry = Entry { path: item.path.clone(), metadata, kind, extra: before.extra.clone() };
@@ -373,13 +371,6 @@ impl Scanner<'_, '_, '_> {
             Some(before) if is_same(&before, &entry) => scan.scanned.list.keep(before, self.gatherer),
             _ => scan.scanned.list.put(entry, self.gatherer),
         }
-    }
-
-    /// Metadata as it is kept: a file that changed just now is noted without the time that would prove it
-    /// unchanged, so the next backup reads it again (spec §10.4).
-    fn settled(&self, metadata: Metadata) -> Metadata {
-        let young = metadata.modified.max(metadata.changed).seconds >= self.now.seconds - YOUNG_SECONDS;
-        if young { Metadata { changed: Timestamp::EPOCH, ..metadata } } else { metadata }
     }
 
     fn problem(&mut self, source: &Source<'_>, error: TreeError) {
