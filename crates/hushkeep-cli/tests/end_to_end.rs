@@ -1,7 +1,7 @@
 //! What goes wrong in a life with backups, and what the program says: whole runs of the program, each device with
 //! a home of its own.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

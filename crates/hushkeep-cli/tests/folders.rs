@@ -1,6 +1,6 @@
 //! Real folders and real kills: what is in a folder comes back as it was, whatever happens on the way.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,9 +1,9 @@
 //! Backing up: what changed in the sources becomes packs, and one commit names them.
 
 mod chunker;
+mod file_list_writer;
 mod journal;
 mod known;
-mod list_writer;
 mod pack_writer;
 mod pipeline;
 mod publish;
@@ -28,9 +28,9 @@ use crate::storage::StorageError;
 use crate::tree::TreeErrorKind;
 use crate::{RelPath, Timestamp, Tree};
 use chunker::Chunker;
+use file_list_writer::place_name;
 use journal::Journal;
 use known::{Base, Known};
-use list_writer::place_name;
 use pipeline::{Pipeline, Stages};
 use scan::{Scanned, Scanner};
 use segments::Gatherer;

@@ -8,9 +8,9 @@ use hushkeep_core::name::ContentName;
 
 use crate::RelPath;
 use crate::error::{DamageCause, ReadError};
-use crate::list_reader::ListReader;
+use crate::file_list_reader::FileListReader;
 use crate::node::{Content, Entry, EntryKind, FileEntry};
-use crate::refs::{ChunkRef, NodeName, Run};
+use crate::refs::{ContentRef, NodeName, Run};
 use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry, SnapshotSource};
 
@@ -95,7 +95,7 @@ impl Repository {
             };
             SnapshotEntry { path, entry, list: source.root, label: source.label.clone() }
         };
-        match ListReader::open(&self.contents, source.root) {
+        match FileListReader::open(&self.contents, source.root) {
             Ok((reader, _)) => Box::new(reader.map(move |entry| entry.map(join))),
             Err(error) => Box::new(std::iter::once(Err(error))),
         }
@@ -103,16 +103,16 @@ impl Repository {
 
     /// Looks an entry up by its path below the source's root.
     pub(crate) fn find_entry(&self, list: NodeName, path: &RelPath) -> Result<Option<Entry>, ReadError> {
-        let (mut reader, _) = ListReader::open(&self.contents, list)?;
+        let (mut reader, _) = FileListReader::open(&self.contents, list)?;
         reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.path == *path)).transpose()
     }
 
     fn write_contents(&self, file: &FileEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
-        let chunks = self.chunks_of(file)?;
+        let chunks = self.contents_of(file)?;
         let mut hasher = blake3::Hasher::new();
         let mut len = 0;
         for chunk in &chunks {
-            let content = self.contents.chunk(*chunk)?;
+            let content = self.contents.content(*chunk)?;
             hasher.update(&content);
             len += content.len() as u64;
             out.write_all(&content).map_err(ReadFileError::Output)?;
@@ -120,20 +120,20 @@ impl Repository {
         let is_whole = len == file.len && file.hash.is_none_or(|hash| hasher.finalize() == hash);
         match chunks.first() {
             Some(chunk) if !is_whole => {
-                Err(ReadError::from(self.contents.damaged_chunk(*chunk, DamageCause::Content)).into())
+                Err(ReadError::from(self.contents.damaged_content(*chunk, DamageCause::Content)).into())
             }
             _ => out.flush().map_err(ReadFileError::Output),
         }
     }
 
     /// Every piece of a file, in order.
-    pub(crate) fn chunks_of(&self, file: &FileEntry) -> Result<Vec<ChunkRef>, ReadError> {
+    pub(crate) fn contents_of(&self, file: &FileEntry) -> Result<Vec<ContentRef>, ReadError> {
         match &file.content {
-            Content::Chunks(runs) => Ok(runs.iter().flat_map(|run| run.chunks()).collect()),
+            Content::Chunks(runs) => Ok(runs.iter().flat_map(|run| run.contents()).collect()),
             Content::Pages { page_size, map } => {
                 let (pages, _, _) = self.contents.page_map(map.start)?;
                 if pages.len != file.len || pages.page_size != *page_size {
-                    return Err(self.contents.damaged_chunk(map.start, DamageCause::Length).into());
+                    return Err(self.contents.damaged_content(map.start, DamageCause::Length).into());
                 }
                 Ok(pages.pages)
             }
@@ -153,7 +153,7 @@ impl Repository {
     /// The names of a file's few pieces: equal for equal contents, wherever they are stored.
     fn names_of(&self, file: &FileEntry) -> Result<Vec<Option<ContentName>>, ReadError> {
         let Content::Chunks(runs) = &file.content else { return Ok(Vec::new()) };
-        let chunks = runs.iter().flat_map(|run: &Run| run.chunks());
+        let chunks = runs.iter().flat_map(|run: &Run| run.contents());
         chunks.map(|chunk| Ok(self.contents.names(chunk.list)?.name(chunk.position).copied())).collect()
     }
 }

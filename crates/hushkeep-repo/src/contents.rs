@@ -16,7 +16,7 @@ use crate::index::{self, Index, SegmentAt};
 use crate::node::{FileListNode, PageMap, PageMapNode};
 use crate::objects::{Objects, index_name, pack_name};
 use crate::pack::{Coding, NameList, PackInfo};
-use crate::refs::{ChunkRef, ListNo, NodeName};
+use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::storage::{Folder, ObjectName};
 
 /// How much of unpacked segments is kept for the next read, in bytes.
@@ -128,7 +128,7 @@ impl Contents {
     }
 
     /// One content, proven by its name.
-    pub(crate) fn chunk(&self, chunk: ChunkRef) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn content(&self, chunk: ContentRef) -> Result<Vec<u8>, ReadError> {
         let at = self.index.locate(chunk).ok_or_else(|| self.nowhere(chunk))?;
         let segment = self.segments.get_or_read(at, Vec::len, || self.read_segment(at))?;
         let slices = self.slices(at, &segment)?;
@@ -185,18 +185,18 @@ impl Contents {
         if end != segment.len() {
             return Err(self.damaged(at, DamageCause::Length).into());
         }
-        Ok(Slices { segment, first: ChunkRef { list, position: row.first }, ends, names, keys: Arc::clone(keys) })
+        Ok(Slices { segment, first: ContentRef { list, position: row.first }, ends, names, keys: Arc::clone(keys) })
     }
 
     /// The file list that a node names.
-    pub(crate) fn file_list_node(&self, node: ChunkRef) -> Result<(FileListNode, u64), ReadError> {
-        let bytes = self.chunk(node)?;
-        let list = FileListNode::decode(&bytes, &self.index).map_err(|error| self.damaged_chunk(node, error))?;
+    pub(crate) fn file_list_node(&self, node: ContentRef) -> Result<(FileListNode, u64), ReadError> {
+        let bytes = self.content(node)?;
+        let list = FileListNode::decode(&bytes, &self.index).map_err(|error| self.damaged_content(node, error))?;
         Ok((list, bytes.len() as u64))
     }
 
     /// A whole page map, with what a delta upon it must know: its chain and the length of its node.
-    pub(crate) fn page_map(&self, node: ChunkRef) -> Result<(PageMap, PageMapNode, u64), ReadError> {
+    pub(crate) fn page_map(&self, node: ContentRef) -> Result<(PageMap, PageMapNode, u64), ReadError> {
         let (top, len) = self.page_map_node(node)?;
         let mut nodes = Vec::new();
         let mut base = top.chain.base;
@@ -204,34 +204,34 @@ impl Contents {
             let node = self.node(name)?;
             let (below, _) = self.page_map_node(node)?;
             if below.chain.base.map_or(0, |(_, growth)| growth.depth) + 1 != growth.depth {
-                return Err(self.damaged_chunk(node, DamageCause::Content).into());
+                return Err(self.damaged_content(node, DamageCause::Content).into());
             }
             base = below.chain.base;
             nodes.push((node, below));
         }
         let mut map = None;
         for (node, below) in nodes.iter().rev() {
-            map = Some(below.apply(map).map_err(|error| self.damaged_chunk(*node, error))?);
+            map = Some(below.apply(map).map_err(|error| self.damaged_content(*node, error))?);
         }
-        let map = top.apply(map).map_err(|error| self.damaged_chunk(node, error))?;
+        let map = top.apply(map).map_err(|error| self.damaged_content(node, error))?;
         Ok((map, top, len))
     }
 
-    fn page_map_node(&self, node: ChunkRef) -> Result<(PageMapNode, u64), ReadError> {
-        let bytes = self.chunk(node)?;
-        let map = PageMapNode::decode(&bytes, &self.index).map_err(|error| self.damaged_chunk(node, error))?;
+    fn page_map_node(&self, node: ContentRef) -> Result<(PageMapNode, u64), ReadError> {
+        let bytes = self.content(node)?;
+        let map = PageMapNode::decode(&bytes, &self.index).map_err(|error| self.damaged_content(node, error))?;
         Ok((map, bytes.len() as u64))
     }
 
     /// The reference of a node that is named on disk.
-    pub(crate) fn node(&self, name: NodeName) -> Result<ChunkRef, ReadError> {
+    pub(crate) fn node(&self, name: NodeName) -> Result<ContentRef, ReadError> {
         let unknown =
             || Damage { object: pack_name(&name.list).to_string(), cause: DamageCause::UnknownContent }.into();
         self.index.node(name).ok_or_else(unknown)
     }
 
     /// Blames the pack that holds a content.
-    pub(crate) fn damaged_chunk(&self, chunk: ChunkRef, cause: impl Into<DamageCause>) -> Damage {
+    pub(crate) fn damaged_content(&self, chunk: ContentRef, cause: impl Into<DamageCause>) -> Damage {
         match self.index.locate(chunk) {
             Some(at) => self.damaged(at, cause),
             None => self.nowhere(chunk),
@@ -244,7 +244,7 @@ impl Contents {
         Damage { object: object.unwrap_or_default(), cause: cause.into() }
     }
 
-    fn nowhere(&self, chunk: ChunkRef) -> Damage {
+    fn nowhere(&self, chunk: ContentRef) -> Damage {
         let object = self.index.list_name(chunk.list).map(|(id, _)| pack_name(&id).to_string());
         Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
     }
@@ -263,7 +263,7 @@ pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Vec<PackIn
 /// An unpacked segment, cut into its contents.
 pub(crate) struct Slices<'a> {
     segment: &'a [u8],
-    first: ChunkRef,
+    first: ContentRef,
     ends: Vec<usize>,
     names: Arc<NameList>,
     keys: Arc<EpochKeys>,
@@ -271,13 +271,13 @@ pub(crate) struct Slices<'a> {
 
 impl<'a> Slices<'a> {
     /// A content, if it has the name it was stored under.
-    pub(crate) fn prove(&self, chunk: ChunkRef) -> Option<&'a [u8]> {
+    pub(crate) fn prove(&self, chunk: ContentRef) -> Option<&'a [u8]> {
         let content = self.segment.get(self.range(chunk)?)?;
         (self.names.name(chunk.position)? == &self.keys.names().name(content)).then_some(content)
     }
 
     /// Where in the segment a content lies.
-    pub(crate) fn range(&self, chunk: ChunkRef) -> Option<Range<usize>> {
+    pub(crate) fn range(&self, chunk: ContentRef) -> Option<Range<usize>> {
         if chunk.list != self.first.list {
             return None;
         }
@@ -290,7 +290,7 @@ impl<'a> Slices<'a> {
     }
 
     /// Every content of the segment.
-    pub(crate) fn chunks(&self) -> impl Iterator<Item = ChunkRef> {
+    pub(crate) fn contents(&self) -> impl Iterator<Item = ContentRef> {
         (0..u32::try_from(self.ends.len()).unwrap_or(u32::MAX)).filter_map(|offset| self.first.plus(offset))
     }
 }

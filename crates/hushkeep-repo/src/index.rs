@@ -7,7 +7,7 @@ use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError};
 
 use crate::pack::{Class, ListEntry, PackInfo, Segment, digest};
-use crate::refs::{ChunkRef, ListNo, NodeName};
+use crate::refs::{ContentRef, ListNo, NodeName};
 
 /// Everything index objects say, joined in memory.
 #[derive(Debug, Default)]
@@ -130,12 +130,12 @@ impl Index {
     }
 
     /// The reference of a node named on disk.
-    pub(crate) fn node(&self, name: NodeName) -> Option<ChunkRef> {
-        Some(ChunkRef { list: self.list(&name.list)?, position: name.position })
+    pub(crate) fn node(&self, name: NodeName) -> Option<ContentRef> {
+        Some(ContentRef { list: self.list(&name.list)?, position: name.position })
     }
 
     /// The name on disk of a node.
-    pub(crate) fn node_name(&self, node: ChunkRef) -> Option<NodeName> {
+    pub(crate) fn node_name(&self, node: ContentRef) -> Option<NodeName> {
         Some(NodeName { list: self.list_name(node.list)?.0, position: node.position })
     }
 
@@ -150,7 +150,7 @@ impl Index {
     }
 
     /// The segment that holds a content.
-    pub(crate) fn locate(&self, chunk: ChunkRef) -> Option<SegmentAt> {
+    pub(crate) fn locate(&self, chunk: ContentRef) -> Option<SegmentAt> {
         let pieces = &self.lists.get(chunk.list.0 as usize)?.pieces;
         let place = pieces.partition_point(|piece| piece.first <= chunk.position).checked_sub(1)?;
         let piece = pieces.get(place)?;
@@ -203,7 +203,7 @@ mod tests {
         index.add(pack(1, 1, vec![segment(Class::Data, 0, 3), segment(Class::Names, 0, 8)]));
         index.add(pack(2, 1, vec![segment(Class::Data, 5, 3)]));
         let list = index.list(&ObjectId::from_bytes([1; 16])).unwrap();
-        let place = |position| index.locate(ChunkRef { list, position });
+        let place = |position| index.locate(ContentRef { list, position });
         assert_eq!(place(2), Some(SegmentAt { pack: 0, segment: 0 }));
         assert_eq!(place(3), None);
         assert_eq!(place(7), Some(SegmentAt { pack: 1, segment: 0 }));

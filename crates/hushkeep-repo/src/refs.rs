@@ -8,12 +8,12 @@ pub(crate) struct ListNo(pub(crate) u32);
 
 /// One content: its position in a name list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ChunkRef {
+pub(crate) struct ContentRef {
     pub(crate) list: ListNo,
     pub(crate) position: u32,
 }
 
-impl ChunkRef {
+impl ContentRef {
     /// The content `offset` places further on.
     pub(crate) fn plus(self, offset: u32) -> Option<Self> {
         Some(Self { position: self.position.checked_add(offset)?, ..self })
@@ -23,13 +23,13 @@ impl ChunkRef {
 /// Several contents that follow one another in a name list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
-    pub(crate) start: ChunkRef,
+    pub(crate) start: ContentRef,
     pub(crate) count: u32,
 }
 
 impl Run {
     /// Every content of the run. A run never reaches beyond the last position: its decoder saw to that.
-    pub(crate) fn chunks(self) -> impl Iterator<Item = ChunkRef> {
+    pub(crate) fn contents(self) -> impl Iterator<Item = ContentRef> {
         (0..self.count).filter_map(move |offset| self.start.plus(offset))
     }
 }

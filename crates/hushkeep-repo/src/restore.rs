@@ -249,7 +249,7 @@ impl Restore<'_, '_> {
 
     /// Begins a file, and notes what is to be written into it.
     fn plan(&mut self, path: &RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), PlanError> {
-        let chunks = self.repository.chunks_of(file)?;
+        let chunks = self.repository.contents_of(file)?;
         if let Content::Pages { .. } = file.content {
             self.set_sidecars_aside(path)?;
         }

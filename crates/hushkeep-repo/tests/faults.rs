@@ -1,5 +1,5 @@
 //! Damage, missing objects, full storages and killed backups.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable, reason = "a test may fail")]
 
 mod common;
 

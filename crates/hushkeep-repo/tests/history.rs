@@ -1,5 +1,5 @@
 //! Several devices, storages that take only plain writes, and storages that go back in time.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable, reason = "a test may fail")]
 
 mod common;
 

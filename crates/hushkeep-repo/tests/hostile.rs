@@ -1,6 +1,6 @@
 //! Snapshots made to escape from where they are restored: a writer who holds the key, but means harm.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable, reason = "a test may fail")]
 
 mod common;
 

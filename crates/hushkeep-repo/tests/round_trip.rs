@@ -1,5 +1,5 @@
 //! What goes in comes out, day after day, and costs what changed.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::unreachable, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::unreachable, reason = "a test may fail")]
 
 mod common;
 

@@ -15,7 +15,7 @@ use hushkeep_repo::tree::{FileView, TreeError, TreeErrorKind, TreeItem};
 use hushkeep_repo::{RelPath, Tree};
 
 use crate::database::{self, COMPANIONS};
-use crate::exclude::Excludes;
+use crate::patterns::Patterns;
 use crate::platform::os_name;
 use crate::stat::{Stamp, tree_error};
 use crate::view::BytesView;
@@ -46,7 +46,7 @@ pub struct FolderTree {
 #[derive(Debug, Clone)]
 pub struct FolderOptions {
     /// What to leave out.
-    pub excludes: Excludes,
+    pub excludes: Patterns,
     /// How long a database's application may keep it locked before it is reported as
     /// [`TreeErrorKind::Locked`].
     pub lock_wait: Duration,
@@ -57,7 +57,7 @@ pub struct FolderOptions {
 
 impl Default for FolderOptions {
     fn default() -> Self {
-        Self { excludes: Excludes::default(), lock_wait: Duration::from_secs(5), hold_limit: Duration::from_secs(60) }
+        Self { excludes: Patterns::default(), lock_wait: Duration::from_secs(5), hold_limit: Duration::from_secs(60) }
     }
 }
 

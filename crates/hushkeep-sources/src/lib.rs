@@ -5,15 +5,15 @@
 //!   anything.
 //! * [`FolderTarget`] is a folder as the place a restore goes to: a [`Target`](hushkeep_repo::Target). It never
 //!   leaves that folder, whatever lies in it and whatever a snapshot says.
-//! * [`Excludes`] are the patterns that leave files out.
+//! * [`Patterns`] are the patterns that leave files out.
 //!
 //! ```
 //! use hushkeep_repo::Tree;
-//! use hushkeep_sources::{Excludes, FolderOptions, FolderTree};
+//! use hushkeep_sources::{Patterns, FolderOptions, FolderTree};
 //!
 //! # let chats = tempfile::tempdir()?;
 //! # std::fs::write(chats.path().join("hello.tmp"), "")?;
-//! let options = FolderOptions { excludes: Excludes::new(["*.tmp"])?, ..FolderOptions::default() };
+//! let options = FolderOptions { excludes: Patterns::new(["*.tmp"])?, ..FolderOptions::default() };
 //! let tree = FolderTree::new(chats.path(), options)?;
 //! for item in tree.walk() {
 //!     println!("{}", item?.path);
@@ -26,14 +26,14 @@
 //! differs between systems. SQLite is used only in `database::live`.
 
 mod database;
-mod exclude;
 mod folder;
+mod patterns;
 mod platform;
 mod stat;
 mod target;
 mod view;
 mod walk;
 
-pub use exclude::{Excludes, InvalidPattern};
 pub use folder::{FolderOptions, FolderTree};
+pub use patterns::{InvalidPattern, Patterns};
 pub use target::FolderTarget;

@@ -16,7 +16,7 @@ use std::path::Path;
 use common::{everything, path, read};
 use hushkeep_repo::tree::{Consistency, ItemKind, Layout, TreeErrorKind, TreeItem};
 use hushkeep_repo::{RelPath, Timestamp, Tree};
-use hushkeep_sources::{Excludes, FolderOptions, FolderTree};
+use hushkeep_sources::{FolderOptions, FolderTree, Patterns};
 
 fn tree(folder: &Path) -> FolderTree {
     FolderTree::new(folder, FolderOptions::default()).unwrap()
@@ -138,7 +138,7 @@ fn what_is_excluded_is_not_visited_and_neither_is_what_lies_below() {
     for name in ["keep/a.tmp", "keep/b", "cache/x/y", "deep/cache/z"] {
         fs::create_dir_all(folder.path().join(name)).unwrap();
     }
-    let excludes = Excludes::new(["*.tmp", "/cache"]).unwrap();
+    let excludes = Patterns::new(["*.tmp", "/cache"]).unwrap();
     let tree = FolderTree::new(folder.path(), FolderOptions { excludes, ..FolderOptions::default() }).unwrap();
     assert_eq!(paths(&tree), [".", "deep", "deep/cache", "deep/cache/z", "keep", "keep/b"]);
 }

@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use hushkeep_repo::{RelPath, Source};
-use hushkeep_sources::{Excludes, FolderOptions, FolderTarget, FolderTree, InvalidPattern};
+use hushkeep_sources::{FolderOptions, FolderTarget, FolderTree, InvalidPattern, Patterns};
 
 use crate::home::Home;
 use crate::place::{Place, resolve};
@@ -45,7 +45,7 @@ pub struct Unavailable {
 /// How the sources are read.
 #[derive(Debug, Clone, Default)]
 pub struct SourceOptions {
-    /// Patterns of what to leave out, see [`Excludes`].
+    /// Patterns of what to leave out, see [`Patterns`].
     pub exclude: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ impl Sources {
         let inside: Vec<_> = own.iter().filter(|own| own.starts_with(resolved)).collect();
         let own_patterns = inside.iter().filter_map(|own| own.strip_prefix(resolved).ok()).map(pattern);
         let unfinished = std::iter::once(FolderTarget::UNFINISHED.to_owned());
-        let excludes = Excludes::new(exclude.iter().cloned().chain(own_patterns).chain(unfinished))?;
+        let excludes = Patterns::new(exclude.iter().cloned().chain(own_patterns).chain(unfinished))?;
         match FolderTree::new(path, FolderOptions { excludes, ..FolderOptions::default() }) {
             Ok(tree) => {
                 let path = absolute(path, resolved);

@@ -1,28 +1,28 @@
 //! What of a snapshot to restore.
 
 use hushkeep_repo::RelPath;
-use hushkeep_sources::{Excludes, InvalidPattern};
+use hushkeep_sources::{InvalidPattern, Patterns};
 
-/// Patterns that choose among the paths of a snapshot, by the rules of [`Excludes`].
+/// Patterns that choose among the paths of a snapshot, by the rules of [`Patterns`].
 ///
 /// A path is chosen if it, or a folder it lies in, is included, and neither is excluded. Without a pattern to
 /// include, everything is.
 #[derive(Debug, Clone)]
 pub struct Selection {
-    include: Option<Excludes>,
-    exclude: Excludes,
+    include: Option<Patterns>,
+    exclude: Patterns,
 }
 
 impl Selection {
     /// Takes the patterns.
     pub fn new(include: &[String], exclude: &[String]) -> Result<Self, InvalidPattern> {
-        let include = if include.is_empty() { None } else { Some(Excludes::new(include)?) };
-        Ok(Self { include, exclude: Excludes::new(exclude)? })
+        let include = if include.is_empty() { None } else { Some(Patterns::new(include)?) };
+        Ok(Self { include, exclude: Patterns::new(exclude)? })
     }
 
     /// Whether a path is chosen.
     pub fn contains(&self, path: &RelPath) -> bool {
-        let matches = |patterns: &Excludes| with_parents(path).any(|path| patterns.matches(&path));
+        let matches = |patterns: &Patterns| with_parents(path).any(|path| patterns.matches(&path));
         self.include.as_ref().is_none_or(matches) && !matches(&self.exclude)
     }
 }

@@ -1,6 +1,6 @@
 //! The suite that every [`Storage`] passes.
 
-#![expect(clippy::unwrap_used, reason = "a test suite fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test suite fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::ops::Range;

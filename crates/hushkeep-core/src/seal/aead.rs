@@ -41,7 +41,7 @@ impl Aead {
     pub(crate) fn seal(&self, nonce: Nonce, plaintext: &[u8], out: &mut Vec<u8>) -> usize {
         let start = out.len();
         out.extend_from_slice(plaintext);
-        let tag = self.cipher.seal_in_place(nonce.bytes(), &self.aad(nonce), &mut out[start..]);
+        let tag = self.cipher.seal_in_place(nonce.bytes(), &self.aad(nonce), out.get_mut(start..).unwrap_or_default());
         out.extend_from_slice(&tag);
         plaintext.len() + TAG_LEN
     }

@@ -12,12 +12,12 @@ use crate::RelPath;
 use crate::bad_packs::BadPacks;
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
+use crate::file_list_reader::FileListReader;
 use crate::history::Tables;
-use crate::list_reader::ListReader;
 use crate::node::{Content, EntryKind};
 use crate::objects::pack_name;
 use crate::pack::{Class, PackInfo};
-use crate::refs::{ChunkRef, ListNo, NodeName};
+use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::storage::Folder;
 
@@ -51,7 +51,7 @@ pub(super) struct Base {
 /// A page map that is stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StoredMap {
-    pub(super) node: ChunkRef,
+    pub(super) node: ContentRef,
     pub(super) page_size: u32,
 }
 
@@ -107,7 +107,7 @@ impl Known {
     }
 
     /// Whether a content lies in a pack that is there.
-    pub(super) fn is_there(&self, contents: &Contents, chunk: ChunkRef) -> bool {
+    pub(super) fn is_there(&self, contents: &Contents, chunk: ContentRef) -> bool {
         self.missing.is_empty() || contents.index.locate(chunk).is_some_and(|at| !self.missing.contains(&at.pack))
     }
 
@@ -136,12 +136,12 @@ impl Known {
         root: NodeName,
         wanted: &mut HashMap<ListNo, Vec<u32>>,
     ) -> Result<(), ReadError> {
-        let (reader, _) = ListReader::open(contents, root)?;
+        let (reader, _) = FileListReader::open(contents, root)?;
         for entry in reader {
             let EntryKind::File(file) = entry?.kind else { continue };
             match file.content {
                 Content::Chunks(runs) => {
-                    let chunks = runs.into_iter().flat_map(|run| run.chunks());
+                    let chunks = runs.into_iter().flat_map(|run| run.contents());
                     chunks.for_each(|chunk| wanted.entry(chunk.list).or_default().push(chunk.position));
                 }
                 Content::Pages { page_size, map } => {
@@ -172,7 +172,7 @@ impl Known {
             Err(error) => return Err(error),
         };
         for position in positions {
-            let chunk = ChunkRef { list, position };
+            let chunk = ContentRef { list, position };
             if let Some(name) = names.name(position)
                 && self.is_there(contents, chunk)
             {

@@ -4,16 +4,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::iter::Peekable;
 
 use super::chunker::Chunker;
+use super::file_list_writer::{FileListWriter, PendingMap};
 use super::known::{Base, Known, StoredMap};
-use super::list_writer::{ListWriter, PendingMap};
 use super::segments::{Gatherer, Place};
 use super::{BackupError, BackupReport, Problem, ProblemKind, Source};
 use crate::contents::Contents;
 use crate::error::ReadError;
-use crate::list_reader::ListReader;
+use crate::file_list_reader::FileListReader;
 use crate::node::{Anchored, Content, Entry, EntryKind, FileEntry, PageMap};
 use crate::progress::Progress;
-use crate::refs::{ChunkRef, NodeName};
+use crate::refs::{ContentRef, NodeName};
 use crate::tree::{Consistency, FileView, ItemKind, Layout, LinkId, Metadata, TreeError, TreeErrorKind, TreeItem};
 use crate::{RelPath, Timestamp};
 
@@ -36,7 +36,7 @@ pub(super) struct Scanner<'a, 'b, 'scope> {
 
 /// A source that was read.
 pub(super) struct Scanned {
-    pub(super) list: ListWriter,
+    pub(super) list: FileListWriter,
     pub(super) files: u64,
     pub(super) bytes: u64,
 }
@@ -80,13 +80,13 @@ impl Scanner<'_, '_, '_> {
         let trusted_until = base.and_then(|base| base.trusted_until);
         let (reader, base) = match base {
             Some(base) => {
-                let (reader, base) = ListReader::open(self.contents, base.list)?;
+                let (reader, base) = FileListReader::open(self.contents, base.list)?;
                 (Some(reader), Some(base))
             }
             None => (None, None),
         };
         let mut before = reader.into_iter().flatten().peekable();
-        let scanned = Scanned { list: ListWriter::new(base), files: 0, bytes: 0 };
+        let scanned = Scanned { list: FileListWriter::new(base), files: 0, bytes: 0 };
         let mut scan = SourceScan { source, trusted_until, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
         for item in source.tree.walk() {
             match item {
@@ -326,7 +326,7 @@ impl Scanner<'_, '_, '_> {
     fn same_contents(&self, pieces: &Pieces, stored: Option<&Content>) -> Result<bool, BackupError> {
         Ok(match (pieces, stored) {
             (Pieces::Chunks(places), Some(Content::Chunks(runs))) => {
-                let stored = runs.iter().flat_map(|run| run.chunks()).map(Place::Stored);
+                let stored = runs.iter().flat_map(|run| run.contents()).map(Place::Stored);
                 places.iter().copied().eq(stored)
             }
             (Pieces::Pages { page_size, pages }, Some(Content::Pages { page_size: before, map })) => {
@@ -349,7 +349,7 @@ impl Scanner<'_, '_, '_> {
         {
             return Ok(self.contents.index.node_name(map.start));
         }
-        let mut best: Option<(usize, ChunkRef)> = None;
+        let mut best: Option<(usize, ContentRef)> = None;
         let candidates = self.known.maps.iter().rev().filter(|map| map.page_size == page_size);
         for StoredMap { node, .. } in candidates.take(MAX_MAPS_TRIED) {
             let equal = equal_pages(pages, &self.contents.page_map(*node)?.0);

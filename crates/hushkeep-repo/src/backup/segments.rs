@@ -9,7 +9,7 @@ use super::BackupError;
 use super::pipeline::{Pipeline, RawSegment};
 use crate::codec::MAX_SEGMENT_LEN;
 use crate::pack::Class;
-use crate::refs::ChunkRef;
+use crate::refs::ContentRef;
 
 /// A segment is closed when its contents are this long, in bytes. Larger units compress better; smaller ones
 /// cost less to read a single page from (see `docs/decisions`).
@@ -19,7 +19,7 @@ const SEGMENT_LEN: usize = 1 << 20;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// In the repository already.
-    Stored(ChunkRef),
+    Stored(ContentRef),
     /// In a segment of this backup.
     New { segment: u32, index: u32 },
 }

@@ -9,7 +9,7 @@ use hushkeep_core::name::ObjectId;
 use crate::RelPath;
 use crate::error::{DamageCause, ReadError};
 use crate::node::{Content, EntryKind};
-use crate::refs::ChunkRef;
+use crate::refs::ContentRef;
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotEntry, SnapshotId, SnapshotSource};
 
@@ -58,7 +58,7 @@ impl Repository {
         &self,
         source: &SnapshotSource,
         bad: &mut BadPlaces,
-        whole_maps: &mut HashSet<ChunkRef>,
+        whole_maps: &mut HashSet<ContentRef>,
     ) -> Result<BTreeMap<usize, Vec<RelPath>>, ReadError> {
         let mut hurt: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
         for entry in self.source_entries(source) {
@@ -81,7 +81,7 @@ impl Repository {
         &self,
         entry: &SnapshotEntry,
         bad: &mut BadPlaces,
-        whole_maps: &mut HashSet<ChunkRef>,
+        whole_maps: &mut HashSet<ContentRef>,
     ) -> Result<HashSet<usize>, ReadError> {
         let mut numbers = HashSet::new();
         let EntryKind::File(file) = &entry.entry.kind else { return Ok(numbers) };
@@ -90,7 +90,7 @@ impl Repository {
         {
             return Ok(numbers);
         }
-        let chunks = match self.chunks_of(file) {
+        let chunks = match self.contents_of(file) {
             Ok(chunks) => chunks,
             Err(ReadError::Damaged(damage)) => {
                 numbers.insert(bad.number(damage));
@@ -102,7 +102,7 @@ impl Repository {
             match self.contents.index.locate(chunk) {
                 Some(at) => numbers.extend(bad.at(at)),
                 None => {
-                    let damage = self.contents.damaged_chunk(chunk, DamageCause::UnknownContent);
+                    let damage = self.contents.damaged_content(chunk, DamageCause::UnknownContent);
                     numbers.insert(bad.number(damage));
                 }
             }

@@ -206,7 +206,7 @@ impl Repository {
             return if is_own { Ok(()) } else { Err(DamageCause::Content.into()) };
         }
         let slices = self.contents.slices(at, &contents)?;
-        let whole = slices.chunks().all(|chunk| slices.prove(chunk).is_some());
+        let whole = slices.contents().all(|chunk| slices.prove(chunk).is_some());
         if whole { Ok(()) } else { Err(DamageCause::Content.into()) }
     }
 }

@@ -8,7 +8,7 @@ use hushkeep_core::wire::{Reader, WireError, put_varint};
 
 use super::{decode_ids, encode_ids};
 use crate::index::Index;
-use crate::refs::{ChunkRef, NodeName, Run};
+use crate::refs::{ContentRef, NodeName, Run};
 
 /// `count` contents, the first of them `offset` places after an anchor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Anchored {
 
 /// A file list's anchors, resolved to places in name lists.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Anchors(Vec<ChunkRef>);
+pub(crate) struct Anchors(Vec<ContentRef>);
 
 impl Anchors {
     /// The contents that `anchored` means, unless they lie beyond what the index knows.

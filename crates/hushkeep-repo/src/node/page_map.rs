@@ -8,7 +8,7 @@ use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_signed, p
 use super::entry::is_page_size;
 use super::{Chain, decode_ids, encode_ids};
 use crate::index::Index;
-use crate::refs::{ChunkRef, ListNo};
+use crate::refs::{ContentRef, ListNo};
 
 /// The pages of one SQLite file, in order. The last may be shorter than the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub(crate) struct PageMap {
     pub(crate) page_size: u32,
     /// The file's length in bytes.
     pub(crate) len: u64,
-    pub(crate) pages: Vec<ChunkRef>,
+    pub(crate) pages: Vec<ContentRef>,
 }
 
 /// A page map as one node, read but not yet applied to its base.
@@ -32,7 +32,7 @@ pub(crate) struct PageMapNode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Edit {
     page: u32,
-    start: ChunkRef,
+    start: ContentRef,
     count: u32,
 }
 
@@ -132,7 +132,7 @@ fn decode_edits(bytes: &[u8], lists: &[ListNo], pages: u32, index: &Index) -> Re
         let list = *lists.get(number).ok_or(WireError::Range)?;
         let expected = expected.get_mut(number).ok_or(WireError::Range)?;
         let position = expected.checked_add(reader.signed()?).and_then(|position| u32::try_from(position).ok());
-        let start = ChunkRef { list, position: position.ok_or(WireError::Range)? };
+        let start = ContentRef { list, position: position.ok_or(WireError::Range)? };
         let count = reader.varint_u32()?;
         next_page = page.checked_add(count).filter(|next| *next <= pages && count > 0).ok_or(WireError::Range)?;
         let last = start.plus(count - 1).ok_or(WireError::Range)?;

@@ -11,7 +11,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::FileEntry;
 use crate::progress::Progress;
-use crate::refs::ChunkRef;
+use crate::refs::ContentRef;
 use crate::storage::Folder;
 use crate::target::{TargetError, TargetFile};
 use crate::tree::Metadata;
@@ -45,14 +45,14 @@ struct PlannedFile<'t> {
     sparse: bool,
     hash: Option<[u8; 32]>,
     metadata: Metadata,
-    first: Option<ChunkRef>,
+    first: Option<ContentRef>,
     failure: Mutex<Option<ItemError>>,
 }
 
 /// One piece of one file.
 struct Write {
     file: usize,
-    chunk: ChunkRef,
+    chunk: ContentRef,
     offset: u64,
 }
 
@@ -69,14 +69,14 @@ impl<'t> Window<'t> {
         place: Box<dyn TargetFile + 't>,
         entry: &FileEntry,
         metadata: Metadata,
-        chunks: &[ChunkRef],
+        chunks: &[ContentRef],
     ) -> Result<(), ReadError> {
         let file = self.files.len();
         let mut offset = 0;
         let mut writes = Vec::with_capacity(chunks.len());
         for chunk in chunks {
             let at = contents.index.locate(*chunk);
-            let at = at.ok_or_else(|| contents.damaged_chunk(*chunk, DamageCause::UnknownContent))?;
+            let at = at.ok_or_else(|| contents.damaged_content(*chunk, DamageCause::UnknownContent))?;
             let names = contents.names(chunk.list)?;
             let len = names.lens(chunk.position, 1).and_then(|lens| lens.first());
             let len = *len.ok_or_else(|| contents.damaged(at, DamageCause::Length))?;
@@ -86,7 +86,7 @@ impl<'t> Window<'t> {
         let first = chunks.first().copied();
         if offset != entry.len {
             return Err(match first {
-                Some(chunk) => contents.damaged_chunk(chunk, DamageCause::Length),
+                Some(chunk) => contents.damaged_content(chunk, DamageCause::Length),
                 None => Damage { object: Folder::Packs.name().to_owned(), cause: DamageCause::UnknownContent },
             }
             .into());
@@ -248,7 +248,7 @@ impl PlannedFile<'_> {
             && read_back(self.place.as_ref(), self.len)? != hash
             && let Some(chunk) = self.first
         {
-            return Err(contents.damaged_chunk(chunk, DamageCause::Content).into());
+            return Err(contents.damaged_content(chunk, DamageCause::Content).into());
         }
         Ok(self.place.finish(&self.metadata)?)
     }

@@ -28,8 +28,8 @@ fn index() -> Index {
 }
 
 fn map(pages: &[(u32, u32)]) -> PageMap {
-    let pages: Vec<ChunkRef> =
-        pages.iter().map(|(list, position)| ChunkRef { list: ListNo(*list), position: *position }).collect();
+    let pages: Vec<ContentRef> =
+        pages.iter().map(|(list, position)| ContentRef { list: ListNo(*list), position: *position }).collect();
     PageMap { page_size: 512, len: pages.len() as u64 * 512, pages }
 }
 

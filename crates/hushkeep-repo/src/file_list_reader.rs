@@ -8,13 +8,13 @@ use crate::RelPath;
 use crate::contents::Contents;
 use crate::error::{DamageCause, ReadError};
 use crate::node::{Chain, Entry, EntryKind, FileListNode, Op, read_block};
-use crate::refs::{ChunkRef, NodeName};
+use crate::refs::{ContentRef, NodeName};
 
 /// Yields the entries of a file list in the order of their paths.
 ///
 /// It refuses a list in which something lies below what is not a folder: whatever a hostile writer put into a
 /// snapshot, a restored path never leads through a link (spec §7.2).
-pub(crate) struct ListReader<'a> {
+pub(crate) struct FileListReader<'a> {
     contents: &'a Contents,
     /// The newest first.
     layers: Vec<Layer>,
@@ -26,7 +26,7 @@ pub(crate) struct ListReader<'a> {
 /// One node of the chain, with the lines that are read but not yet yielded.
 struct Layer {
     node: FileListNode,
-    at: ChunkRef,
+    at: ContentRef,
     next_block: usize,
     ops: VecDeque<Op>,
     /// The last path of the block before.
@@ -35,24 +35,24 @@ struct Layer {
 
 /// What a delta upon a file list must know of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct ListBase {
+pub(crate) struct FileListBase {
     pub(crate) name: NodeName,
     pub(crate) chain: Chain,
     /// The length of the node and its blocks, in bytes.
     pub(crate) len: u64,
 }
 
-impl<'a> ListReader<'a> {
+impl<'a> FileListReader<'a> {
     /// Opens the list whose newest node is `name`.
-    pub(crate) fn open(contents: &'a Contents, name: NodeName) -> Result<(Self, ListBase), ReadError> {
+    pub(crate) fn open(contents: &'a Contents, name: NodeName) -> Result<(Self, FileListBase), ReadError> {
         let (top, len) = Layer::open(contents, name)?;
-        let base = ListBase { name, chain: top.node.chain, len: len.saturating_add(top.node.blocks_len) };
+        let base = FileListBase { name, chain: top.node.chain, len: len.saturating_add(top.node.blocks_len) };
         let mut below = top.node.chain.base;
         let mut layers = vec![top];
         while let Some((name, growth)) = below {
             let (layer, _) = Layer::open(contents, name)?;
             if layer.node.chain.base.map_or(0, |(_, growth)| growth.depth) + 1 != growth.depth {
-                return Err(contents.damaged_chunk(layer.at, DamageCause::Content).into());
+                return Err(contents.damaged_content(layer.at, DamageCause::Content).into());
             }
             below = layer.node.chain.base;
             layers.push(layer);
@@ -77,7 +77,7 @@ impl<'a> ListReader<'a> {
     }
 
     /// Takes the next line of one layer, and drops what older layers say of the same path.
-    fn take(&mut self, newest: usize) -> Option<(Op, ChunkRef)> {
+    fn take(&mut self, newest: usize) -> Option<(Op, ContentRef)> {
         let layer = self.layers.get_mut(newest)?;
         let (op, at) = (layer.ops.pop_front()?, layer.at);
         for older in self.layers.iter_mut().skip(newest + 1) {
@@ -89,12 +89,12 @@ impl<'a> ListReader<'a> {
     }
 
     /// An entry lies directly in a folder that came before it; the first is the root.
-    fn check_place(&mut self, entry: &Entry, at: ChunkRef) -> Result<(), ReadError> {
+    fn check_place(&mut self, entry: &Entry, at: ContentRef) -> Result<(), ReadError> {
         while self.folders.last().is_some_and(|folder| !entry.path.starts_with(folder)) {
             self.folders.pop();
         }
         if entry.path.parent().as_ref() != self.folders.last() {
-            return Err(self.contents.damaged_chunk(at, DamageCause::OutsideFolder).into());
+            return Err(self.contents.damaged_content(at, DamageCause::OutsideFolder).into());
         }
         if entry.kind == EntryKind::Directory {
             self.folders.push(entry.path.clone());
@@ -103,7 +103,7 @@ impl<'a> ListReader<'a> {
     }
 }
 
-impl Iterator for ListReader<'_> {
+impl Iterator for FileListReader<'_> {
     type Item = Result<Entry, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -128,12 +128,12 @@ impl Layer {
         while self.ops.is_empty() {
             let Some(block) = self.node.blocks.get(self.next_block) else { return Ok(()) };
             self.next_block += 1;
-            let bytes = contents.chunk(block.start)?;
+            let bytes = contents.content(block.start)?;
             let ops = read_block(&bytes, &self.node.anchors, &contents.index);
-            self.ops = ops.map_err(|error| contents.damaged_chunk(block.start, error))?.into();
+            self.ops = ops.map_err(|error| contents.damaged_content(block.start, error))?.into();
             let first = self.ops.front().map(Op::path);
             if self.last.as_ref().is_some_and(|last| first.is_none_or(|first| first <= last)) {
-                return Err(contents.damaged_chunk(block.start, WireError::NotCanonical).into());
+                return Err(contents.damaged_content(block.start, WireError::NotCanonical).into());
             }
             self.last = self.ops.back().map(|op| op.path().clone());
         }

@@ -7,13 +7,13 @@ use hushkeep_core::keys::Epoch;
 use super::BackupError;
 use super::segments::{Gatherer, Place};
 use crate::contents::Contents;
-use crate::list_reader::ListBase;
+use crate::file_list_reader::FileListBase;
 use crate::node::{Anchored, BlockWriter, Chain, Content, Entry, FileListNode, Op, PageMap};
-use crate::refs::{ChunkRef, ListNo, NodeName, Run};
+use crate::refs::{ContentRef, ListNo, NodeName, Run};
 
 /// A file list being written.
-pub(super) struct ListWriter {
-    base: Option<ListBase>,
+pub(super) struct FileListWriter {
+    base: Option<FileListBase>,
     chain: Chain,
     lines: BlockWriter,
     anchors: Vec<Anchor>,
@@ -44,9 +44,9 @@ pub(super) struct PendingMap {
     pub(super) base: Option<NodeName>,
 }
 
-impl ListWriter {
+impl FileListWriter {
     /// Writes a delta of `base`, or a full list if there is none or one is due.
-    pub(super) fn new(base: Option<ListBase>) -> Self {
+    pub(super) fn new(base: Option<FileListBase>) -> Self {
         let chain = base.map(|base| Chain::on(base.name, &base.chain, base.len)).unwrap_or_default();
         Self {
             base,
@@ -238,10 +238,10 @@ fn encode_map(map: &PendingMap, contents: &mut Contents, gatherer: &Gatherer<'_,
 fn resolve_page(
     place: Place,
     epoch: Epoch,
-    segment_starts: &mut HashMap<u32, ChunkRef>,
+    segment_starts: &mut HashMap<u32, ContentRef>,
     contents: &mut Contents,
     gatherer: &Gatherer<'_, '_>,
-) -> Option<ChunkRef> {
+) -> Option<ContentRef> {
     let (segment, index) = match place {
         Place::Stored(chunk) => return Some(chunk),
         Place::New { segment, index } => (segment, index),
@@ -251,7 +251,7 @@ fn resolve_page(
         None => {
             let first = gatherer.pipeline.place(segment)?;
             let list = contents.index.announce(first.list, epoch);
-            *segment_starts.entry(segment).or_insert(ChunkRef { list, position: first.position })
+            *segment_starts.entry(segment).or_insert(ContentRef { list, position: first.position })
         }
     };
     start.plus(index)

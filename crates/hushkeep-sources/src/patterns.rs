@@ -1,11 +1,11 @@
-//! Patterns that leave files out of a backup.
+//! Patterns that choose files: which to leave out of a backup, which to restore.
 
 use globset::{Candidate, GlobBuilder, GlobSet, GlobSetBuilder};
 use hushkeep_repo::RelPath;
 
 use crate::platform::os_name;
 
-/// Patterns that leave files and folders out of a backup, in the manner of restic's `--exclude`.
+/// Patterns that choose files and folders, in the manner of restic's `--exclude`.
 ///
 /// * A pattern without `/` is compared with every name at any depth: `*.tmp`, `.thumbnails`.
 /// * A pattern with `/` is compared with the whole path from the root: `Media/Statuses`. A `/` at its beginning
@@ -14,7 +14,7 @@ use crate::platform::os_name;
 /// * Upper and lower case are different.
 /// * With a folder goes everything inside.
 #[derive(Debug, Clone, Default)]
-pub struct Excludes {
+pub struct Patterns {
     names: GlobSet,
     paths: GlobSet,
 }
@@ -30,7 +30,7 @@ pub struct InvalidPattern {
     pub source: globset::Error,
 }
 
-impl Excludes {
+impl Patterns {
     /// Takes the patterns.
     pub fn new<P: AsRef<str>>(patterns: impl IntoIterator<Item = P>) -> Result<Self, InvalidPattern> {
         let (mut names, mut paths) = (GlobSetBuilder::new(), GlobSetBuilder::new());
@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     fn excluded(patterns: &[&str], path: &[u8]) -> bool {
-        Excludes::new(patterns).unwrap().matches(&RelPath::new(path).unwrap())
+        Patterns::new(patterns).unwrap().matches(&RelPath::new(path).unwrap())
     }
 
     #[test]
@@ -85,6 +85,6 @@ mod tests {
     #[test]
     fn case_counts_and_nonsense_is_refused() {
         assert!(!excluded(&["*.TMP"], b"x.tmp"));
-        assert_eq!(Excludes::new(["ok", "[z"]).unwrap_err().pattern, "[z");
+        assert_eq!(Patterns::new(["ok", "[z"]).unwrap_err().pattern, "[z");
     }
 }
