@@ -169,11 +169,10 @@ impl Repository {
 
         let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;
         let known_ids: HashSet<ObjectId> = resumed.iter().map(|pack| pack.id).collect();
-        resumed.extend(self.contents.salvaged.drain(..).filter(|pack| !known_ids.contains(&pack.id)));
+        resumed.extend(self.contents.salvaged.iter().filter(|pack| !known_ids.contains(&pack.id)).cloned());
         resumed.iter().for_each(|pack| self.contents.index.add(pack.clone()));
         let bad_packs = BadPacks::load(state.as_ref())?;
         let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed, &bad_packs)?;
-        report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(known.damage.iter().cloned());
 
         let bases = sources.iter().map(|source| {
@@ -187,11 +186,14 @@ impl Repository {
         report.objects_stored += packs.len() as u64;
         report.bytes_stored += packs.iter().map(|pack| pack.len).sum::<u64>();
         if options.dry_run {
+            report.damage.extend(self.history.damaged().iter().cloned());
             return Ok(report);
         }
         let packs = [resumed, packs].concat();
         let device = (device, options.device_name.clone());
         self.publish_snapshot(&snapshot_sources, packs, &device, options.now, &mut report)?;
+        report.damage.extend(self.history.damaged().iter().cloned());
+        self.contents.salvaged.clear();
         journal.clear()?;
         Ok(report)
     }

@@ -69,6 +69,8 @@ impl History {
                 continue;
             }
             match read_tip(objects, name) {
+                // The same commit under another name.
+                Ok((tip, _)) if history.knows(&tip.id) => {}
                 Ok((tip, damage)) => {
                     history.damaged.extend(damage);
                     covered.extend(tip.tables.commit_names());
@@ -111,12 +113,27 @@ impl History {
         SeenTips(self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.name.clone() }).collect())
     }
 
+    /// The same, with those of `earlier` that are damaged: that they were there is not to be forgotten.
+    pub(crate) fn seen_since(&self, earlier: SeenTips) -> SeenTips {
+        let mut seen = self.seen();
+        let is_damaged = |parent: &Parent| {
+            let object = parent.name.to_string();
+            self.damaged.iter().any(|damage| damage.object == object)
+        };
+        seen.0.extend(earlier.0.into_iter().filter(is_damaged));
+        seen
+    }
+
+    fn knows(&self, id: &CommitId) -> bool {
+        self.tables.has_commit(id) || self.tips.iter().any(|tip| tip.id == *id)
+    }
+
     /// Whether something that this device remembers is missing from the history. A commit that is there but
     /// damaged is damage, which [`damaged`](Self::damaged) tells, not a roll-back.
     ///
     /// That a remembered commit is an ancestor is not taken on anybody's word: it is read, and all that it said
     /// must still be said. So not even who has the key can take back what a device has seen.
-    pub(crate) fn lacks(&self, objects: &Objects, seen: &SeenTips) -> Result<bool, ReadError> {
+    pub(crate) fn lacks(&mut self, objects: &Objects, seen: &SeenTips) -> Result<bool, ReadError> {
         for remembered in &seen.0 {
             if self.tips.iter().any(|tip| tip.id == remembered.id) {
                 continue;
@@ -124,16 +141,11 @@ impl History {
             if !self.listed.contains(&remembered.name) {
                 return Ok(true);
             }
-            // Where commits are damaged, not all can be compared; the damage is told instead.
-            if !self.damaged.is_empty() {
-                continue;
-            }
-            if !self.tables.has_commit(&remembered.id) {
-                return Ok(true);
-            }
-            let (tip, _) = read_tip(objects, &remembered.name)?;
-            if tip.id != remembered.id || !self.tables.continues(&tip.tables) {
-                return Ok(true);
+            match read_tip(objects, &remembered.name) {
+                Ok((tip, None)) if tip.id != remembered.id || !self.tables.continues(&tip.tables) => return Ok(true),
+                Ok((_, damage)) => self.damaged.extend(damage),
+                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => self.damaged.push(damage),
+                Err(error) => return Err(error),
             }
         }
         Ok(false)
@@ -172,10 +184,12 @@ impl History {
         if list(objects)? == self.listed {
             return Ok(());
         }
-        let fresh = Self::load(objects)?;
+        let mut fresh = Self::load(objects)?;
         if fresh.lacks(objects, &self.seen())? {
             return Err(PublishError::RolledBack);
         }
+        // If a commit was damaged meanwhile, what it told is still known here.
+        fresh.tables.merge(&self.tables);
         *self = fresh;
         Ok(())
     }
@@ -193,6 +207,8 @@ impl History {
         let name = numbered_name(Folder::Commits, number, if exclusive { None } else { Some(rng) });
         let growth = self.tips.first().and_then(|base| base.commit.growth.next(base.len)).unwrap_or_default();
         let mut tables = self.tables.clone();
+        // A damaged commit is not to be passed over as an ancestor: if it comes back whole, it is to be read.
+        tables.drop_commits(|file| self.damaged.iter().any(|damage| damage.object.ends_with(file)));
         for tip in &self.tips {
             tables.insert_commit(&tip.id, &tip.name);
         }

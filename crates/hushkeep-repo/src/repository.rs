@@ -106,8 +106,8 @@ impl Repository {
     }
 
     fn open(mut objects: Objects, config: Config, state: Arc<dyn State>, rng: SharedRng) -> Result<Self, UnlockError> {
-        let history = History::load(&objects)?;
-        check_history(&history, &objects, &config, state.as_ref())?;
+        let mut history = History::load(&objects)?;
+        check_history(&mut history, &objects, &config, state.as_ref())?;
         for older in history.older_epochs() {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
@@ -147,7 +147,8 @@ impl Repository {
         let published = self.history.publish(&self.contents.objects, change, rng)?;
         self.contents.update(self.history.tables())?;
         self.snapshots = read_snapshots(&self.history)?;
-        self.state.store(StateKey::Tips, &self.history.seen().encode())?;
+        let seen = self.history.seen_since(remembered_tips(self.state.as_ref())?);
+        self.state.store(StateKey::Tips, &seen.encode())?;
         Ok(published)
     }
 
@@ -178,16 +179,15 @@ impl From<StoreError> for CreateError {
 
 /// Compares the history with what this device remembers, and the config with what the history names; then
 /// remembers the tips.
-fn check_history(history: &History, objects: &Objects, config: &Config, state: &dyn State) -> Result<(), UnlockError> {
-    if let Some(seen) = state.load(StateKey::Tips)? {
-        let seen = SeenTips::decode(&seen).map_err(|error| StateError {
-            entry: StateKey::Tips.name(),
-            action: "read",
-            source: error.into(),
-        })?;
-        if history.lacks(objects, &seen)? {
-            return Err(UnlockError::RolledBack);
-        }
+fn check_history(
+    history: &mut History,
+    objects: &Objects,
+    config: &Config,
+    state: &dyn State,
+) -> Result<(), UnlockError> {
+    let seen = remembered_tips(state)?;
+    if history.lacks(objects, &seen)? {
+        return Err(UnlockError::RolledBack);
     }
     let (named, own) = (history.config(), name_of(config, objects));
     if named.number > own.number || (named.number == own.number && named != own) {
@@ -199,6 +199,16 @@ fn check_history(history: &History, objects: &Objects, config: &Config, state: &
         state.store(StateKey::Tips, &history.seen().encode())?;
     }
     Ok(())
+}
+
+/// The tips that this device remembers. Memory that does not decode is an error: it must not pass for none.
+fn remembered_tips(state: &dyn State) -> Result<SeenTips, StateError> {
+    let Some(seen) = state.load(StateKey::Tips)? else { return Ok(SeenTips::default()) };
+    SeenTips::decode(&seen).map_err(|error| StateError {
+        entry: StateKey::Tips.name(),
+        action: "read",
+        source: error.into(),
+    })
 }
 
 fn read_snapshots(history: &History) -> Result<Vec<Snapshot>, ReadError> {

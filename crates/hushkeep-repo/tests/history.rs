@@ -419,3 +419,80 @@ fn labels_that_no_reader_takes_are_refused_before_anything_is_stored() {
     }
     assert!(storage.list(Folder::Packs).unwrap().is_empty() && storage.list(Folder::Commits).unwrap().is_empty());
 }
+
+/// Two devices that take turns, then one flipped bit in a commit that one of them remembers and nobody else needs.
+#[test]
+fn an_old_commit_that_rots_locks_nobody_out() {
+    let storage = storage(true);
+    let (one, two) = (Device::new(1), Device::new(2));
+    one.create(&storage);
+    backup(&mut one.open(&storage), &tree("one"), NOW);
+    for day in 1..=40 {
+        backup(&mut two.open(&storage), &tree(&format!("day {day}")), NOW + day);
+    }
+    let whole = storage.get(&"commits/0000000001".parse().unwrap()).unwrap();
+    damage(&storage, 1);
+    assert_eq!(Device::new(3).open(&storage).snapshots().len(), 41);
+    let repository = one.open(&storage);
+    assert_eq!((repository.snapshots().len(), repository.damaged_commits().len()), (41, 1));
+
+    // Put back from a copy, it is no alarm either.
+    storage.delete(&"commits/0000000001".parse().unwrap()).unwrap();
+    storage.put(&"commits/0000000001".parse().unwrap(), &whole).unwrap();
+    assert!(one.open(&storage).damaged_commits().is_empty());
+}
+
+#[test]
+fn a_copy_of_a_commit_under_another_name_is_no_alarm() {
+    let storage = storage(false);
+    let (one, two) = (Device::new(1), Device::new(2));
+    one.create(&storage);
+    backup(&mut one.open(&storage), &tree("one"), NOW);
+    backup(&mut one.open(&storage), &tree("two"), NOW + 1);
+    for info in storage.list(Folder::Commits).unwrap() {
+        let copy = format!("{}-zzzzzzzz", &info.name.file()[..10]);
+        let bytes = storage.get(&info.name).unwrap();
+        storage.put(&ObjectName::new(Folder::Commits, copy).unwrap(), &bytes).unwrap();
+    }
+    backup(&mut two.open(&storage), &tree("three"), NOW + 2);
+    let repository = one.open(&storage);
+    assert_eq!((repository.snapshots().len(), repository.damaged_commits().len()), (3, 0));
+}
+
+#[test]
+fn what_was_damaged_is_not_forgotten_by_the_next_backup() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    device.create(&storage);
+    for day in 1..=3 {
+        backup(&mut device.open(&storage), &tree(&format!("day {day}")), NOW + day);
+    }
+    damage(&storage, 3);
+    let report = backup(&mut device.open(&storage), &tree("day 4"), NOW + 4);
+    assert!(report.damage.iter().any(|damage| damage.object == "commits/0000000003"));
+    storage.delete(&"commits/0000000003".parse().unwrap()).unwrap();
+    assert!(matches!(device.try_open(&storage), Err(UnlockError::RolledBack)));
+}
+
+/// A commit is damaged as a base, a full one follows, then the damaged one is put back from a copy.
+#[test]
+fn a_commit_that_comes_back_whole_brings_its_snapshot_back() {
+    let storage = storage(true);
+    let (one, two) = (Device::new(1), Device::new(2));
+    one.create(&storage);
+    backup(&mut one.open(&storage), &tree("one"), NOW);
+    backup(&mut one.open(&storage), &tree("two"), NOW + 1);
+    let name: ObjectName = "commits/0000000002".parse().unwrap();
+    let whole = storage.get(&name).unwrap();
+    backup(&mut two.open(&storage), &tree("three"), NOW + 2);
+    damage(&storage, 2);
+    for day in 4..=40 {
+        backup(&mut two.open(&storage), &tree(&format!("day {day}")), NOW + day);
+    }
+    storage.delete(&name).unwrap();
+    storage.put(&name, &whole).unwrap();
+    let repository = one.open(&storage);
+    assert!(repository.damaged_commits().is_empty());
+    assert_eq!(repository.snapshots().len(), 40);
+    assert_eq!(Device::new(3).open(&storage).snapshots().len(), 40);
+}

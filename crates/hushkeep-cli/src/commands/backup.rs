@@ -283,20 +283,27 @@ fn tell_first_time(
 }
 
 fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
+    let unread = report.problems.len() + sources.unavailable.len();
+    let items = format::count(unread as u64, "item");
     if !report.damage.is_empty() {
         let objects = format::count(report.damage.len() as u64, "damaged object");
+        let (also, snapshot) = match unread {
+            0 => (String::new(), "the new snapshot is whole"),
+            _ => (format!(", and {items} could not be read"), "the new snapshot holds everything else"),
+        };
         return Err(Failure::new(
             Exit::Damaged,
-            format!("{objects} of earlier backups came to light (named above)"),
-            "the new snapshot is whole; what was damaged was stored again, as far as the files still are here",
+            format!("{objects} of earlier backups came to light{also} (named above)"),
+            &format!(
+                "{snapshot}; what damaged packs held was stored again, as far as the files still are here; \
+                 snapshots that only damaged commits told of are missing"
+            ),
             "run `check --read-data` to see which earlier snapshots are hurt",
         ));
     }
-    let unread = report.problems.len() + sources.unavailable.len();
     if unread == 0 {
         return Ok(());
     }
-    let items = format::count(unread as u64, "item");
     Err(Failure::new(
         Exit::Incomplete,
         format!("{items} could not be read, or not in one state (named above)"),

@@ -77,7 +77,13 @@ impl Tables {
     pub(super) fn insert_commit(&mut self, id: &CommitId, name: &ObjectName) {
         let mut row = vec![LIVE];
         put_bytes(&mut row, name.file().as_bytes());
-        self.commits.insert(*id.as_bytes(), row);
+        self.commits.entry(*id.as_bytes()).or_insert(row);
+    }
+
+    /// Drops the rows of commits with these file names.
+    pub(super) fn drop_commits(&mut self, is_dropped: impl Fn(&str) -> bool) {
+        self.commits
+            .retain(|_, row| !commit_file(row.get(1..).unwrap_or_default()).is_some_and(|file| is_dropped(&file)));
     }
 
     /// Every snapshot, in no particular order.
@@ -118,10 +124,7 @@ impl Tables {
 
     /// The file names of all commits before.
     pub(super) fn commit_names(&self) -> impl Iterator<Item = String> {
-        live(&self.commits).filter_map(|(_, row)| {
-            let name = Reader::new(row).bytes().ok()?;
-            String::from_utf8(name.to_vec()).ok()
-        })
+        live(&self.commits).filter_map(|(_, row)| commit_file(row))
     }
 
     /// Takes in every row of `other` that is new or further along.
@@ -211,6 +214,11 @@ fn live(table: &Table) -> impl Iterator<Item = (ObjectId, &[u8])> {
         Some((&LIVE, rest)) => Some((ObjectId::from_bytes(*key), rest)),
         _ => None,
     })
+}
+
+/// The file name in a row of the table of commits, behind the status.
+fn commit_file(row: &[u8]) -> Option<String> {
+    String::from_utf8(Reader::new(row).bytes().ok()?.to_vec()).ok()
 }
 
 fn read_pack(id: ObjectId, mut row: &[u8]) -> Option<PackRow> {

@@ -164,9 +164,16 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
         return Ok(first);
     }
     let commits = storage.list(Folder::Commits).map_err(ReadError::Storage)?;
-    let Some(newest) = commits.into_iter().map(|info| info.name).max_by_key(number_of) else { return Ok(None) };
-    let object = storage.get(&newest).map_err(|error| ReadError::from_storage(error, &newest))?;
-    Ok(Header::parse(&object).ok().map(|(header, _)| header.repository))
+    let mut commits: Vec<ObjectName> = commits.into_iter().map(|info| info.name).collect();
+    commits.sort_unstable_by_key(|name| std::cmp::Reverse(number_of(name)));
+    for commit in commits {
+        let object = storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit))?;
+        let id = Header::parse(&object).ok().map(|(header, _)| header.repository);
+        if id.is_some_and(|id| configs.iter().any(|config| config.header.repository == id)) {
+            return Ok(id);
+        }
+    }
+    Ok(None)
 }
 
 fn read_config(storage: &dyn Storage, name: ObjectName) -> Result<SealedConfig, ReadError> {

@@ -64,7 +64,7 @@ impl Repository {
             return Err(ConfigError::TooMany);
         }
         self.history.refresh(&self.contents.objects).map_err(PublishOrStateError::from)?;
-        if self.history.config().number > self.config.number {
+        if self.history.config() > self.config_name() {
             return Err(ConfigError::Conflict);
         }
         let earlier = config_names(self.contents.objects.storage.as_ref())?;
@@ -72,9 +72,13 @@ impl Repository {
         let drops = self.config.protectors.iter().any(|old| protectors.iter().all(|new| new.id != old.id));
         let config = self.config.next(number, protectors);
         let names = store_config(&self.contents.objects, &config, if drops { COPIES } else { 1 }, &mut *self.rng())?;
-        self.publish_config(&config, &names, now)?;
-        self.config = config;
-        self.delete_configs(earlier, if drops { 0 } else { CONFIGS_KEPT - 1 })
+        let published = self.publish_config(&config, &names, now);
+        if self.history.config() == name_of(&config, &self.contents.objects) {
+            // It holds from now on, whatever went wrong after it was published.
+            self.config = config;
+            self.delete_configs(earlier, if drops { 0 } else { CONFIGS_KEPT - 1 })?;
+        }
+        published
     }
 
     fn publish_config(&mut self, config: &Config, names: &[ObjectName], now: Timestamp) -> Result<(), ConfigError> {
@@ -88,11 +92,17 @@ impl Repository {
         let additions = |_| Tables::default();
         let published =
             self.publish(&Change { action: Action::Config, time: now, config: name, additions: &additions });
-        if matches!(published, Err(PublishOrStateError::Publish(PublishError::Conflict))) {
+        let error = match published {
+            Ok(_) => return Ok(()),
+            Err(error) => ConfigError::from(error),
+        };
+        // What surely was not published must not hold. After a failed call the commit may be there.
+        let is_certain = matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Read(_));
+        if is_certain && self.history.config() != name {
             let storage = self.contents.objects.storage.as_ref();
             names.iter().try_for_each(|name| storage.delete(name))?;
         }
-        Ok(published.map(drop)?)
+        Err(error)
     }
 
     /// Deletes all but the newest `keep` of the earlier configs. Names with a number that was never reached are
