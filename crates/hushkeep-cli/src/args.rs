@@ -5,6 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 use hushkeep::Place;
 
+/// A repository, what opens it, and how to answer: all that many commands take.
+#[derive(Args)]
+pub(crate) struct OpenArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    #[command(flatten)]
+    pub(crate) key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
 /// Which repository.
 #[derive(Args)]
 pub(crate) struct RepoArgs {

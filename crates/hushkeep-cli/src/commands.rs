@@ -16,6 +16,7 @@ mod stats;
 use clap::Subcommand;
 use hushkeep::Place;
 
+use crate::args::OpenArgs;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Output;
@@ -27,7 +28,7 @@ pub(crate) enum Command {
     /// Restore a snapshot into a folder, every byte verified
     Restore(restore::RestoreArgs),
     /// List the snapshots
-    Snapshots(snapshots::SnapshotsArgs),
+    Snapshots(OpenArgs),
     /// List what is in a snapshot
     Ls(ls::LsArgs),
     /// Write one file of a snapshot to standard output
@@ -37,12 +38,12 @@ pub(crate) enum Command {
     /// Verify that the repository is whole
     Check(check::CheckArgs),
     /// Show how much is stored
-    Stats(stats::StatsArgs),
+    Stats(OpenArgs),
     /// Show and change the ways to get the key of the backup back
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Get the key back on a new device, and keep it there
-    Recover(recover::RecoverArgs),
+    Recover(OpenArgs),
     /// Write completions for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages

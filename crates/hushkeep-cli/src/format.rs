@@ -94,14 +94,15 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     parts.map(|part| if part.is_empty() { String::new() } else { component(part) }).collect::<Vec<_>>().join("/")
 }
 
-/// Rows of cells, the columns aligned, the last one left as it is.
-pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
+/// A heading and rows of cells, the columns aligned, the last one left as it is.
+pub(crate) fn table<const N: usize>(heading: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<_> = [heading.map(String::from)].into_iter().chain(rows).collect();
     let mut widths = [0; N];
-    for row in rows {
+    for row in &rows {
         widths.iter_mut().zip(row).for_each(|(width, cell)| *width = (*width).max(cell.chars().count()));
     }
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect::<Vec<_>>();
         text.push_str(cells.join("  ").trim_end());
         text.push('\n');
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         assert_eq!(
-            table(&[["a", "bb", "c"], ["aaa", "b", "c"]].map(|row| row.map(String::from))),
+            table(["a", "bb", "c"], [["aaa", "b", "c"].map(String::from)].into_iter()),
             "a    bb  c\naaa  b   c\n"
         );
     }

@@ -9,6 +9,7 @@ mod verify;
 use clap::Subcommand;
 use hushkeep::Place;
 
+use crate::args::OpenArgs;
 use crate::failure::Failure;
 use crate::invocation::Invocation;
 use crate::output::Output;
@@ -16,11 +17,11 @@ use crate::output::Output;
 #[derive(Subcommand)]
 pub(crate) enum KeyCommand {
     /// List the ways to get the key back
-    List(list::ListArgs),
+    List(OpenArgs),
     /// Show the recovery key
     Show(show::ShowArgs),
     /// Find out whether a recovery key or passphrase opens the repository
-    Verify(verify::VerifyArgs),
+    Verify(OpenArgs),
     /// Add a way to get the key back
     #[command(subcommand)]
     Add(add::AddCommand),

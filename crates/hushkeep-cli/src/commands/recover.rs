@@ -1,13 +1,12 @@
 //! `hushkeep recover`: get the key back on a new device.
 
-use clap::Args;
 use hushkeep::repo::Snapshot;
 use hushkeep::{Found, Home};
 use serde_json::json;
 
 use super::backup::short;
 use super::snapshots;
-use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::args::OpenArgs;
 use crate::ask::Owner;
 use crate::failure::Failure;
 use crate::format;
@@ -17,17 +16,7 @@ use crate::session::warn_of_repair;
 /// From this many days on, a newest snapshot is old enough to be doubted.
 const OLD_DAYS: i64 = 8;
 
-#[derive(Args)]
-pub(crate) struct RecoverArgs {
-    #[command(flatten)]
-    pub(crate) repo: RepoArgs,
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     let home = Home::from_environment()?;
     let found = Found::find_any(&home, &args.repo.repo)?;
     let opened = found.unlock_by_asking(&mut Owner::with(&args.key))?;

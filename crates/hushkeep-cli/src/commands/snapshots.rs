@@ -1,35 +1,25 @@
 //! `hushkeep snapshots`: list the snapshots.
 
-use clap::Args;
 use hushkeep::repo::{Snapshot, SnapshotSource};
 use serde_json::{Value, json};
 
 use super::backup::short;
-use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::args::OpenArgs;
 use crate::failure::Failure;
 use crate::format;
 use crate::output::Output;
 use crate::session;
 
-#[derive(Args)]
-pub(crate) struct SnapshotsArgs {
-    #[command(flatten)]
-    pub(crate) repo: RepoArgs,
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-pub(crate) fn run(args: &SnapshotsArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     let opened = session::open(&args.repo, &args.key)?;
     let snapshots = opened.repository.snapshots();
     for snapshot in snapshots {
         output.object("snapshot", object(snapshot))?;
     }
-    let heading = ["ID", "NUMBER", "TIME", "DEVICE", "FILES", "SIZE", "SOURCES"].map(String::from);
-    let rows: Vec<_> = [heading].into_iter().chain(snapshots.iter().map(row)).collect();
-    output.text(format::table(&rows))?;
+    output.text(format::table(
+        ["ID", "NUMBER", "TIME", "DEVICE", "FILES", "SIZE", "SOURCES"],
+        snapshots.iter().map(row),
+    ))?;
     output.text(format_args!("{}\n", format::count(snapshots.len() as u64, "snapshot")))?;
     if snapshots.iter().any(|snapshot| snapshot.problems > 0) {
         output.text("in those with problems, some items are missing, or changed while they were read\n")?;

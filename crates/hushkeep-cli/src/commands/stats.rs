@@ -1,26 +1,15 @@
 //! `hushkeep stats`: how much is stored.
 
-use clap::Args;
 use hushkeep::repo::FolderStats;
 use serde_json::json;
 
-use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::args::OpenArgs;
 use crate::failure::Failure;
 use crate::format;
 use crate::output::Output;
 use crate::session;
 
-#[derive(Args)]
-pub(crate) struct StatsArgs {
-    #[command(flatten)]
-    pub(crate) repo: RepoArgs,
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-pub(crate) fn run(args: &StatsArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     let opened = session::open(&args.repo, &args.key)?;
     let stats = opened.repository.stats()?;
     let objects = stats.folders.iter().map(|folder| folder.objects).sum();

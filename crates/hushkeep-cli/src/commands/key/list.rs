@@ -1,26 +1,15 @@
 //! `hushkeep key list`: the ways to get the key back.
 
-use clap::Args;
 use hushkeep::repo::{Protector, ProtectorKind};
 use serde_json::json;
 
-use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::args::OpenArgs;
 use crate::failure::Failure;
 use crate::format;
 use crate::output::Output;
 use crate::session;
 
-#[derive(Args)]
-pub(crate) struct ListArgs {
-    #[command(flatten)]
-    pub(crate) repo: RepoArgs,
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     let opened = session::open(&args.repo, &args.key)?;
     let protectors = opened.repository.protectors();
     for protector in protectors {
@@ -32,9 +21,7 @@ pub(crate) fn run(args: &ListArgs, output: &mut Output) -> Result<(), Failure> {
         });
         output.object("protector", object)?;
     }
-    let heading = ["ID", "KIND", "ADDED", "LABEL"].map(String::from);
-    let rows: Vec<_> = [heading].into_iter().chain(protectors.iter().map(row)).collect();
-    output.text(format::table(&rows))?;
+    output.text(format::table(["ID", "KIND", "ADDED", "LABEL"], protectors.iter().map(row)))?;
     Ok(())
 }
 

@@ -1,27 +1,16 @@
 //! `hushkeep key verify`: whether what the owner has opens the repository.
 
-use clap::Args;
 use hushkeep::core::keys::BackupKey;
 use hushkeep::core::recovery::RecoveryKey;
 use hushkeep::{Found, Home, OpenedBy};
 use serde_json::json;
 
-use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::args::OpenArgs;
 use crate::ask::Owner;
 use crate::failure::Failure;
 use crate::output::{Output, note};
 
-#[derive(Args)]
-pub(crate) struct VerifyArgs {
-    #[command(flatten)]
-    pub(crate) repo: RepoArgs,
-    #[command(flatten)]
-    key: KeyArgs,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-pub(crate) fn run(args: &VerifyArgs, output: &mut Output) -> Result<(), Failure> {
+pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     let home = Home::from_environment()?;
     let found = Found::find(&home, &args.repo.repo)?;
     let (key, by) = found.ask_for_key(&mut Owner::with(&args.key))?;
