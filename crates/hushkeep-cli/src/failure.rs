@@ -257,6 +257,12 @@ impl From<repo::UnlockError> for Failure {
                 "the storage shows an older state than this device has seen: newer snapshots are missing",
                 "if you put an old copy there yourself, bring back the newer one; else do not trust this storage",
             ),
+            repo::UnlockError::NotInForce => Self::new(
+                Exit::WrongKey,
+                what,
+                "nothing was read or written; an earlier key still holds, or the storage hides what is newer",
+                "use the recovery key or passphrase from before the key was rotated",
+            ),
             repo::UnlockError::Read(error) => error.into(),
             _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
         }
@@ -272,6 +278,12 @@ impl From<ReadError> for Failure {
                 facts(&damage),
                 "the backup is whole, but this program is too old for it",
                 "install the newest version of hushkeep",
+            ),
+            ReadError::Rotated => Self::new(
+                Exit::WrongKey,
+                facts(&error),
+                "the backup is whole; this device's key opens only what was written before the key was rotated",
+                "run `recover` with the new recovery key",
             ),
             error => damaged(facts(&error)),
         }

@@ -4,7 +4,7 @@ mod chunker;
 mod file_list_writer;
 mod journal;
 mod known;
-mod pack_writer;
+mod new_pack;
 mod pipeline;
 mod publish;
 mod scan;
@@ -21,7 +21,7 @@ use crate::error::{Damage, ReadError};
 use crate::history::PublishError;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
-use crate::repository::{PublishOrStateError, Repository};
+use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::state::{StateError, StateKey};
 use crate::storage::StorageError;
@@ -32,8 +32,12 @@ use file_list_writer::place_name;
 use journal::Journal;
 use known::{Base, Known};
 use pipeline::{Pipeline, Stages};
+use publish::Stored;
 use scan::{Scanned, Scanner};
 use segments::Gatherer;
+
+/// How often a backup begins at most, if other devices take away what it builds on.
+const MAX_STARTS: usize = 3;
 
 /// One thing to back up.
 pub struct Source<'a> {
@@ -132,21 +136,23 @@ pub enum BackupError {
     /// A database is so large and scattered that the map of its pages passes the format's limit of 64 MiB.
     #[error("a database has too many pages for its map")]
     TooLarge,
+    /// Another device dropped what this backup builds on, again and again.
+    #[error("other devices remove what this backup builds on, again and again")]
+    Overtaken,
     /// A promise inside the engine was broken.
     #[error("the engine contradicts itself: this is a defect of hushkeep")]
     Internal,
 }
 
-impl From<PublishOrStateError> for BackupError {
-    fn from(error: PublishOrStateError) -> Self {
+impl From<PublishError> for BackupError {
+    fn from(error: PublishError) -> Self {
         match error {
-            PublishOrStateError::Publish(PublishError::Storage(error)) => Self::Storage(error),
-            PublishOrStateError::Publish(PublishError::RolledBack) => Self::RolledBack,
-            PublishOrStateError::Publish(PublishError::Conflict) => Self::Internal,
-            PublishOrStateError::Publish(PublishError::Read(error)) | PublishOrStateError::Read(error) => {
-                Self::Read(error)
-            }
-            PublishOrStateError::State(error) => Self::State(error),
+            PublishError::Storage(error) => Self::Storage(error),
+            PublishError::RolledBack => Self::RolledBack,
+            PublishError::Busy => Self::Overtaken,
+            PublishError::Conflict => Self::Internal,
+            PublishError::Read(error) => Self::Read(error),
+            PublishError::State(error) => Self::State(error),
         }
     }
 }
@@ -162,10 +168,27 @@ impl Repository {
         progress: &dyn Progress,
     ) -> Result<BackupReport, BackupError> {
         check_labels(sources)?;
+        for _ in 1..MAX_STARTS {
+            match self.back_up_once(sources, options, progress) {
+                // It begins again from what is there now; what it stored already is in the journal.
+                Err(BackupError::Overtaken) => self.refresh()?,
+                ended => return ended,
+            }
+        }
+        self.back_up_once(sources, options, progress)
+    }
+
+    fn back_up_once(
+        &mut self,
+        sources: &[Source<'_>],
+        options: &BackupOptions,
+        progress: &dyn Progress,
+    ) -> Result<BackupReport, BackupError> {
         let state = Arc::clone(&self.state);
         let device = self.device_id()?;
         let journal = Journal::load(state.as_ref())?;
         let mut report = BackupReport::default();
+        let retired = self.contents.retired().clone();
 
         let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;
         let known_ids: HashSet<ObjectId> = resumed.iter().map(|pack| pack.id).collect();
@@ -189,9 +212,9 @@ impl Repository {
             report.damage.extend(self.history.damaged().iter().cloned());
             return Ok(report);
         }
-        let packs = [resumed, packs].concat();
-        let device = (device, options.device_name.clone());
-        self.publish_snapshot(&snapshot_sources, packs, &device, options.now, &mut report)?;
+        let (packs, device) = ([resumed, packs].concat(), (device, options.device_name.clone()));
+        let stored = Stored { sources: snapshot_sources, packs, device, now: options.now, retired: &retired };
+        self.publish_snapshot(stored, &mut report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
         self.contents.salvaged.clear();
         journal.clear()?;
@@ -199,7 +222,7 @@ impl Repository {
     }
 
     /// This device's id, drawn when it first backs up.
-    fn device_id(&mut self) -> Result<ObjectId, StateError> {
+    pub(crate) fn device_id(&mut self) -> Result<ObjectId, StateError> {
         let stored = self.state.load(StateKey::Device)?;
         if let Some(Ok(id)) = stored.map(<[u8; 16]>::try_from) {
             return Ok(ObjectId::from_bytes(id));
@@ -248,7 +271,7 @@ impl Run<'_, '_> {
         std::thread::scope(|scope| {
             let pipeline = Pipeline::start(scope, &stages);
             let names = std::mem::take(&mut known.contents);
-            let mut gatherer = Gatherer::new(keys.names(), &pipeline, names);
+            let mut gatherer = Gatherer::new(&keys, &pipeline, names);
             let stored = self.scan_and_list(contents, &known, &mut gatherer, report);
             report.bytes_new = gatherer.new_bytes;
             drop(gatherer);
@@ -266,7 +289,9 @@ impl Run<'_, '_> {
         report: &mut BackupReport,
     ) -> Result<Vec<SnapshotSource>, BackupError> {
         let mut scanned = Vec::with_capacity(self.sources.len());
-        let chunker = &mut Chunker::new(contents.objects.keys().chunker_seed());
+        // Always the first epoch's seed: cut otherwise, large files would be stored anew after a rotation.
+        let seed = contents.objects.keyring.oldest().ok_or(BackupError::Internal)?.chunker_seed();
+        let chunker = &mut Chunker::new(seed);
         for (source, base) in self.sources.iter().zip(self.bases) {
             let (progress, now) = (self.progress, self.options.now);
             let mut scanner = Scanner { contents, known, gatherer, chunker, progress, now, report };

@@ -10,7 +10,7 @@ use crate::RelPath;
 use crate::error::{DamageCause, ReadError};
 use crate::file_list_reader::FileListReader;
 use crate::node::{Content, Entry, EntryKind, FileEntry};
-use crate::refs::{ContentRef, NodeName, Run};
+use crate::refs::{NodeName, Run};
 use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry, SnapshotSource};
 
@@ -108,34 +108,35 @@ impl Repository {
     }
 
     fn write_contents(&self, file: &FileEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
-        let chunks = self.contents_of(file)?;
+        let runs = self.contents_of(file)?;
         let mut hasher = blake3::Hasher::new();
         let mut len = 0;
-        for chunk in &chunks {
-            let content = self.contents.content(*chunk)?;
+        for chunk in runs.iter().flat_map(|run| run.contents()) {
+            let content = self.contents.content(chunk)?;
             hasher.update(&content);
             len += content.len() as u64;
             out.write_all(&content).map_err(ReadFileError::Output)?;
         }
         let is_whole = len == file.len && file.hash.is_none_or(|hash| hasher.finalize() == hash);
-        match chunks.first() {
-            Some(chunk) if !is_whole => {
-                Err(ReadError::from(self.contents.damaged_content(*chunk, DamageCause::Content)).into())
+        match runs.first() {
+            Some(run) if !is_whole => {
+                Err(ReadError::from(self.contents.damaged_content(run.start, DamageCause::Content)).into())
             }
             _ => out.flush().map_err(ReadFileError::Output),
         }
     }
 
-    /// Every piece of a file, in order.
-    pub(crate) fn contents_of(&self, file: &FileEntry) -> Result<Vec<ContentRef>, ReadError> {
+    /// The pieces of a file, in order. That they are anywhere is for the caller to see: a hostile run may claim
+    /// billions of them.
+    pub(crate) fn contents_of(&self, file: &FileEntry) -> Result<Vec<Run>, ReadError> {
         match &file.content {
-            Content::Chunks(runs) => Ok(runs.iter().flat_map(|run| run.contents()).collect()),
+            Content::Chunks(runs) => Ok(runs.clone()),
             Content::Pages { page_size, map } => {
                 let (pages, _, _) = self.contents.page_map(map.start)?;
                 if pages.len != file.len || pages.page_size != *page_size {
                     return Err(self.contents.damaged_content(map.start, DamageCause::Length).into());
                 }
-                Ok(pages.pages)
+                Ok(pages.runs().collect())
             }
         }
     }

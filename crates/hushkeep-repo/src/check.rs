@@ -78,7 +78,8 @@ impl Repository {
         }
         let listed = self.list(Folder::Index)?;
         report.objects += listed.len() as u64;
-        let known = |info: &&ObjectInfo| self.history.tables().index_names().any(|id| index_name(&id) == info.name);
+        let known =
+            |info: &&ObjectInfo| self.history.tables().all_indexes().any(|row| index_name(&row.id) == info.name);
         report.unreferenced += (listed.len() - listed.iter().filter(known).count()) as u64;
 
         let mut bad = self.check_listing(&mut report)?;

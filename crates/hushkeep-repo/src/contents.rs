@@ -1,6 +1,6 @@
 //! Contents read back: segments fetched, opened and unpacked, every content proven by its name.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +13,9 @@ use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{IndexRow, Tables};
 use crate::index::{self, Index, SegmentAt};
-use crate::node::{FileListNode, PageMap, PageMapNode};
+use crate::node::{Chain, FileListNode, PageMap, PageMapNode};
 use crate::objects::{Objects, index_name, pack_name};
-use crate::pack::{Coding, NameList, PackInfo};
+use crate::pack::{Coding, ListEntry, NameList, PackInfo, Stretch};
 use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::storage::{Folder, ObjectName};
 
@@ -24,6 +24,12 @@ const SEGMENT_CACHE_LEN: usize = 32 << 20;
 
 /// How many contents' names are kept: 20 bytes each.
 const NAME_CACHE_COUNT: usize = 1 << 20;
+
+/// One node of a page map, where it is, and its length in bytes.
+type ChainNode = (ContentRef, PageMapNode, u64);
+
+/// The packs that are not live, and whether they are dropped.
+pub(crate) type Retired = BTreeMap<ObjectId, bool>;
 
 /// The contents of a repository.
 pub(crate) struct Contents {
@@ -36,6 +42,8 @@ pub(crate) struct Contents {
     pub(crate) salvaged: Vec<PackInfo>,
     /// The index objects that were taken in.
     known_indexes: HashSet<ObjectId>,
+    /// What the index ranks behind the others, or leaves out.
+    retired: Retired,
     segments: Cache<SegmentAt, Vec<u8>>,
     names: Cache<ListNo, NameList>,
 }
@@ -48,8 +56,12 @@ impl Contents {
         Ok(contents)
     }
 
-    /// Takes in the index objects that `tables` name and that are not known yet.
+    /// Takes in the index objects that `tables` name and that are not known yet, and what became of packs.
     pub(crate) fn update(&mut self, tables: &Tables) -> Result<(), ReadError> {
+        // A file list may speak of a list of which nothing is left, where a newer one upon it needs none of that.
+        for row in tables.all_packs() {
+            self.index.announce(row.id, None);
+        }
         for row in tables.indexes() {
             if !self.known_indexes.insert(row.id) {
                 continue;
@@ -60,7 +72,25 @@ impl Contents {
                 Err(error) => return Err(error),
             }
         }
-        self.read_packs(tables)
+        self.read_packs(tables)?;
+        self.rank_packs(tables);
+        Ok(())
+    }
+
+    /// Has contents looked up in live packs first, then in those that are marked for removal, last in those that no
+    /// commit names yet.
+    fn rank_packs(&mut self, tables: &Tables) {
+        let retired = tables.all_packs().filter(|row| !row.is_live()).map(|row| (row.id, row.is_dropped()));
+        let retired: Retired = retired.collect();
+        if retired == self.retired {
+            return;
+        }
+        self.index.rank_packs(|id| match (retired.get(id), tables.pack(id)) {
+            (Some(is_dropped), _) => (!is_dropped).then_some(1),
+            (None, Some(_)) => Some(0),
+            (None, None) => Some(2),
+        });
+        self.retired = retired;
     }
 
     /// Takes in packs that the storage has though no commit that can be read names them: one that is damaged may
@@ -72,7 +102,7 @@ impl Contents {
                 continue;
             }
             match self.objects.read_pack_info(&id, info.len) {
-                Ok(pack) if pack.is_sound() => {
+                Ok(pack) if pack.is_sound() && lists_are_known(&pack, tables) => {
                     self.index.add(pack.clone());
                     self.salvaged.push(pack);
                 }
@@ -92,10 +122,12 @@ impl Contents {
     /// Takes in what an object says of packs, if it is what the commits say of them.
     fn add_named(&mut self, packs: Vec<PackInfo>, tables: &Tables, object: &ObjectName) {
         for pack in packs {
-            if pack.is_sound() && tables.pack(&pack.id).is_some_and(|row| row.digest == pack.digest()) {
-                self.index.add(pack);
-            } else {
-                self.damage.push(Damage::new(object, DamageCause::Content));
+            match tables.pack(&pack.id) {
+                Some(row) if row.is_dropped() => {}
+                Some(row) if row.digest == pack.digest() && pack.is_sound() && lists_are_known(&pack, tables) => {
+                    self.index.add(pack);
+                }
+                _ => self.damage.push(Damage::new(object, DamageCause::Content)),
             }
         }
     }
@@ -115,6 +147,17 @@ impl Contents {
         Ok(())
     }
 
+    /// Every pack whose bytes are there, with its number in the index.
+    pub(crate) fn packs(&self) -> impl Iterator<Item = (u32, &PackInfo)> {
+        let numbered = (0..).zip(self.index.packs());
+        numbered.filter(|(_, pack)| self.retired.get(&pack.id) != Some(&true))
+    }
+
+    /// The packs that are marked for removal or dropped.
+    pub(crate) fn retired(&self) -> &Retired {
+        &self.retired
+    }
+
     /// Whether an index object could not be read.
     pub(crate) fn has_damaged_index(&self) -> bool {
         self.damage.iter().any(|damage| damage.object.starts_with(Folder::Index.name()))
@@ -123,8 +166,16 @@ impl Contents {
     /// The contents of a repository that has none yet, or whose index is not wanted.
     pub(crate) fn new(objects: Objects) -> Self {
         let (segments, names) = (Cache::new(SEGMENT_CACHE_LEN), Cache::new(NAME_CACHE_COUNT));
-        let (index, known_indexes, damage, salvaged) = (Index::default(), HashSet::new(), Vec::new(), Vec::new());
-        Self { objects, index, damage, salvaged, known_indexes, segments, names }
+        Self {
+            objects,
+            index: Index::default(),
+            damage: Vec::new(),
+            salvaged: Vec::new(),
+            known_indexes: HashSet::new(),
+            retired: BTreeMap::new(),
+            segments,
+            names,
+        }
     }
 
     /// One content, proven by its name.
@@ -154,7 +205,7 @@ impl Contents {
     pub(crate) fn names(&self, list: ListNo) -> Result<Arc<NameList>, ReadError> {
         self.names.get_or_read(list, NameList::len, || {
             let at = self.index.names_of(list).ok_or_else(|| {
-                let object = self.index.list_name(list).map(|(id, _)| pack_name(&id).to_string());
+                let object = self.index.list_id(list).map(|id| pack_name(&id).to_string());
                 Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
             })?;
             let encoded = self.read_segment(at)?;
@@ -170,22 +221,34 @@ impl Contents {
         let unknown = || self.damaged(at, DamageCause::UnknownContent);
         let pack = self.index.pack(at.pack).ok_or_else(unknown)?;
         let (row, _) = pack.segment(at.segment).ok_or_else(unknown)?;
-        let entry = pack.info.table.lists.get(row.list as usize).ok_or_else(unknown)?;
-        let list = self.index.list(&entry.id).ok_or_else(unknown)?;
+        let mut parts = Vec::with_capacity(row.stretches.len());
+        let mut begin = 0;
+        for stretch in &row.stretches {
+            let entry = pack.info.table.lists.get(stretch.list as usize).ok_or_else(unknown)?;
+            let part = self.cut(at, entry, *stretch, begin)?;
+            begin = part.ends.last().copied().unwrap_or(begin);
+            parts.push(part);
+        }
+        if begin != segment.len() {
+            return Err(self.damaged(at, DamageCause::Length).into());
+        }
+        Ok(Slices { segment, parts })
+    }
+
+    /// Says where the contents of a stretch lie in a segment, if its first lies at `begin`.
+    fn cut(&self, at: SegmentAt, entry: &ListEntry, stretch: Stretch, begin: usize) -> Result<Part, ReadError> {
+        let list = self.index.list(&entry.id).ok_or_else(|| self.damaged(at, DamageCause::UnknownContent))?;
         let keys = self.objects.keyring.epoch(entry.epoch);
-        let keys = keys.ok_or_else(|| self.damaged(at, DamageCause::UnknownEpoch))?;
+        let keys = Arc::clone(keys.ok_or_else(|| self.damaged(at, DamageCause::UnknownEpoch))?);
         let names = self.names(list)?;
-        let lens = names.lens(row.first, row.count).ok_or_else(|| self.damaged(at, DamageCause::Length))?;
+        let lens = names.lens(stretch.first, stretch.count).ok_or_else(|| self.damaged(at, DamageCause::Length))?;
         let mut ends = Vec::with_capacity(lens.len());
-        let mut end = 0usize;
+        let mut end = begin;
         for len in lens {
             end = end.saturating_add(*len as usize);
             ends.push(end);
         }
-        if end != segment.len() {
-            return Err(self.damaged(at, DamageCause::Length).into());
-        }
-        Ok(Slices { segment, first: ContentRef { list, position: row.first }, ends, names, keys: Arc::clone(keys) })
+        Ok(Part { start: ContentRef { list, position: stretch.first }, begin, ends, names, keys })
     }
 
     /// The file list that a node names.
@@ -196,25 +259,38 @@ impl Contents {
     }
 
     /// A whole page map, with what a delta upon it must know: its chain and the length of its node.
-    pub(crate) fn page_map(&self, node: ContentRef) -> Result<(PageMap, PageMapNode, u64), ReadError> {
+    pub(crate) fn page_map(&self, node: ContentRef) -> Result<(PageMap, Chain, u64), ReadError> {
+        let nodes = self.page_map_chain(node)?;
+        let map = self.apply_chain(&nodes)?;
+        let (chain, len) = nodes.first().map(|(_, top, len)| (top.chain, *len)).unwrap_or_default();
+        Ok((map, chain, len))
+    }
+
+    /// The nodes that make a page map, each with its length, the newest first.
+    pub(crate) fn page_map_chain(&self, node: ContentRef) -> Result<Vec<ChainNode>, ReadError> {
         let (top, len) = self.page_map_node(node)?;
-        let mut nodes = Vec::new();
         let mut base = top.chain.base;
+        let mut nodes = vec![(node, top, len)];
         while let Some((name, growth)) = base {
             let node = self.node(name)?;
-            let (below, _) = self.page_map_node(node)?;
+            let (below, len) = self.page_map_node(node)?;
             if below.chain.base.map_or(0, |(_, growth)| growth.depth) + 1 != growth.depth {
                 return Err(self.damaged_content(node, DamageCause::Content).into());
             }
             base = below.chain.base;
-            nodes.push((node, below));
+            nodes.push((node, below, len));
         }
+        Ok(nodes)
+    }
+
+    /// The map that such nodes make.
+    pub(crate) fn apply_chain(&self, nodes: &[ChainNode]) -> Result<PageMap, ReadError> {
         let mut map = None;
-        for (node, below) in nodes.iter().rev() {
-            map = Some(below.apply(map).map_err(|error| self.damaged_content(*node, error))?);
+        for (node, edits, _) in nodes.iter().rev() {
+            map = Some(edits.apply(map).map_err(|error| self.damaged_content(*node, error))?);
         }
-        let map = top.apply(map).map_err(|error| self.damaged_content(node, error))?;
-        Ok((map, top, len))
+        let nothing = || Damage { object: Folder::Packs.name().to_owned(), cause: DamageCause::UnknownContent }.into();
+        map.ok_or_else(nothing)
     }
 
     fn page_map_node(&self, node: ContentRef) -> Result<(PageMapNode, u64), ReadError> {
@@ -245,7 +321,7 @@ impl Contents {
     }
 
     fn nowhere(&self, chunk: ContentRef) -> Damage {
-        let object = self.index.list_name(chunk.list).map(|(id, _)| pack_name(&id).to_string());
+        let object = self.index.list_id(chunk.list).map(|id| pack_name(&id).to_string());
         Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
     }
 }
@@ -260,38 +336,68 @@ pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Vec<PackIn
     index::decode(&body).map_err(|error| Damage::new(&name, error).into())
 }
 
+/// Whether a pack speaks of no list otherwise than the commit that named the list's own pack.
+fn lists_are_known(pack: &PackInfo, tables: &Tables) -> bool {
+    let is_known = |list: &ListEntry| tables.pack(&list.id).is_none_or(|row| row.list_digest == list.names_digest);
+    pack.table.lists.iter().all(is_known)
+}
+
 /// An unpacked segment, cut into its contents.
 pub(crate) struct Slices<'a> {
     segment: &'a [u8],
-    first: ContentRef,
+    parts: Vec<Part>,
+}
+
+/// Contents of a segment that follow one another in a list.
+struct Part {
+    start: ContentRef,
+    /// Where the first begins in the segment, and where each ends.
+    begin: usize,
     ends: Vec<usize>,
     names: Arc<NameList>,
     keys: Arc<EpochKeys>,
 }
 
+impl Part {
+    /// The how manieth content of this part a content is.
+    fn place(&self, chunk: ContentRef) -> Option<usize> {
+        let place = chunk.position.checked_sub(self.start.position)? as usize;
+        (chunk.list == self.start.list && place < self.ends.len()).then_some(place)
+    }
+
+    fn range(&self, place: usize) -> Option<Range<usize>> {
+        let begin = match place.checked_sub(1) {
+            Some(before) => *self.ends.get(before)?,
+            None => self.begin,
+        };
+        Some(begin..*self.ends.get(place)?)
+    }
+}
+
 impl<'a> Slices<'a> {
     /// A content, if it has the name it was stored under.
     pub(crate) fn prove(&self, chunk: ContentRef) -> Option<&'a [u8]> {
-        let content = self.segment.get(self.range(chunk)?)?;
-        (self.names.name(chunk.position)? == &self.keys.names().name(content)).then_some(content)
+        let (part, place) = self.find(chunk)?;
+        let content = self.segment.get(part.range(place)?)?;
+        (part.names.name(chunk.position)? == &part.keys.names().name(content)).then_some(content)
     }
 
     /// Where in the segment a content lies.
     pub(crate) fn range(&self, chunk: ContentRef) -> Option<Range<usize>> {
-        if chunk.list != self.first.list {
-            return None;
-        }
-        let place = chunk.position.checked_sub(self.first.position)? as usize;
-        let start = match place.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        Some(start..*self.ends.get(place)?)
+        let (part, place) = self.find(chunk)?;
+        part.range(place)
     }
 
     /// Every content of the segment.
     pub(crate) fn contents(&self) -> impl Iterator<Item = ContentRef> {
-        (0..u32::try_from(self.ends.len()).unwrap_or(u32::MAX)).filter_map(|offset| self.first.plus(offset))
+        self.parts.iter().flat_map(|part| {
+            let count = u32::try_from(part.ends.len()).unwrap_or(u32::MAX);
+            (0..count).filter_map(|offset| part.start.plus(offset))
+        })
+    }
+
+    fn find(&self, chunk: ContentRef) -> Option<(&Part, usize)> {
+        self.parts.iter().find_map(|part| Some((part, part.place(chunk)?)))
     }
 }
 

@@ -15,6 +15,9 @@ pub enum ReadError {
     /// An object is not what it was when it was written.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// Another device gave the repository a new key.
+    #[error("the repository has a new key, which this device does not know")]
+    Rotated,
 }
 
 /// An object that is not what it was when it was written.

@@ -60,6 +60,14 @@ impl<'a> FileListReader<'a> {
         Ok((Self { contents, layers, folders: Vec::new(), failed: false }, base))
     }
 
+    /// Every node and block that makes the list.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = ContentRef> {
+        self.layers.iter().flat_map(|layer| {
+            let blocks = layer.node.blocks.iter().map(|block| block.start);
+            std::iter::once(layer.at).chain(blocks)
+        })
+    }
+
     fn read_next(&mut self) -> Result<Option<Entry>, ReadError> {
         loop {
             for layer in &mut self.layers {
@@ -129,7 +137,7 @@ impl Layer {
             let Some(block) = self.node.blocks.get(self.next_block) else { return Ok(()) };
             self.next_block += 1;
             let bytes = contents.content(block.start)?;
-            let ops = read_block(&bytes, &self.node.anchors, &contents.index);
+            let ops = read_block(&bytes, &self.node.anchors);
             self.ops = ops.map_err(|error| contents.damaged_content(block.start, error))?.into();
             let first = self.ops.front().map(Op::path);
             if self.last.as_ref().is_some_and(|last| first.is_none_or(|first| first <= last)) {

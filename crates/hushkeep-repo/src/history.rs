@@ -5,7 +5,8 @@ mod tables;
 
 use std::collections::HashSet;
 
-use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::keys::{Epoch, ObjectKind};
+use hushkeep_core::seal::Header;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
@@ -13,13 +14,12 @@ use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::Growth;
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
+use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent};
+pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
-
-/// How often a commit is tried again when another writer took its number.
-const MAX_ATTEMPTS: u32 = 64;
 
 /// The state of a repository, as the commits on its storage tell it.
 #[derive(Debug, Default)]
@@ -31,6 +31,8 @@ pub(crate) struct History {
     listed: HashSet<ObjectName>,
     /// Commits that could not be read.
     damaged: Vec<Damage>,
+    /// Commits that were written under an older key, and that no commit under the newest one continues.
+    outdated: Vec<ObjectName>,
 }
 
 /// An end of the chain: a commit that no other names as its parent.
@@ -38,6 +40,7 @@ pub(crate) struct History {
 struct Tip {
     id: CommitId,
     name: ObjectName,
+    epoch: Epoch,
     commit: Commit,
     /// The length of the commit's body, in bytes.
     len: u64,
@@ -45,48 +48,94 @@ struct Tip {
 }
 
 /// One change of state, to be published as a commit.
-pub(crate) struct Change<'a> {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
     pub(crate) action: Action,
     pub(crate) time: Timestamp,
     /// The config that holds from now on, unless a tip names a newer one.
     pub(crate) config: ConfigName,
-    /// What becomes part of the tables, given the commit's number.
-    pub(crate) additions: &'a dyn Fn(u64) -> Tables,
 }
 
 impl History {
     /// Reads the commits of a storage: the tips, and of their ancestors as many as it takes to know the state.
     ///
-    /// A damaged commit is passed over, and the commits around it tell what they can; one that a newer version wrote is an error, for whoever went on beside it
-    /// could undo what it says.
+    /// A damaged commit is passed over, and the commits around it tell what they can; one that a newer version wrote
+    /// is an error, for whoever went on beside it could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
         let mut history = Self { listed: list(objects)?, ..Self::default() };
         let mut names: Vec<ObjectName> = history.listed.iter().cloned().collect();
         names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
         let mut covered: HashSet<String> = HashSet::new();
+        let mut older = Vec::new();
         for name in &names {
             if covered.contains(name.file()) {
                 continue;
             }
             match read_tip(objects, name) {
-                // The same commit under another name.
-                Ok((tip, _)) if history.knows(&tip.id) => {}
+                // A thief of an older key must not pass newer commits off as continued by his own: he hides nothing.
+                Ok((tip, _)) if tip.epoch < objects.keyring.newest() => older.push(tip),
                 Ok((tip, damage)) => {
                     history.damaged.extend(damage);
-                    covered.extend(tip.tables.commit_names());
-                    history.tables.merge(&tip.tables);
-                    history.tips.push(tip);
+                    covered.extend(tip.tables.commit_names().map(|(_, file)| file));
+                    history.add_tip(tip);
                 }
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
-                    history.damaged.push(damage);
+                    history.note_damage(damage, objects)?;
                 }
                 Err(error) => return Err(error),
             }
         }
+        older.retain(|tip| !covered.contains(tip.name.file()));
+        history.take_older(older);
         match history.damaged.first() {
             Some(damage) if history.tips.is_empty() => Err(damage.clone().into()),
             _ => Ok(history),
         }
+    }
+
+    /// Takes in a commit that nothing found before continues.
+    fn add_tip(&mut self, tip: Tip) {
+        // It may be there under another name as well.
+        if !self.knows(&tip.id) {
+            self.tables.merge(&tip.tables);
+            self.tips.push(tip);
+        }
+    }
+
+    /// Decides on commits under older keys that none under the newest continues: they were written by a device that
+    /// did not know of the new key, or by who stole the old one, and are not taken. Only where damage leaves
+    /// nothing else do they tell the state, so that one bad object does not lock the owner out.
+    fn take_older(&mut self, older: Vec<Tip>) {
+        if !self.tips.is_empty() || self.damaged.is_empty() {
+            self.outdated = older.into_iter().map(|tip| tip.name).collect();
+            return;
+        }
+        let mut covered: HashSet<String> = HashSet::new();
+        for tip in older {
+            if !covered.contains(tip.name.file()) {
+                covered.extend(tip.tables.commit_names().map(|(_, file)| file));
+                self.add_tip(tip);
+            }
+        }
+    }
+
+    /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.
+    fn note_damage(&mut self, damage: Damage, objects: &Objects) -> Result<(), ReadError> {
+        if damage.cause == DamageCause::UnknownEpoch && newest_epoch(objects)? > Some(objects.keyring.newest()) {
+            return Err(ReadError::Rotated);
+        }
+        self.damaged.push(damage);
+        Ok(())
+    }
+
+    /// Whether a commit of the key's own epoch is there, as it is once a rotation is complete.
+    pub(crate) fn is_in_force(&self, epoch: Epoch) -> bool {
+        epoch == Epoch::FIRST || !self.tips.is_empty()
+    }
+
+    /// Commits that were written under an older key after it was replaced. They are not taken.
+    pub(crate) fn outdated(&self) -> &[ObjectName] {
+        &self.outdated
     }
 
     pub(crate) fn tables(&self) -> &Tables {
@@ -108,19 +157,20 @@ impl History {
         self.tips.iter().map(|tip| tip.commit.older_epochs.as_slice())
     }
 
-    /// The tips, for a device to remember.
-    pub(crate) fn seen(&self) -> SeenTips {
-        SeenTips(self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.name.clone() }).collect())
+    /// The tips, for a device to remember that it saw them at this time.
+    pub(crate) fn seen(&self, time: Timestamp) -> SeenTips {
+        let tips = self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.name.clone() });
+        SeenTips { tips: tips.collect(), time }
     }
 
     /// The same, with those of `earlier` that are damaged: that they were there is not to be forgotten.
-    pub(crate) fn seen_since(&self, earlier: SeenTips) -> SeenTips {
-        let mut seen = self.seen();
+    pub(crate) fn seen_since(&self, earlier: SeenTips, time: Timestamp) -> SeenTips {
+        let mut seen = self.seen(time);
         let is_damaged = |parent: &Parent| {
             let object = parent.name.to_string();
             self.damaged.iter().any(|damage| damage.object == object)
         };
-        seen.0.extend(earlier.0.into_iter().filter(is_damaged));
+        seen.tips.extend(earlier.tips.into_iter().filter(is_damaged));
         seen
     }
 
@@ -132,13 +182,22 @@ impl History {
     /// damaged is damage, which [`damaged`](Self::damaged) tells, not a roll-back.
     ///
     /// That a remembered commit is an ancestor is not taken on anybody's word: it is read, and all that it said
-    /// must still be said. So not even who has the key can take back what a device has seen.
-    pub(crate) fn lacks(&mut self, objects: &Objects, seen: &SeenTips) -> Result<bool, ReadError> {
-        for remembered in &seen.0 {
+    /// must still be said. So not even who has the key can take back what a device has seen. Only a commit that was
+    /// seen long ago `may_be_dropped`: nothing but the word of its successors is left of it then.
+    pub(crate) fn lacks(
+        &mut self,
+        objects: &Objects,
+        seen: &SeenTips,
+        may_be_dropped: bool,
+    ) -> Result<bool, ReadError> {
+        for remembered in &seen.tips {
             if self.tips.iter().any(|tip| tip.id == remembered.id) {
                 continue;
             }
             if !self.listed.contains(&remembered.name) {
+                if may_be_dropped && self.tables.is_dropped(&remembered.id) {
+                    continue;
+                }
                 return Ok(true);
             }
             match read_tip(objects, &remembered.name) {
@@ -151,78 +210,106 @@ impl History {
         Ok(false)
     }
 
-    /// Publishes a change on top of all tips, reading those that other writers added meanwhile; returns the
-    /// commit's number and the object's length.
-    pub(crate) fn publish(
-        &mut self,
-        objects: &Objects,
-        change: &Change<'_>,
-        rng: &mut dyn CryptoRng,
-    ) -> Result<(u64, u64), PublishError> {
-        for _ in 0..MAX_ATTEMPTS {
-            self.refresh(objects)?;
-            if change.action == Action::Config && self.config().number >= change.config.number {
-                return Err(PublishError::Conflict);
-            }
-            let number = self.next_number().ok_or(PublishError::Conflict)?;
-            let tip = self.next_tip(objects, number, change, rng);
-            let body = tip.commit.encode(&tip.tables_to_write(self));
-            match objects.write_body(ObjectKind::Commit, &tip.name, &body, rng) {
-                Ok(len) => {
-                    self.advance(tip, &body);
-                    return Ok((number, len));
-                }
-                Err(error) if error.kind == StorageErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(PublishError::Storage(StorageError::new(StorageErrorKind::AlreadyExists, "commits")))
-    }
-
-    /// Reads what other writers added, if anything. A storage that now shows less than before is rolled back.
-    pub(crate) fn refresh(&mut self, objects: &Objects) -> Result<(), PublishError> {
+    /// Reads what other writers added, if anything; tells whether there was something. A storage that now shows less
+    /// than before is rolled back.
+    pub(crate) fn refresh(&mut self, objects: &Objects) -> Result<bool, PublishError> {
         if list(objects)? == self.listed {
-            return Ok(());
+            return Ok(false);
         }
         let mut fresh = Self::load(objects)?;
-        if fresh.lacks(objects, &self.seen())? {
+        if fresh.lacks(objects, &self.seen(Timestamp::EPOCH), false)? {
             return Err(PublishError::RolledBack);
         }
         // If a commit was damaged meanwhile, what it told is still known here.
         fresh.tables.merge(&self.tables);
         *self = fresh;
-        Ok(())
+        Ok(true)
+    }
+
+    /// Stores a change as the commit `number` on top of all tips; returns the object's length, or `None` if another
+    /// writer took the number.
+    pub(crate) fn store(
+        &mut self,
+        objects: &Objects,
+        number: u64,
+        change: &Change,
+        additions: &Tables,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Option<u64>, StorageError> {
+        let tip = self.next_tip(objects, number, change, additions, rng);
+        let body = tip.commit.encode(&tip.tables_to_write(self));
+        match objects.write_body(ObjectKind::Commit, &tip.name, &body, rng) {
+            Ok(len) => {
+                self.advance(tip, &body);
+                Ok(Some(len))
+            }
+            Err(error) if error.kind == StorageErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Commits that are old and that neither the tips nor younger ones are based on; none if they are fewer than `least`.
+    pub(crate) fn droppable(
+        &self,
+        objects: &Objects,
+        is_old: impl Fn(&ObjectName) -> bool,
+        least: usize,
+    ) -> Result<HashSet<ObjectName>, ReadError> {
+        let ancestors: HashSet<String> =
+            self.tables.commit_names().filter(|(is_dropped, _)| !is_dropped).map(|(_, file)| file).collect();
+        let is_old_ancestor = |name: &&ObjectName| ancestors.contains(name.file()) && is_old(name);
+        let mut old: HashSet<ObjectName> = self.listed.iter().filter(is_old_ancestor).cloned().collect();
+        let mut unread: Vec<ObjectName> = self.listed.difference(&old).cloned().collect();
+        while let Some(name) = unread.pop().filter(|_| old.len() >= least) {
+            let body = objects.read_body(ObjectKind::Commit, &name)?;
+            let (commit, _) = Commit::decode(&body).map_err(|error| Damage::new(&name, error))?;
+            let base = commit.parents.first().filter(|_| commit.growth.depth > 0);
+            if let Some(base) = base.and_then(|base| old.take(&base.name)) {
+                unread.push(base);
+            }
+        }
+        Ok(if old.len() >= least { old } else { HashSet::new() })
     }
 
     /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a
     /// high number must not use numbers up.
-    fn next_number(&self) -> Option<u64> {
+    pub(crate) fn next_number(&self) -> Option<u64> {
         let taken: HashSet<u64> = self.listed.iter().filter_map(number_of).collect();
         let after = self.tips.iter().map(|tip| tip.commit.number).max().unwrap_or_default();
         (after..MAX_NUMBER).map(|number| number + 1).find(|number| !taken.contains(number))
     }
 
-    fn next_tip(&self, objects: &Objects, number: u64, change: &Change<'_>, rng: &mut dyn CryptoRng) -> Tip {
+    fn next_tip(
+        &self,
+        objects: &Objects,
+        number: u64,
+        change: &Change,
+        additions: &Tables,
+        rng: &mut dyn CryptoRng,
+    ) -> Tip {
         let exclusive = objects.storage.features().create_if_absent;
         let name = numbered_name(Folder::Commits, number, if exclusive { None } else { Some(rng) });
-        let growth = self.tips.first().and_then(|base| base.commit.growth.next(base.len)).unwrap_or_default();
+        // A commit that begins an epoch, or after which earlier ones may be deleted, stands by itself.
+        let is_whole = matches!(change.action, Action::Rotate | Action::Prune);
+        let base = self.tips.first().filter(|_| !is_whole);
+        let growth = base.and_then(|base| base.commit.growth.next(base.len)).unwrap_or_default();
         let mut tables = self.tables.clone();
         // A damaged commit is not to be passed over as an ancestor: if it comes back whole, it is to be read.
-        tables.drop_commits(|file| self.damaged.iter().any(|damage| damage.object.ends_with(file)));
+        tables.remove_commits(|file| self.damaged.iter().any(|damage| damage.object.ends_with(file)));
         for tip in &self.tips {
             tables.insert_commit(&tip.id, &tip.name);
         }
-        tables.merge(&(change.additions)(number));
+        tables.merge(additions);
         let commit = Commit {
             number,
-            parents: self.seen().0,
+            parents: self.seen(change.time).tips,
             time: change.time,
             action: change.action,
             config: change.config.max(self.config()),
             older_epochs: objects.keyring.encode_older(),
             growth,
         };
-        Tip { id: CommitId::NONE, name, commit, len: 0, tables }
+        Tip { id: CommitId::NONE, name, epoch: objects.keyring.newest(), commit, len: 0, tables }
     }
 
     /// Makes the commit just written the only tip.
@@ -245,19 +332,37 @@ impl Tip {
     }
 }
 
-/// A commit that could not be published.
+/// A commit that could not be published, or that this device cannot remember.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PublishError {
     #[error(transparent)]
     Read(#[from] ReadError),
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// This device cannot remember it.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// The storage shows less than it did when the repository was opened.
     #[error("the storage shows a history that lacks what was seen before")]
     RolledBack,
     /// Another writer changed the protectors meanwhile.
     #[error("another device changed the ways to get the key back at the same time")]
     Conflict,
+    /// Other writers were faster, again and again.
+    #[error("other devices write all the time")]
+    Busy,
+}
+
+/// The newest epoch that a config on the storage claims. Nobody vouches for it: it only tells what to ask of the
+/// owner where a commit cannot be opened.
+fn newest_epoch(objects: &Objects) -> Result<Option<Epoch>, ReadError> {
+    let mut newest = None;
+    for info in objects.storage.list(Folder::Config).map_err(ReadError::Storage)? {
+        let object = objects.storage.get(&info.name);
+        let object = object.map_err(|error| ReadError::from_storage(error, &info.name))?;
+        newest = newest.max(Header::parse(&object).ok().map(|(header, _)| header.epoch));
+    }
+    Ok(newest)
 }
 
 fn list(objects: &Objects) -> Result<HashSet<ObjectName>, ReadError> {
@@ -270,7 +375,7 @@ fn list(objects: &Objects) -> Result<HashSet<ObjectName>, ReadError> {
 /// Where a base is damaged, the tables are those that the commits above it tell, and the damage comes beside: rows
 /// only ever add up, so what can be read still counts.
 fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
-    let body = objects.read_body(ObjectKind::Commit, name)?;
+    let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
     let (commit, delta) = Commit::decode(&body).map_err(|error| Damage::new(name, error))?;
     if number_of(name) != Some(commit.number) {
         return Err(Damage::new(name, DamageCause::Content).into());
@@ -294,7 +399,8 @@ fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>
     }
     let mut tables = Tables::default();
     deltas.iter().rev().for_each(|delta| tables.merge(delta));
-    let tip = Tip { id: CommitId::of(&body), name: name.clone(), commit, len: body.len() as u64, tables };
+    let (id, len) = (CommitId::of(&body), body.len() as u64);
+    let tip = Tip { id, name: name.clone(), epoch, commit, len, tables };
     Ok((tip, damage))
 }
 

@@ -1,15 +1,18 @@
 //! The index: where the contents of name lists are (spec §9).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use hushkeep_core::keys::Epoch;
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError};
 
-use crate::pack::{Class, ListEntry, PackInfo, Segment, digest};
-use crate::refs::{ContentRef, ListNo, NodeName};
+use crate::pack::{Class, ListEntry, PackInfo, Segment, Stretch, digest};
+use crate::refs::{ContentRef, ListNo, NodeName, Run};
 
 /// Everything index objects say, joined in memory.
+///
+/// A content may lie in several packs, after one was repacked. Then the pack that was taken in first counts.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     packs: Vec<IndexedPack>,
@@ -28,18 +31,18 @@ pub(crate) struct IndexedPack {
 #[derive(Debug)]
 struct IndexedList {
     id: ObjectId,
-    epoch: Epoch,
+    /// Whose names key named its contents; `None` if nothing of it lies in any pack.
+    epoch: Option<Epoch>,
     /// Where its names are, and their digest.
     names: Option<(SegmentAt, [u8; 16])>,
-    /// Sorted by `first`.
-    pieces: Vec<Piece>,
+    /// By the position of the first content. They do not overlap.
+    pieces: BTreeMap<u32, Piece>,
 }
 
-/// Contents `first .. first + count` of a list lie in one segment.
+/// Contents of a list, up to the position `end`, lie in one segment.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
-    first: u32,
-    count: u32,
+    end: u32,
     at: SegmentAt,
 }
 
@@ -63,41 +66,65 @@ impl Index {
         if self.pack_numbers.contains_key(&info.id) {
             return;
         }
-        let pack = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.packs.len()).unwrap_or(u32::MAX);
         let mut offset = hushkeep_core::seal::HEADER_LEN as u64;
         let mut offsets = Vec::with_capacity(info.table.segments.len());
-        for (number, segment) in (0..).zip(&info.table.segments) {
+        for segment in &info.table.segments {
             offsets.push(offset);
             offset += u64::from(segment.sealed_len);
-            if let Some(list) = info.table.lists.get(segment.list as usize) {
-                let number = SegmentAt { pack, segment: number };
-                self.add_segment(list, segment, number);
-            }
         }
-        self.pack_numbers.insert(info.id, pack);
+        self.place(number, &info);
+        self.pack_numbers.insert(info.id, number);
         self.packs.push(IndexedPack { info, offsets });
     }
 
-    /// Numbers a list whose contents are still to come.
-    pub(crate) fn announce(&mut self, id: ObjectId, epoch: Epoch) -> ListNo {
+    /// Looks contents up in the packs of the lowest rank first, and never in those that have none.
+    pub(crate) fn rank_packs(&mut self, rank: impl Fn(&ObjectId) -> Option<u8>) {
+        for list in &mut self.lists {
+            list.names = None;
+            list.pieces.clear();
+        }
+        let packs = std::mem::take(&mut self.packs);
+        let ranks = (0..).zip(&packs).filter_map(|(number, pack)| Some((rank(&pack.info.id)?, number, pack)));
+        let mut ranked: Vec<(u8, u32, &IndexedPack)> = ranks.collect();
+        ranked.sort_by_key(|(rank, number, _)| (*rank, *number));
+        for (_, number, pack) in ranked {
+            self.place(number, &pack.info);
+        }
+        self.packs = packs;
+    }
+
+    /// Numbers a list, whether or not anything of it lies in a pack.
+    pub(crate) fn announce(&mut self, id: ObjectId, epoch: Option<Epoch>) -> ListNo {
         let next = ListNo(u32::try_from(self.lists.len()).unwrap_or(u32::MAX));
         let number = *self.list_numbers.entry(id).or_insert(next);
         if number == next {
-            self.lists.push(IndexedList { id, epoch, names: None, pieces: Vec::new() });
+            self.lists.push(IndexedList { id, epoch, names: None, pieces: BTreeMap::new() });
         }
         number
     }
 
-    fn add_segment(&mut self, entry: &ListEntry, segment: &Segment, at: SegmentAt) {
-        let number = self.announce(entry.id, entry.epoch);
-        let Some(list) = self.lists.get_mut(number.0 as usize) else { return };
-        if segment.class == Class::Names {
-            list.names.get_or_insert((at, entry.names_digest));
-            return;
+    /// Notes what a pack holds, as far as nothing else does.
+    fn place(&mut self, pack: u32, info: &PackInfo) {
+        for (segment, row) in (0..).zip(&info.table.segments) {
+            for stretch in &row.stretches {
+                let Some(entry) = info.table.lists.get(stretch.list as usize) else { continue };
+                let at = SegmentAt { pack, segment };
+                let list = self.list_mut(entry);
+                match row.class {
+                    Class::Names => drop(list.names.get_or_insert((at, entry.names_digest))),
+                    _ => fill_gaps(&mut list.pieces, stretch.first..stretch.end(), at),
+                }
+            }
         }
-        let piece = Piece { first: segment.first, count: segment.count, at };
-        let place = list.pieces.partition_point(|other| other.first < piece.first);
-        list.pieces.insert(place, piece);
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a list was numbered when it was pushed, and none is ever removed")]
+    fn list_mut(&mut self, entry: &ListEntry) -> &mut IndexedList {
+        let number = self.announce(entry.id, Some(entry.epoch));
+        let list = &mut self.lists[number.0 as usize];
+        list.epoch.get_or_insert(entry.epoch);
+        list
     }
 
     pub(crate) fn pack(&self, number: u32) -> Option<&IndexedPack> {
@@ -117,16 +144,14 @@ impl Index {
         self.list_numbers.get(id).copied()
     }
 
-    /// The list whose contents or names a segment holds.
-    pub(crate) fn list_of(&self, at: SegmentAt) -> Option<ListNo> {
-        let pack = self.pack(at.pack)?;
-        let (segment, _) = pack.segment(at.segment)?;
-        self.list(&pack.info.table.lists.get(segment.list as usize)?.id)
+    /// The name of a list on disk.
+    pub(crate) fn list_id(&self, list: ListNo) -> Option<ObjectId> {
+        self.lists.get(list.0 as usize).map(|list| list.id)
     }
 
-    /// The name of a list on disk, and the epoch its names belong to.
-    pub(crate) fn list_name(&self, list: ListNo) -> Option<(ObjectId, Epoch)> {
-        self.lists.get(list.0 as usize).map(|list| (list.id, list.epoch))
+    /// The epoch whose names key named a list's contents; `None` if nothing of it lies in any pack.
+    pub(crate) fn list_epoch(&self, list: ListNo) -> Option<Epoch> {
+        self.lists.get(list.0 as usize)?.epoch
     }
 
     /// The reference of a node named on disk.
@@ -136,7 +161,7 @@ impl Index {
 
     /// The name on disk of a node.
     pub(crate) fn node_name(&self, node: ContentRef) -> Option<NodeName> {
-        Some(NodeName { list: self.list_name(node.list)?.0, position: node.position })
+        Some(NodeName { list: self.list_id(node.list)?, position: node.position })
     }
 
     /// Where a list's names are.
@@ -152,9 +177,56 @@ impl Index {
     /// The segment that holds a content.
     pub(crate) fn locate(&self, chunk: ContentRef) -> Option<SegmentAt> {
         let pieces = &self.lists.get(chunk.list.0 as usize)?.pieces;
-        let place = pieces.partition_point(|piece| piece.first <= chunk.position).checked_sub(1)?;
-        let piece = pieces.get(place)?;
-        (chunk.position - piece.first < piece.count).then_some(piece.at)
+        let (_, piece) = pieces.range(..=chunk.position).next_back()?;
+        (chunk.position < piece.end).then_some(piece.at)
+    }
+
+    /// Cuts a run into what lies in one segment each; `None` if a content of it is nowhere.
+    ///
+    /// However many contents a hostile run may claim, this goes only as far as there are packs.
+    pub(crate) fn locate_run(&self, run: Run) -> Option<Vec<(SegmentAt, Run)>> {
+        let pieces = &self.lists.get(run.start.list.0 as usize)?.pieces;
+        let end = run.start.position.checked_add(run.count)?;
+        let mut parts = Vec::new();
+        let mut next = run.start;
+        while next.position < end {
+            let (_, piece) = pieces.range(..=next.position).next_back()?;
+            let count = piece.end.min(end).checked_sub(next.position).filter(|count| *count > 0)?;
+            parts.push((piece.at, Run { start: next, count }));
+            next = next.plus(count)?;
+        }
+        Some(parts)
+    }
+
+    /// Every content of files that a pack holds.
+    pub(crate) fn data_of(&self, pack: &PackInfo) -> impl Iterator<Item = Run> {
+        let data = pack.table.segments.iter().filter(|segment| segment.class == Class::Data);
+        data.flat_map(|segment| &segment.stretches).filter_map(|stretch| self.run(pack, *stretch))
+    }
+
+    /// The contents that a row of a pack's table means.
+    pub(crate) fn run(&self, pack: &PackInfo, stretch: Stretch) -> Option<Run> {
+        let list = self.list(&pack.table.lists.get(stretch.list as usize)?.id)?;
+        Some(Run { start: ContentRef { list, position: stretch.first }, count: stretch.count })
+    }
+
+    /// The position after the last content of a list that lies in any pack.
+    pub(crate) fn list_end(&self, list: ListNo) -> u32 {
+        let pieces = self.lists.get(list.0 as usize).map(|list| &list.pieces);
+        pieces.and_then(|pieces| pieces.values().next_back()).map_or(0, |piece| piece.end)
+    }
+}
+
+/// Adds the parts of `range` that no piece covers yet.
+fn fill_gaps(pieces: &mut BTreeMap<u32, Piece>, range: Range<u32>, at: SegmentAt) {
+    let before = pieces.range(..range.start).next_back().map_or(0, |(_, piece)| piece.end);
+    let mut next = range.start.max(before);
+    let inside: Vec<(u32, u32)> = pieces.range(range.clone()).map(|(first, piece)| (*first, piece.end)).collect();
+    for (first, end) in inside.into_iter().chain([(range.end, range.end)]) {
+        if next < first {
+            pieces.insert(next, Piece { end: first, at });
+        }
+        next = next.max(end);
     }
 }
 
@@ -185,16 +257,22 @@ pub(crate) fn decode(body: &[u8]) -> Result<Vec<PackInfo>, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pack::{Coding, PackTable};
+    use crate::pack::{Coding, PackTable, Stretch};
+    use proptest::prelude::*;
 
     fn segment(class: Class, first: u32, count: u32) -> Segment {
-        Segment { class, coding: Coding::Plain, sealed_len: 26, raw_len: 10, list: 0, first, count }
+        let stretches = vec![Stretch { list: 0, first, count }];
+        Segment { class, coding: Coding::Plain, sealed_len: 26, raw_len: 10, stretches }
     }
 
-    fn pack(id: u8, list: u8, segments: Vec<Segment>) -> PackInfo {
-        let lists = vec![ListEntry { id: ObjectId::from_bytes([list; 16]), epoch: Epoch(0), names_digest: [0; 16] }];
+    fn id(byte: u8) -> ObjectId {
+        ObjectId::from_bytes([byte; 16])
+    }
+
+    fn pack(number: u8, list: u8, segments: Vec<Segment>) -> PackInfo {
+        let lists = vec![ListEntry { id: id(list), epoch: Epoch(0), names_digest: [0; 16] }];
         let table = PackTable { lists, segments };
-        PackInfo { id: ObjectId::from_bytes([id; 16]), epoch: Epoch(0), salt: [0; 32], len: 1000, table }
+        PackInfo { id: id(number), epoch: Epoch(0), salt: [0; 32], len: 1000, table }
     }
 
     #[test]
@@ -202,14 +280,63 @@ mod tests {
         let mut index = Index::default();
         index.add(pack(1, 1, vec![segment(Class::Data, 0, 3), segment(Class::Names, 0, 8)]));
         index.add(pack(2, 1, vec![segment(Class::Data, 5, 3)]));
-        let list = index.list(&ObjectId::from_bytes([1; 16])).unwrap();
+        let list = index.list(&id(1)).unwrap();
         let place = |position| index.locate(ContentRef { list, position });
         assert_eq!(place(2), Some(SegmentAt { pack: 0, segment: 0 }));
         assert_eq!(place(3), None);
         assert_eq!(place(7), Some(SegmentAt { pack: 1, segment: 0 }));
         assert_eq!(place(8), None);
+        assert_eq!(index.list_end(list), 8);
         assert_eq!(index.names_of(list), Some(SegmentAt { pack: 0, segment: 1 }));
         assert_eq!(index.pack(0).unwrap().segment(1).unwrap().1, 68 + 26);
+    }
+
+    #[test]
+    fn a_run_is_cut_at_segments_and_never_reaches_into_nothing() {
+        let mut index = Index::default();
+        index.add(pack(1, 1, vec![segment(Class::Data, 0, 3), segment(Class::Data, 3, 2)]));
+        let list = index.list(&id(1)).unwrap();
+        let run = |position, count| Run { start: ContentRef { list, position }, count };
+        let parts = index.locate_run(run(1, 4)).unwrap();
+        let at = |segment| SegmentAt { pack: 0, segment };
+        assert_eq!(parts, [(at(0), run(1, 2)), (at(1), run(3, 2))]);
+        assert_eq!(index.locate_run(run(1, 5)), None);
+        assert_eq!(index.locate_run(run(1, u32::MAX - 1)), None);
+    }
+
+    #[test]
+    fn ranks_decide_where_a_content_is_looked_up() {
+        let mut index = Index::default();
+        index.add(pack(1, 1, vec![segment(Class::Data, 0, 9), segment(Class::Names, 0, 9)]));
+        index.add(pack(2, 1, vec![segment(Class::Data, 2, 2), segment(Class::Data, 6, 1)]));
+        let list = index.list(&id(1)).unwrap();
+        let packs = |index: &Index| -> Vec<Option<u32>> {
+            (0..9).map(|position| Some(index.locate(ContentRef { list, position })?.pack)).collect()
+        };
+        assert_eq!(packs(&index), [Some(0); 9]);
+        index.rank_packs(|pack| Some(u8::from(*pack == id(1))));
+        let [old, new] = [Some(0), Some(1)];
+        assert_eq!(packs(&index), [old, old, new, new, old, old, new, old, old]);
+        index.rank_packs(|pack| (*pack == id(2)).then_some(0));
+        assert_eq!(packs(&index), [None, None, new, new, None, None, new, None, None]);
+        assert_eq!((index.names_of(list), index.list(&id(1))), (None, Some(list)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_came_first_counts(pieces in prop::collection::vec((0u32..30, 1u32..12), 0..12)) {
+            let (mut map, mut owners) = (BTreeMap::new(), [None; 50]);
+            for (number, (first, count)) in (0..).zip(pieces) {
+                fill_gaps(&mut map, first..first + count, SegmentAt { pack: number, segment: 0 });
+                let own = owners.iter_mut().skip(first as usize).take(count as usize);
+                own.for_each(|owner| *owner = owner.or(Some(number)));
+            }
+            let mut index = Index::default();
+            let list = index.announce(id(1), None);
+            index.lists[0].pieces = map;
+            let found = (0..50).map(|position| Some(index.locate(ContentRef { list, position })?.pack));
+            prop_assert_eq!(found.collect::<Vec<_>>(), owners.to_vec());
+        }
     }
 
     #[test]

@@ -27,6 +27,25 @@ impl Keyring {
         &self.repository
     }
 
+    /// The epoch that new objects belong to.
+    pub(crate) fn newest(&self) -> Epoch {
+        self.current
+    }
+
+    /// The keyring of the next epoch, under a new key. `None` if there were more epochs than can be counted.
+    pub(crate) fn next(&self, key: &BackupKey) -> Option<Self> {
+        let mut next = Self::new(key, self.repository, Epoch(self.current.0.checked_add(1)?));
+        for (epoch, (secret, _)) in &self.epochs {
+            next.insert(EpochSecret::from_secret(*epoch, Secret::from_slice(secret.expose())?));
+        }
+        Some(next)
+    }
+
+    /// The keys of the oldest epoch.
+    pub(crate) fn oldest(&self) -> Option<&Arc<EpochKeys>> {
+        self.epochs.values().next().map(|(_, keys)| keys)
+    }
+
     /// The keys that new objects are sealed under.
     pub(crate) fn current(&self) -> Option<&Arc<EpochKeys>> {
         self.epoch(self.current)

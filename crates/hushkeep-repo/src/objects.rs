@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use hushkeep_core::keys::{EpochKeys, ObjectKind};
+use hushkeep_core::keys::{Epoch, EpochKeys, ObjectKind};
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::seal::{self, FOOTER_LEN, HEADER_LEN, Header, OpenError, Opener, trailer_len};
 use hushkeep_core::wire::Reader;
@@ -13,7 +13,7 @@ use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
 use crate::pack::{PackInfo, PackTable};
-use crate::storage::{Folder, ObjectName, Storage, StorageError};
+use crate::storage::{Folder, ObjectName, Storage, StorageError, StorageErrorKind};
 
 /// Commits and index objects are padded to at least this many bytes.
 const MIN_OBJECT_LEN: usize = 4096;
@@ -30,14 +30,37 @@ pub(crate) struct Objects {
 impl Objects {
     /// Reads a commit's or index's body.
     pub(crate) fn read_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<Vec<u8>, ReadError> {
+        self.read_body_of_epoch(kind, name).map(|(_, body)| body)
+    }
+
+    /// The same, with the epoch it was sealed in.
+    pub(crate) fn read_body_of_epoch(
+        &self,
+        kind: ObjectKind,
+        name: &ObjectName,
+    ) -> Result<(Epoch, Vec<u8>), ReadError> {
         let object = self.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
         self.open_body(kind, &object).map_err(|cause| Damage { object: name.to_string(), cause }.into())
     }
 
-    fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<Vec<u8>, DamageCause> {
+    fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<(Epoch, Vec<u8>), DamageCause> {
         let (header, _) = Header::parse(object)?;
         let keys = self.keyring.epoch(header.epoch).ok_or(DamageCause::UnknownEpoch)?;
-        Ok(codec::decode_body(&seal::open_single(keys, kind, object)?)?)
+        Ok((header.epoch, codec::decode_body(&seal::open_single(keys, kind, object)?)?))
+    }
+
+    /// Deletes objects; returns the names of those that the storage refuses to delete, as one that only ever takes
+    /// new objects does.
+    pub(crate) fn delete_all(&self, names: &[ObjectName]) -> Result<Vec<String>, StorageError> {
+        let mut refused = Vec::new();
+        for name in names {
+            match self.storage.delete(name) {
+                Ok(()) => {}
+                Err(error) if error.kind == StorageErrorKind::Denied => refused.push(name.to_string()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(refused)
     }
 
     /// Stores a commit or index under a name; returns the object's length.

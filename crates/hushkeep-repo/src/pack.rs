@@ -2,9 +2,11 @@
 
 mod names;
 mod table;
+mod writer;
 
 pub(crate) use names::NameList;
-pub(crate) use table::{Class, Coding, ListEntry, PackInfo, PackTable, Segment, digest};
+pub(crate) use table::{Class, Coding, ListEntry, PackInfo, PackTable, Segment, Stretch, digest};
+pub(crate) use writer::{Body, PackWriter, WrittenList, to_u32};
 
 /// The longest pack, in bytes. Storages without multi-part upload take it in one request.
 pub(crate) const MAX_PACK_LEN: usize = 16 << 20;

@@ -1,7 +1,9 @@
 //! A repository: found, unlocked, created; its protectors and its history.
 
 mod find;
+mod forget;
 mod protectors;
+mod rotate;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,7 +15,7 @@ use rand_core::CryptoRng;
 use crate::config::{Config, Protector, ProtectorKind};
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::{Change, History, PublishError, SeenTips};
+use crate::history::{Action, Change, ForgottenSnapshot, History, PublishError, SeenTips, Tables};
 use crate::keyring::Keyring;
 use crate::objects::Objects;
 use crate::snapshot::Snapshot;
@@ -21,8 +23,17 @@ use crate::state::{StateError, StateKey};
 use crate::storage::{Folder, StorageError};
 use crate::{State, Storage, Timestamp};
 pub use find::{FindError, LockedRepository};
+pub use forget::ForgetError;
 pub use protectors::ConfigError;
 use protectors::{COPIES, StoreError, config_names, name_of, store_config};
+pub use rotate::RotateError;
+
+/// How often a commit is tried again when another writer was faster.
+const MAX_ATTEMPTS: u32 = 64;
+
+/// How long ago a device must have seen a commit, by its own clock, to believe that it was dropped. Commits are kept
+/// three times as long: the clocks of two devices may differ.
+const SECONDS_UNTIL_DROPPED: i64 = 30 * 86_400;
 
 /// A source of randomness that threads share.
 pub(crate) type SharedRng = Arc<Mutex<Box<dyn CryptoRng + Send>>>;
@@ -48,6 +59,10 @@ pub enum UnlockError {
     /// A commit that this device has seen is no longer part of the history.
     #[error("the storage shows a history that lacks what this device has already seen")]
     RolledBack,
+    /// The key belongs to a rotation that was never completed: an earlier key still holds. Or the storage hides
+    /// everything that was written under this one.
+    #[error("nothing in the repository was written under this key")]
+    NotInForce,
     /// The repository cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -105,9 +120,18 @@ impl Repository {
         })
     }
 
-    fn open(mut objects: Objects, config: Config, state: Arc<dyn State>, rng: SharedRng) -> Result<Self, UnlockError> {
+    fn open(
+        mut objects: Objects,
+        config: Config,
+        state: Arc<dyn State>,
+        rng: SharedRng,
+        now: Timestamp,
+    ) -> Result<Self, UnlockError> {
         let mut history = History::load(&objects)?;
-        check_history(&mut history, &objects, &config, state.as_ref())?;
+        if !history.is_in_force(objects.keyring.newest()) {
+            return Err(UnlockError::NotInForce);
+        }
+        check_history(&mut history, &objects, &config, state.as_ref(), now)?;
         for older in history.older_epochs() {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
@@ -141,31 +165,78 @@ impl Repository {
         self.history.damaged()
     }
 
-    /// Publishes a change, and remembers the new tip; returns the commit's number and length.
-    pub(crate) fn publish(&mut self, change: &Change<'_>) -> Result<(u64, u64), PublishOrStateError> {
-        let rng = &mut *self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-        let published = self.history.publish(&self.contents.objects, change, rng)?;
+    /// Commits that were written under an older key after it was replaced, by a device that did not know, or by who
+    /// stole that key. They are not part of the history.
+    pub fn outdated_commits(&self) -> impl Iterator<Item = String> {
+        self.history.outdated().iter().map(ToString::to_string)
+    }
+
+    /// The snapshots that were forgotten, in no particular order.
+    pub fn forgotten_snapshots(&self) -> impl Iterator<Item = ForgottenSnapshot> {
+        self.history.tables().forgotten_snapshots()
+    }
+
+    /// Publishes a change on top of what all writers published until then, and remembers the new tip; returns the
+    /// commit's number and length.
+    ///
+    /// `additions` says what becomes part of the tables, given the newest state and the commit's number; it is asked
+    /// again whenever another writer was faster.
+    pub(crate) fn publish<E: From<PublishError>>(
+        &mut self,
+        change: &Change,
+        additions: impl FnMut(&Self, u64) -> Result<Tables, E>,
+    ) -> Result<(u64, u64), E> {
+        self.publish_under(None, change, additions)
+    }
+
+    /// The same, sealed under the keys of `sealer`, if that is given.
+    pub(crate) fn publish_under<E: From<PublishError>>(
+        &mut self,
+        sealer: Option<&Objects>,
+        change: &Change,
+        mut additions: impl FnMut(&Self, u64) -> Result<Tables, E>,
+    ) -> Result<(u64, u64), E> {
+        for _ in 0..MAX_ATTEMPTS {
+            self.refresh()?;
+            let replaces_config = matches!(change.action, Action::Config | Action::Rotate);
+            if replaces_config && self.history.config().number >= change.config.number {
+                return Err(PublishError::Conflict.into());
+            }
+            let number = self.history.next_number().ok_or(PublishError::Conflict)?;
+            let tables = additions(self, number)?;
+            let objects = sealer.unwrap_or(&self.contents.objects);
+            let stored = {
+                let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+                self.history.store(objects, number, change, &tables, &mut **rng)
+            };
+            if let Some(len) = stored.map_err(PublishError::from)? {
+                self.published(change.time)?;
+                return Ok((number, len));
+            }
+        }
+        Err(PublishError::Busy.into())
+    }
+
+    /// Reads what other writers published.
+    pub(crate) fn refresh(&mut self) -> Result<(), PublishError> {
+        if self.history.refresh(&self.contents.objects)? {
+            self.contents.update(self.history.tables())?;
+            self.snapshots = read_snapshots(&self.history)?;
+        }
+        Ok(())
+    }
+
+    fn published(&mut self, now: Timestamp) -> Result<(), PublishError> {
         self.contents.update(self.history.tables())?;
         self.snapshots = read_snapshots(&self.history)?;
-        let seen = self.history.seen_since(remembered_tips(self.state.as_ref())?);
+        let seen = self.history.seen_since(remembered_tips(self.state.as_ref())?, now);
         self.state.store(StateKey::Tips, &seen.encode())?;
-        Ok(published)
+        Ok(())
     }
 
     pub(crate) fn rng(&self) -> MutexGuard<'_, Box<dyn CryptoRng + Send>> {
         self.rng.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// A change that could not be published, or that this device cannot remember.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PublishOrStateError {
-    #[error(transparent)]
-    Publish(#[from] PublishError),
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    #[error(transparent)]
-    State(#[from] StateError),
 }
 
 impl From<StoreError> for CreateError {
@@ -184,9 +255,11 @@ fn check_history(
     objects: &Objects,
     config: &Config,
     state: &dyn State,
+    now: Timestamp,
 ) -> Result<(), UnlockError> {
     let seen = remembered_tips(state)?;
-    if history.lacks(objects, &seen)? {
+    let may_be_dropped = now.seconds.saturating_sub(seen.time.seconds) >= SECONDS_UNTIL_DROPPED;
+    if history.lacks(objects, &seen, may_be_dropped)? {
         return Err(UnlockError::RolledBack);
     }
     let (named, own) = (history.config(), name_of(config, objects));
@@ -196,7 +269,7 @@ fn check_history(
     }
     // While commits are damaged, the memory of better days stays.
     if history.damaged().is_empty() {
-        state.store(StateKey::Tips, &history.seen().encode())?;
+        state.store(StateKey::Tips, &history.seen(now).encode())?;
     }
     Ok(())
 }

@@ -15,6 +15,10 @@ use crate::{RelPath, Timestamp};
 pub struct SnapshotId([u8; 16]);
 
 impl SnapshotId {
+    pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The id's bytes.
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0

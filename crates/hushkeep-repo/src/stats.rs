@@ -60,9 +60,9 @@ impl Repository {
             contents_bytes: 0,
             stored_bytes: 0,
         };
-        let segments = self.contents.index.packs().flat_map(|pack| &pack.table.segments);
+        let segments = self.contents.packs().flat_map(|(_, pack)| &pack.table.segments);
         for segment in segments.filter(|segment| segment.class == Class::Data) {
-            stats.contents += u64::from(segment.count);
+            stats.contents += segment.count();
             stats.contents_bytes += u64::from(segment.raw_len);
             stats.stored_bytes += u64::from(segment.sealed_len);
         }

@@ -5,7 +5,7 @@ use hushkeep_core::wire::{Reader, WireError, put_signed, put_varint};
 /// A point in time: seconds and nanoseconds since 1970-01-01 00:00:00 UTC.
 ///
 /// Times before 1970 have negative seconds; the nanoseconds always count forward.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp {
     /// Whole seconds, rounded down.
     pub seconds: i64,

@@ -57,7 +57,7 @@ fn check_anew(storage: &Arc<dyn Storage>) -> Option<CheckReport> {
         Err(FindError::Read(ReadError::Damaged(_)) | FindError::NoRepository) => return None,
         Err(error) => panic!("{error}"),
     };
-    match locked.unlock(&key(), Device::new(9).state, Device::new(9).rng()) {
+    match locked.unlock(&key(), Device::new(9).state, Device::new(9).rng(), at(NOW)) {
         Ok(repository) => Some(check(&repository)),
         Err(UnlockError::Read(ReadError::Damaged(_)) | UnlockError::WrongKey) => None,
         Err(error) => panic!("{error}"),
@@ -237,7 +237,7 @@ fn a_backup_killed_anywhere_is_resumed() {
 impl Device {
     fn try_open_quietly(&self, storage: &Arc<dyn Storage>) -> Option<Repository> {
         let locked = LockedRepository::find(Arc::clone(storage)).ok()?;
-        locked.unlock(&key(), self.state.clone(), self.rng()).ok()
+        locked.unlock(&key(), self.state.clone(), self.rng(), at(NOW)).ok()
     }
 }
 

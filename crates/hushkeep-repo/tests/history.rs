@@ -181,7 +181,7 @@ fn a_wrong_key_is_told_before_anything_else() {
     let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
     assert!(!locked.accepts(&wrong) && locked.accepts(&key()));
     let device = Device::new(2);
-    let unlocked = locked.unlock(&wrong, device.state.clone(), device.rng());
+    let unlocked = locked.unlock(&wrong, device.state.clone(), device.rng(), at(NOW));
     assert!(matches!(unlocked, Err(UnlockError::WrongKey)));
     assert_eq!(objects(&storage), before);
 }

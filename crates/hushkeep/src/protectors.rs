@@ -83,8 +83,8 @@ pub enum RemoveError {
 /// Removes a protector. The recovery key always stays, so that never the last one goes.
 ///
 /// What was stored before is not called back: whoever kept a copy of the repository from before can still try
-/// a removed passphrase on that copy.
-pub fn remove(opened: &mut Opened, id: &str) -> Result<(), RemoveError> {
+/// a removed passphrase on that copy. So does a storage that refuses to delete: returns the objects it kept.
+pub fn remove(opened: &mut Opened, id: &str) -> Result<Vec<String>, RemoveError> {
     let mut protectors = opened.repository.protectors().to_vec();
     let place = protectors.iter().position(|protector| protector.id.to_string() == id);
     let Some(place) = place else { return Err(RemoveError::NotFound(id.to_owned())) };

@@ -192,7 +192,8 @@ impl Found {
     fn open(self, key: BackupKey, by: OpenedBy) -> Result<Opened, UnlockError> {
         let Self { locked, device, home, place } = self;
         let id = locked.id();
-        let repository = locked.unlock(&key, Arc::new(device.clone()), Box::new(crate::random()))?;
+        let (state, rng) = (Arc::new(device.clone()), Box::new(crate::random()));
+        let repository = locked.unlock(&key, state, rng, crate::now())?;
         // Only now is it proven that the repository is its owner's.
         home.remember(&place, &id)?;
         Ok(Opened { repository, key, by, device })

@@ -194,7 +194,7 @@ impl FileListWriter {
     ) -> Result<NodeName, BackupError> {
         let name = match anchor {
             Anchor::Segment(segment) => gatherer.pipeline.place(segment),
-            Anchor::List(list) => contents.index.list_name(list).map(|(list, _)| NodeName { list, position: 0 }),
+            Anchor::List(list) => contents.index.list_id(list).map(|list| NodeName { list, position: 0 }),
             Anchor::Map(map) => {
                 self.map_places.get(map as usize).and_then(|place| place_name(*place, contents, gatherer))
             }
@@ -223,11 +223,11 @@ fn encode_map(map: &PendingMap, contents: &mut Contents, gatherer: &Gatherer<'_,
         let page = resolve_page(*place, epoch, &mut segment_starts, contents, gatherer);
         pages.push(page.ok_or(BackupError::Internal)?);
     }
-    let whole = PageMap { page_size: map.page_size, len: map.len, pages };
+    let whole = PageMap::new(map.page_size, map.len, pages);
     let full = whole.encode(&Chain::default(), None, &contents.index).ok_or(BackupError::Internal)?;
     let Some(base_name) = map.base else { return Ok(full) };
-    let (base, node, base_len) = contents.page_map(contents.node(base_name)?)?;
-    let chain = Chain::on(base_name, &node.chain, base_len);
+    let (base, base_chain, base_len) = contents.page_map(contents.node(base_name)?)?;
+    let chain = Chain::on(base_name, &base_chain, base_len);
     if chain.base.is_none() {
         return Ok(full);
     }
@@ -250,7 +250,7 @@ fn resolve_page(
         Some(start) => *start,
         None => {
             let first = gatherer.pipeline.place(segment)?;
-            let list = contents.index.announce(first.list, epoch);
+            let list = contents.index.announce(first.list, Some(epoch));
             *segment_starts.entry(segment).or_insert(ContentRef { list, position: first.position })
         }
     };

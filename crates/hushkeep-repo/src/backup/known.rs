@@ -3,21 +3,24 @@
 //! Only what a commit names, or the journal and a fresh listing, is ever used: a storage may list objects again
 //! that were deleted long ago.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 
+use hushkeep_core::keys::{Epoch, EpochKeys};
 use hushkeep_core::name::{ContentName, ObjectId};
 
 use super::segments::Place;
 use crate::RelPath;
 use crate::bad_packs::BadPacks;
+use crate::content_set::ContentSet;
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::file_list_reader::FileListReader;
 use crate::history::Tables;
 use crate::node::{Content, EntryKind};
 use crate::objects::pack_name;
-use crate::pack::{Class, PackInfo};
-use crate::refs::{ContentRef, ListNo, NodeName};
+use crate::pack::PackInfo;
+use crate::refs::{ContentRef, ListNo, NodeName, Run};
 use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::storage::Folder;
 
@@ -27,15 +30,35 @@ const YOUNG_SECONDS: i64 = 2;
 /// What a backup can build on.
 #[derive(Default)]
 pub(super) struct Known {
-    pub(super) contents: HashMap<ContentName, Place>,
+    pub(super) contents: KnownContents,
     /// Page maps of stored databases: bases for those of copies under other names.
     pub(super) maps: Vec<StoredMap>,
-    /// Packs that are named but not there, or not whole, or found bad by a check, by their numbers in the index.
+    /// Packs to build nothing on, by their numbers in the index: marked for removal, or named but not there, or not
+    /// whole, or found bad by a check.
     missing: HashSet<u32>,
     /// File lists that cannot be read whole, and so are no bases.
     unreadable: HashSet<(ObjectId, u32)>,
     /// What was found damaged on the way.
     pub(super) damage: Vec<Damage>,
+}
+
+/// Stored contents by their names, under the names key of each epoch that any of them was stored in.
+#[derive(Default)]
+pub(super) struct KnownContents(BTreeMap<Epoch, (Arc<EpochKeys>, HashMap<ContentName, Place>)>);
+
+impl KnownContents {
+    fn insert(&mut self, keys: &Arc<EpochKeys>, name: ContentName, place: Place) {
+        let (_, places) = self.0.entry(keys.epoch()).or_insert_with(|| (Arc::clone(keys), HashMap::new()));
+        places.insert(name, place);
+    }
+
+    /// Where a content is, which `name` names under the keys of `epoch`.
+    pub(super) fn find(&self, epoch: Epoch, name: &ContentName, content: &[u8]) -> Option<Place> {
+        self.0.values().rev().find_map(|(keys, places)| match keys.epoch() == epoch {
+            true => places.get(name).copied(),
+            false => places.get(&keys.names().name(content)).copied(),
+        })
+    }
 }
 
 /// What a source's new list is based on.
@@ -66,7 +89,7 @@ impl Known {
     ) -> Result<Self, ReadError> {
         let mut known = Self::default();
         known.find_missing(contents, tables, bad_packs)?;
-        let mut wanted: HashMap<ListNo, Vec<u32>> = HashMap::new();
+        let mut wanted = ContentSet::default();
         for root in newest_roots(snapshots) {
             match known.collect(contents, root, &mut wanted) {
                 Ok(()) => {}
@@ -78,13 +101,12 @@ impl Known {
             }
         }
         for pack in resumed {
-            if let Some(list) = contents.index.list(&pack.id) {
-                let data = pack.table.segments.iter().filter(|segment| segment.class == Class::Data);
-                wanted.entry(list).or_default().extend(data.flat_map(|row| row.first..row.first + row.count));
+            for run in contents.index.data_of(pack) {
+                wanted.insert(run, &contents.index);
             }
         }
-        for (list, positions) in wanted {
-            known.take_names(contents, list, positions)?;
+        for list in wanted.lists() {
+            known.take_names(contents, list, &wanted)?;
         }
         Ok(known)
     }
@@ -106,9 +128,10 @@ impl Known {
         (!self.unreadable.contains(&(list.list, list.position))).then_some(Base { list, trusted_until })
     }
 
-    /// Whether a content lies in a pack that is there.
-    pub(super) fn is_there(&self, contents: &Contents, chunk: ContentRef) -> bool {
-        self.missing.is_empty() || contents.index.locate(chunk).is_some_and(|at| !self.missing.contains(&at.pack))
+    /// Whether all contents of a run lie in packs that are there to stay.
+    pub(super) fn holds(&self, contents: &Contents, run: Run) -> bool {
+        let parts = contents.index.locate_run(run);
+        parts.is_some_and(|parts| parts.iter().all(|(at, _)| !self.missing.contains(&at.pack)))
     }
 
     /// Compares the listing of packs with what the commits name, and with what a check found bad.
@@ -117,6 +140,11 @@ impl Known {
         let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
         for row in tables.packs() {
             let name = pack_name(&row.id);
+            let number = contents.index.pack_number(&row.id);
+            if row.marked_since().is_some() {
+                self.missing.extend(number);
+                continue;
+            }
             let cause = match listed.get(&name) {
                 Some(len) if *len == row.len && bad.contains(&row.id) => DamageCause::Content,
                 Some(len) if *len == row.len => continue,
@@ -124,45 +152,35 @@ impl Known {
                 None => DamageCause::Missing,
             };
             self.damage.push(Damage::new(&name, cause));
-            self.missing.extend(contents.index.pack_number(&row.id));
+            self.missing.extend(number);
         }
         Ok(())
     }
 
     /// Notes every content that a file list refers to.
-    fn collect(
-        &mut self,
-        contents: &Contents,
-        root: NodeName,
-        wanted: &mut HashMap<ListNo, Vec<u32>>,
-    ) -> Result<(), ReadError> {
+    fn collect(&mut self, contents: &Contents, root: NodeName, wanted: &mut ContentSet) -> Result<(), ReadError> {
         let (reader, _) = FileListReader::open(contents, root)?;
         for entry in reader {
             let EntryKind::File(file) = entry?.kind else { continue };
-            match file.content {
-                Content::Chunks(runs) => {
-                    let chunks = runs.into_iter().flat_map(|run| run.contents());
-                    chunks.for_each(|chunk| wanted.entry(chunk.list).or_default().push(chunk.position));
-                }
+            let runs = match file.content {
+                Content::Chunks(runs) => runs,
                 Content::Pages { page_size, map } => {
                     self.maps.push(StoredMap { node: map.start, page_size });
-                    let (map, _, _) = contents.page_map(map.start)?;
-                    for page in map.pages {
-                        wanted.entry(page.list).or_default().push(page.position);
-                    }
+                    contents.page_map(map.start)?.0.runs().collect()
                 }
+            };
+            for run in runs {
+                // What lies nowhere is not known; whoever restores it is told.
+                wanted.insert(run, &contents.index);
             }
         }
         Ok(())
     }
 
-    /// Takes in the names of some contents of a list, if they lie in packs that are there and were named under
-    /// the key that names contents today.
-    fn take_names(&mut self, contents: &Contents, list: ListNo, positions: Vec<u32>) -> Result<(), ReadError> {
-        let epoch = contents.index.list_name(list).map(|(_, epoch)| epoch);
-        if epoch != Some(contents.objects.keys().epoch()) {
-            return Ok(());
-        }
+    /// Takes in the names of some contents of a list, if they lie in packs that are there.
+    fn take_names(&mut self, contents: &Contents, list: ListNo, wanted: &ContentSet) -> Result<(), ReadError> {
+        let epoch = contents.index.list_epoch(list);
+        let Some(keys) = epoch.and_then(|epoch| contents.objects.keyring.epoch(epoch)) else { return Ok(()) };
         let names = match contents.names(list) {
             Ok(names) => names,
             Err(ReadError::Damaged(damage)) => {
@@ -171,12 +189,11 @@ impl Known {
             }
             Err(error) => return Err(error),
         };
-        for position in positions {
-            let chunk = ContentRef { list, position };
-            if let Some(name) = names.name(position)
-                && self.is_there(contents, chunk)
+        for chunk in wanted.of_list(list) {
+            if let Some(name) = names.name(chunk.position)
+                && self.holds(contents, Run { start: chunk, count: 1 })
             {
-                self.contents.insert(*name, Place::Stored(chunk));
+                self.contents.insert(keys, *name, Place::Stored(chunk));
             }
         }
         Ok(())

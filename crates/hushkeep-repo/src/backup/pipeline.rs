@@ -15,11 +15,11 @@ use hushkeep_core::keys::EpochKeys;
 use hushkeep_core::name::ContentName;
 use rand_core::CryptoRng;
 
-use super::pack_writer::{PackWriter, ReadySegment};
+use super::new_pack::{NewPack, ReadySegment};
 use super::{BackupError, Journal};
 use crate::codec::Compressor;
 use crate::objects::pack_name;
-use crate::pack::{Class, Coding, PackInfo};
+use crate::pack::{Body, Class, Coding, PackInfo, to_u32};
 use crate::progress::Progress;
 use crate::refs::NodeName;
 use crate::storage::Storage;
@@ -179,10 +179,11 @@ fn compress_all(queue: &Mutex<Receiver<RawSegment>>, ready: &SyncSender<ReadySeg
     let mut compressor = Compressor::new();
     while let Ok(segment) = receive(queue) {
         let RawSegment { number, class, compress, data, contents } = segment;
-        let raw_len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let raw_len = to_u32(data.len());
         let packed = if compress { compressor.compress(&data) } else { None };
-        let (coding, body) = packed.map_or((Coding::Plain, data), |packed| (Coding::Zstd, packed));
-        if ready.send(ReadySegment { number, class, coding, raw_len, body, contents }).is_err() {
+        let (coding, bytes) = packed.map_or((Coding::Plain, data), |packed| (Coding::Zstd, packed));
+        let body = Body { class, coding, raw_len, bytes };
+        if ready.send(ReadySegment { number, body, contents }).is_err() {
             return;
         }
     }
@@ -196,9 +197,9 @@ fn pack_all(
 ) {
     let open = || {
         let buffer = shared.lock().buffers.pop().unwrap_or_default();
-        PackWriter::new(stages.keys, &mut *stages.rng.lock().unwrap_or_else(PoisonError::into_inner), buffer)
+        NewPack::new(stages.keys, &mut *stages.rng.lock().unwrap_or_else(PoisonError::into_inner), buffer)
     };
-    let mut current: Option<PackWriter> = None;
+    let mut current: Option<NewPack> = None;
     while let Ok(segment) = queue.recv() {
         if let Some(full) = current.take_if(|pack| !pack.fits(&segment))
             && packs.send(full.finish(stages.keys)).is_err()

@@ -1,56 +1,55 @@
 //! The end of a backup: an index object for the new packs, and the commit that makes them a snapshot.
 
-use hushkeep_core::keys::ObjectKind;
+use std::collections::BTreeSet;
+
 use hushkeep_core::name::ObjectId;
 
 use super::{BackupError, BackupReport};
 use crate::Timestamp;
-use crate::contents::read_index;
-use crate::history::{Action, Change, IndexRow, PackRow, Tables};
-use crate::index;
-use crate::objects::index_name;
+use crate::contents::Retired;
+use crate::error::ReadError;
+use crate::history::{Action, Change, PackRow, Tables};
+use crate::index_writer::{IndexError, NewIndex};
+use crate::liveness::Needs;
 use crate::pack::PackInfo;
 use crate::repository::Repository;
+use crate::retention;
 use crate::snapshot::{Snapshot, SnapshotSource};
+use crate::storage_clock::StorageClock;
 
-/// So many index objects of one level become one of the next: their number grows with the logarithm of the
-/// number of backups.
-const MERGE_COUNT: usize = 8;
+/// What a backup has read and stored, ready to be published.
+pub(super) struct Stored<'a> {
+    pub(super) sources: Vec<SnapshotSource>,
+    pub(super) packs: Vec<PackInfo>,
+    pub(super) device: (ObjectId, String),
+    pub(super) now: Timestamp,
+    /// The packs that were on their way out when the backup began.
+    pub(super) retired: &'a Retired,
+}
 
 impl Repository {
     pub(super) fn publish_snapshot(
         &mut self,
-        sources: &[SnapshotSource],
-        packs: Vec<PackInfo>,
-        device: &(ObjectId, String),
-        now: Timestamp,
+        stored: Stored<'_>,
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
-        let mut rows = Tables::default();
-        let mut index = None;
-        if !packs.is_empty() {
-            packs
-                .iter()
-                .for_each(|pack| rows.insert_pack(PackRow { id: pack.id, len: pack.len, digest: pack.digest() }));
-            let row = self.store_index(packs.clone(), &mut rows)?;
+        let index = if stored.packs.is_empty() { None } else { Some(self.store_index(&stored.packs)?) };
+        if let Some(index) = &index {
             report.objects_stored += 1;
-            report.bytes_stored += row.len;
-            index = Some(row.id);
+            report.bytes_stored += index.row.len;
         }
-        self.contents.add_own(packs, index);
+        self.contents.add_own(stored.packs.clone(), index.as_ref().map(|index| index.row.id));
 
         let problems = report.problems.len() as u64;
-        let snapshot = |number| Snapshot::new(number, now, device.clone(), sources.to_vec(), problems);
-        let additions = |number| {
-            let mut tables = rows.clone();
+        let snapshot =
+            |number| Snapshot::new(number, stored.now, stored.device.clone(), stored.sources.clone(), problems);
+        let change = Change { action: Action::Backup, time: stored.now, config: self.config_name() };
+        let (number, len) = self.publish(&change, |repository, number| {
+            let mut tables = index.as_ref().map(|index| index.rows(number)).unwrap_or_default();
             tables.insert_snapshot(&snapshot(number));
-            tables
-        };
-        let (number, len) = self.publish(&Change {
-            action: Action::Backup,
-            time: now,
-            config: self.config_name(),
-            additions: &additions,
+            stored.packs.iter().for_each(|pack| tables.insert_pack(pack.row()));
+            repository.keep_what_it_needs(&stored, index.as_ref(), &mut tables)?;
+            Ok::<_, BackupError>(tables)
         })?;
         report.objects_stored += 1;
         report.bytes_stored += len;
@@ -58,45 +57,63 @@ impl Repository {
         Ok(())
     }
 
-    /// Stores an index object for `packs`, together with the rows of enough earlier ones to keep their number
-    /// small. If one of them was found damaged, all are written anew from what is known.
-    fn store_index(&mut self, mut packs: Vec<PackInfo>, rows: &mut Tables) -> Result<IndexRow, BackupError> {
-        let level = match self.contents.has_damaged_index() {
-            true => self.gather_all(&mut packs, rows),
-            false => self.gather_levels(&mut packs, rows)?,
-        };
-        let rng = &mut *self.rng();
-        let id = ObjectId::generate(rng);
-        let body = index::encode(&packs);
-        let len = self.contents.objects.write_body(ObjectKind::Index, &index_name(&id), &body, rng)?;
-        let row = IndexRow { id, level, len, digest: index::digest_of(&body) };
-        rows.insert_index(row);
-        Ok(row)
+    /// Makes sure that all the snapshot needs is there to stay. Another device may have marked packs for removal since
+    /// this backup began: they become live again in the same commit. What was dropped is lost to this backup.
+    fn keep_what_it_needs(
+        &self,
+        stored: &Stored<'_>,
+        index: Option<&NewIndex>,
+        tables: &mut Tables,
+    ) -> Result<(), BackupError> {
+        if self.contents.retired() == stored.retired {
+            return Ok(());
+        }
+        let mut needs = Needs::default();
+        for source in &stored.sources {
+            needs.add_list(source.root, &self.contents).map_err(|error| match error {
+                ReadError::Damaged(_) => BackupError::Overtaken,
+                error => error.into(),
+            })?;
+        }
+        for row in self.packs_with(&needs).into_iter().filter(|row| row.marked_since().is_some()) {
+            if !self.may_revive(&row, index)? {
+                return Err(BackupError::Overtaken);
+            }
+            tables.insert_pack(row.revived());
+        }
+        Ok(())
     }
 
-    /// Adds the rows of every level that is full now; returns the level of the new index object.
-    fn gather_levels(&self, packs: &mut Vec<PackInfo>, rows: &mut Tables) -> Result<u64, BackupError> {
-        for level in 0.. {
-            let peers: Vec<IndexRow> = self.history.tables().indexes().filter(|index| index.level == level).collect();
-            if peers.len() + 1 < MERGE_COUNT {
-                return Ok(level);
-            }
-            for peer in peers {
-                packs.extend(read_index(&self.contents.objects, &peer)?);
-                rows.supersede_index(peer);
-            }
-        }
-        Err(BackupError::Internal)
+    /// The named packs in which what is needed lies.
+    fn packs_with(&self, needs: &Needs) -> Vec<PackRow> {
+        let contents = needs.contents.lists().flat_map(|list| needs.contents.of_list(list));
+        let numbers: BTreeSet<u32> =
+            contents.filter_map(|chunk| Some(self.contents.index.locate(chunk)?.pack)).collect();
+        let rows = numbers
+            .into_iter()
+            .filter_map(|number| self.history.tables().pack(&self.contents.index.pack(number)?.info.id));
+        rows.collect()
     }
 
-    /// Adds everything that is known; returns the highest level.
-    fn gather_all(&self, packs: &mut Vec<PackInfo>, rows: &mut Tables) -> u64 {
-        packs.extend(self.contents.index.packs().cloned());
-        let mut level = 0;
-        for earlier in self.history.tables().indexes() {
-            level = level.max(earlier.level);
-            rows.supersede_index(earlier);
+    /// Whether a marked pack is safe to use again. Where creating a commit is exclusive, nobody can drop it at the same
+    /// time. Elsewhere it is safe while nobody may drop it yet for a long time.
+    fn may_revive(&self, row: &PackRow, index: Option<&NewIndex>) -> Result<bool, BackupError> {
+        if self.contents.objects.storage.features().create_if_absent {
+            return Ok(true);
         }
-        level
+        // The clock stands at the index object that this backup has just stored.
+        let (Some(since), Some(_)) = (row.marked_since(), index) else { return Ok(false) };
+        let clock = StorageClock::read(&self.contents.objects)?;
+        let age = clock.now.and_then(|now| clock.age(since, now));
+        Ok(age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE))
+    }
+}
+
+impl From<IndexError> for BackupError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Read(error) => Self::Read(error),
+            IndexError::Storage(error) => Self::Storage(error),
+        }
     }
 }

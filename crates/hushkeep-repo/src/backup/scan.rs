@@ -198,10 +198,7 @@ impl Scanner<'_, '_, '_> {
         let EntryKind::File(FileEntry { len: len_before, content: Content::Chunks(runs), .. }) = &before.kind else {
             return false;
         };
-        let there = || {
-            let mut ends = runs.iter().flat_map(|run| [Some(run.start), run.start.plus(run.count.saturating_sub(1))]);
-            ends.all(|chunk| chunk.is_some_and(|chunk| self.known.is_there(self.contents, chunk)))
-        };
+        let there = || runs.iter().all(|run| self.known.holds(self.contents, *run));
         let is_old =
             trusted_until.is_some_and(|until| item.metadata.modified.max(item.metadata.changed).seconds < until);
         is_old && *len_before == len && before.metadata == item.metadata && !self.is_reread_today(&item.path) && there()
@@ -406,8 +403,8 @@ fn is_same(before: &Entry, now: &Entry<Anchored>) -> bool {
 
 /// How many pages are in the same place of a stored map. All of them, only if both have as many.
 fn equal_pages(pages: &[Place], map: &PageMap) -> usize {
-    let equal = pages.iter().zip(&map.pages).filter(|(place, stored)| **place == Place::Stored(**stored)).count();
-    if pages.len() == map.pages.len() { equal } else { equal.min(pages.len().saturating_sub(1)) }
+    let equal = pages.iter().zip(map.pages()).filter(|(place, stored)| **place == Place::Stored(*stored)).count();
+    if pages.len() == map.count() as usize { equal } else { equal.min(pages.len().saturating_sub(1)) }
 }
 
 /// Fills the buffer as far as the file goes.

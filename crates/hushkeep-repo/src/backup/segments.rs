@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use hushkeep_core::keys::NamesKey;
+use hushkeep_core::keys::EpochKeys;
 use hushkeep_core::name::ContentName;
 
 use super::BackupError;
+use super::known::KnownContents;
 use super::pipeline::{Pipeline, RawSegment};
 use crate::codec::MAX_SEGMENT_LEN;
 use crate::pack::Class;
@@ -50,9 +51,11 @@ pub(super) enum Kind {
 
 /// Names contents, knows which are stored, and gathers the others.
 pub(super) struct Gatherer<'a, 'scope> {
-    names: &'a NamesKey,
+    keys: &'a EpochKeys,
     pub(super) pipeline: &'a Pipeline<'scope>,
-    known: HashMap<ContentName, Place>,
+    known: KnownContents,
+    /// Contents of this backup, by name.
+    new: HashMap<ContentName, Place>,
     open: [OpenSegment; 3],
     next_number: u32,
     /// Contents that were not stored before, in bytes.
@@ -67,19 +70,21 @@ struct OpenSegment {
 }
 
 impl<'a, 'scope> Gatherer<'a, 'scope> {
-    pub(super) fn new(names: &'a NamesKey, pipeline: &'a Pipeline<'scope>, known: HashMap<ContentName, Place>) -> Self {
-        Self { names, pipeline, known, open: Default::default(), next_number: 0, new_bytes: 0 }
+    pub(super) fn new(keys: &'a EpochKeys, pipeline: &'a Pipeline<'scope>, known: KnownContents) -> Self {
+        let (new, open) = (HashMap::new(), Default::default());
+        Self { keys, pipeline, known, new, open, next_number: 0, new_bytes: 0 }
     }
 
     /// Takes a content of a file; returns where it is or will be.
     pub(super) fn add(&mut self, content: &[u8], compressible: bool) -> Result<Place, BackupError> {
-        let name = self.names.name(content);
-        if let Some(place) = self.known.get(&name) {
-            return Ok(*place);
+        let name = self.keys.names().name(content);
+        let place = self.new.get(&name).copied();
+        if let Some(place) = place.or_else(|| self.known.find(self.keys.epoch(), &name, content)) {
+            return Ok(place);
         }
         let kind = if compressible { Kind::Compressible } else { Kind::Incompressible };
         let place = self.append(kind, name, content)?;
-        self.known.insert(name, place);
+        self.new.insert(name, place);
         self.new_bytes += content.len() as u64;
         Ok(place)
     }
@@ -89,7 +94,7 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
         if node.len() > MAX_SEGMENT_LEN {
             return Err(BackupError::TooLarge);
         }
-        self.append(Kind::Node, self.names.name(node), node)
+        self.append(Kind::Node, self.keys.names().name(node), node)
     }
 
     /// Hands over what is gathered and waits until all of it has a place.

@@ -90,19 +90,19 @@ impl Repository {
         {
             return Ok(numbers);
         }
-        let chunks = match self.contents_of(file) {
-            Ok(chunks) => chunks,
+        let runs = match self.contents_of(file) {
+            Ok(runs) => runs,
             Err(ReadError::Damaged(damage)) => {
                 numbers.insert(bad.number(damage));
                 return Ok(numbers);
             }
             Err(error) => return Err(error),
         };
-        for chunk in chunks {
-            match self.contents.index.locate(chunk) {
-                Some(at) => numbers.extend(bad.at(at)),
+        for run in runs {
+            match self.contents.index.locate_run(run) {
+                Some(parts) => numbers.extend(parts.into_iter().filter_map(|(at, _)| bad.at(at))),
                 None => {
-                    let damage = self.contents.damaged_content(chunk, DamageCause::UnknownContent);
+                    let damage = self.contents.damaged_content(run.start, DamageCause::UnknownContent);
                     numbers.insert(bad.number(damage));
                 }
             }

@@ -134,10 +134,8 @@ impl Repository {
         let mut rng = self.rng();
         let mut chosen = || f64::from(rng.next_u32()) < share * f64::from(u32::MAX);
         let there = |pack: &u32| bad.at(SegmentAt { pack: *pack, segment: 0 }).is_none();
-        (0..)
-            .take(self.contents.index.packs().count())
-            .filter(|pack| there(pack) && (share >= 1.0 || chosen()))
-            .collect()
+        let packs = self.contents.packs().map(|(number, _)| number);
+        packs.filter(|pack| there(pack) && (share >= 1.0 || chosen())).collect()
     }
 
     /// Everything that is wrong with one pack. A failing storage is an error.
@@ -181,7 +179,7 @@ impl Repository {
             let at = SegmentAt { pack: number, segment };
             let (sealed, after) = rest.split_at_checked(row.sealed_len as usize).ok_or(DamageCause::Length)?;
             rest = after;
-            match self.open_segment(&opener, at, sealed, row) {
+            match self.open_segment(&opener, at, sealed, &pack.info.table, row) {
                 Ok(()) => {}
                 Err(PackError::Bad(cause)) => bad.push((at, cause)),
                 Err(error) => return Err(error),
@@ -194,21 +192,33 @@ impl Repository {
         Ok(bad)
     }
 
-    fn open_segment(&self, opener: &Opener, at: SegmentAt, sealed: &[u8], row: &Segment) -> Result<(), PackError> {
+    fn open_segment(
+        &self,
+        opener: &Opener,
+        at: SegmentAt,
+        sealed: &[u8],
+        table: &PackTable,
+        row: &Segment,
+    ) -> Result<(), PackError> {
         let opened = opener.open_segment(u64::from(at.segment), sealed)?;
         let contents = match row.coding {
             Coding::Plain => opened,
             Coding::Zstd => codec::decompress(&opened, row.raw_len as usize).ok_or(DamageCause::Content)?,
         };
         if row.class == Class::Names {
-            let list = self.contents.index.list_of(at).ok_or(DamageCause::UnknownContent)?;
-            let is_own = self.contents.index.names_digest(list) == Some(NameList::digest(&contents));
-            return if is_own { Ok(()) } else { Err(DamageCause::Content.into()) };
+            let is_right = names_digest(table, row) == Some(NameList::digest(&contents));
+            return if is_right { Ok(()) } else { Err(DamageCause::Content.into()) };
         }
         let slices = self.contents.slices(at, &contents)?;
         let whole = slices.contents().all(|chunk| slices.prove(chunk).is_some());
         if whole { Ok(()) } else { Err(DamageCause::Content.into()) }
     }
+}
+
+/// The digest that a name list has, as the pack's table says.
+fn names_digest(table: &PackTable, row: &Segment) -> Option<[u8; 16]> {
+    let list = row.stretches.first()?.list;
+    table.lists.get(list as usize).map(|list| list.names_digest)
 }
 
 /// Why a pack, or a segment of it, did not verify.

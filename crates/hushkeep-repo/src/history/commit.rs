@@ -33,6 +33,12 @@ pub(crate) enum Action {
     Backup,
     /// Changed the protectors.
     Config,
+    /// Took snapshots out of the history.
+    Forget,
+    /// Marked what nothing needs, dropped what was marked long enough, put together what is left.
+    Prune,
+    /// Began an epoch under a new key.
+    Rotate,
     /// Something a newer version knows.
     Other(u64),
 }
@@ -42,6 +48,9 @@ impl Action {
         match self {
             Self::Backup => 1,
             Self::Config => 2,
+            Self::Forget => 3,
+            Self::Prune => 4,
+            Self::Rotate => 5,
             Self::Other(number) => number,
         }
     }
@@ -50,6 +59,9 @@ impl Action {
         match number {
             1 => Self::Backup,
             2 => Self::Config,
+            3 => Self::Forget,
+            4 => Self::Prune,
+            5 => Self::Rotate,
             other => Self::Other(other),
         }
     }
@@ -107,23 +119,32 @@ impl Commit {
     }
 }
 
-const SEEN_MARK: u8 = 1;
+const SEEN_MARK: u8 = 2;
 
 /// The tips that a device has seen, as it remembers them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct SeenTips(pub(super) Vec<Parent>);
+pub(crate) struct SeenTips {
+    pub(super) tips: Vec<Parent>,
+    /// When, by the device's own clock.
+    pub(crate) time: Timestamp,
+}
 
 impl SeenTips {
-    /// A mark, then the tips: so that a file that was emptied does not pass for one without tips.
+    /// A mark, the time, then the tips: so that a file that was emptied does not pass for one without tips.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [&[SEEN_MARK], encode_parents(&self.0).as_slice()].concat()
+        let mut out = vec![SEEN_MARK];
+        self.time.put(&mut out);
+        out.extend(encode_parents(&self.tips));
+        out
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
-        match bytes.split_first() {
-            Some((&SEEN_MARK, tips)) => decode_parents(tips).map(Self),
-            _ => Err(WireError::Truncated),
+        let mut reader = Reader::new(bytes);
+        if reader.byte()? != SEEN_MARK {
+            return Err(WireError::Range);
         }
+        let time = Timestamp::read(&mut reader)?;
+        Ok(Self { tips: decode_parents(reader.take(reader.remaining())?)?, time })
     }
 }
 

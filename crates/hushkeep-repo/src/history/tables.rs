@@ -3,23 +3,26 @@
 //! A row never disappears, and of two versions of a row the one that is further along wins: so tables can be
 //! joined in any order, whoever wrote them, and always come out the same.
 
+mod rows;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use hushkeep_core::name::ObjectId;
-use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes, put_varint};
+use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 
 use super::commit::CommitId;
 use crate::snapshot::Snapshot;
 use crate::storage::ObjectName;
+pub use rows::ForgottenSnapshot;
+pub(crate) use rows::{IndexRow, PackRow};
+use rows::{LIVE, decode_commit, encode_commit};
 
 /// Rows by their 16-byte key. A row's first byte is its status: the higher is further along.
 type Table = BTreeMap<[u8; 16], Vec<u8>>;
 
-/// The status of a row that counts.
-const LIVE: u8 = 0;
-/// The status of an index object whose rows another one holds.
-const SUPERSEDED: u8 = 1;
+/// How long the part behind a row's status is that may never change; `None` if the row does not decode.
+type FixedLen = fn(&[u8]) -> Option<usize>;
 
 /// What a repository consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -30,101 +33,96 @@ pub(crate) struct Tables {
     commits: Table,
 }
 
-/// A pack that is part of the repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PackRow {
-    pub(crate) id: ObjectId,
-    /// The object's length in bytes.
-    pub(crate) len: u64,
-    /// What [`PackInfo::digest`](crate::pack::PackInfo::digest) says: with it a commit covers every name and content.
-    pub(crate) digest: [u8; 16],
-}
-
-/// An index object that is part of the repository.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IndexRow {
-    pub(crate) id: ObjectId,
-    /// How often its rows were merged: index objects of one level are merged into one of the next.
-    pub(crate) level: u64,
-    /// The object's length in bytes.
-    pub(crate) len: u64,
-    /// What [`index::digest_of`](crate::index::digest_of) says of its body.
-    pub(crate) digest: [u8; 16],
-}
-
 impl Tables {
     pub(crate) fn insert_snapshot(&mut self, snapshot: &Snapshot) {
         let row = [&[LIVE], snapshot.encode().as_slice()].concat();
         self.snapshots.insert(*snapshot.id.as_bytes(), row);
     }
 
+    pub(crate) fn forget_snapshot(&mut self, snapshot: &ForgottenSnapshot) {
+        self.snapshots.insert(*snapshot.id.as_bytes(), snapshot.encode());
+    }
+
     pub(crate) fn insert_pack(&mut self, pack: PackRow) {
-        let mut row = vec![LIVE];
-        put_varint(&mut row, pack.len);
-        row.extend_from_slice(&pack.digest);
-        self.packs.insert(*pack.id.as_bytes(), row);
+        self.packs.insert(*pack.id.as_bytes(), pack.encode());
     }
 
     pub(crate) fn insert_index(&mut self, index: IndexRow) {
-        self.indexes.insert(*index.id.as_bytes(), index_row(LIVE, &index));
-    }
-
-    /// Marks an index object as merged into another.
-    pub(crate) fn supersede_index(&mut self, index: IndexRow) {
-        self.indexes.insert(*index.id.as_bytes(), index_row(SUPERSEDED, &index));
+        self.indexes.insert(*index.id.as_bytes(), index.encode());
     }
 
     pub(super) fn insert_commit(&mut self, id: &CommitId, name: &ObjectName) {
-        let mut row = vec![LIVE];
-        put_bytes(&mut row, name.file().as_bytes());
-        self.commits.entry(*id.as_bytes()).or_insert(row);
+        self.commits.entry(*id.as_bytes()).or_insert_with(|| encode_commit(name.file(), false));
     }
 
-    /// Drops the rows of commits with these file names.
-    pub(super) fn drop_commits(&mut self, is_dropped: impl Fn(&str) -> bool) {
-        self.commits
-            .retain(|_, row| !commit_file(row.get(1..).unwrap_or_default()).is_some_and(|file| is_dropped(&file)));
+    /// Notes that nothing needs the objects of these commits any more.
+    pub(crate) fn drop_commits(&mut self, is_dropped: impl Fn(&str) -> bool) {
+        for row in self.commits.values_mut() {
+            if let Some((false, file)) = decode_commit(row).filter(|(_, file)| is_dropped(file)) {
+                *row = encode_commit(&file, true);
+            }
+        }
     }
 
-    /// Every snapshot, in no particular order.
+    /// Forgets the rows of commits with these file names: they are to be read if they come back.
+    pub(super) fn remove_commits(&mut self, is_removed: impl Fn(&str) -> bool) {
+        self.commits.retain(|_, row| decode_commit(row).is_none_or(|(_, file)| !is_removed(&file)));
+    }
+
+    /// Every snapshot that was not forgotten, in no particular order.
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = Result<Snapshot, WireError>> {
-        live(&self.snapshots).map(|(id, record)| {
+        let live = self.snapshots.iter().filter_map(|(id, row)| match row.split_first() {
+            Some((&LIVE, record)) => Some((id, record)),
+            _ => None,
+        });
+        live.map(|(id, record)| {
             let snapshot = Snapshot::decode(record)?;
-            if snapshot.id.as_bytes() == id.as_bytes() { Ok(snapshot) } else { Err(WireError::NotCanonical) }
+            if snapshot.id.as_bytes() == id { Ok(snapshot) } else { Err(WireError::NotCanonical) }
         })
     }
 
+    pub(crate) fn forgotten_snapshots(&self) -> impl Iterator<Item = ForgottenSnapshot> {
+        self.snapshots.iter().filter_map(|(id, row)| ForgottenSnapshot::decode(*id, row))
+    }
+
+    /// Every pack that was ever named. A row that does not decode is none.
+    pub(crate) fn all_packs(&self) -> impl Iterator<Item = PackRow> {
+        self.packs.iter().filter_map(|(id, row)| PackRow::decode(ObjectId::from_bytes(*id), row).ok())
+    }
+
+    /// The packs whose bytes are there: live ones, and those only marked for removal.
     pub(crate) fn packs(&self) -> impl Iterator<Item = PackRow> {
-        live(&self.packs).filter_map(|(id, row)| read_pack(id, row))
+        self.all_packs().filter(|pack| !pack.is_dropped())
     }
 
-    /// A pack that is part of the repository.
+    /// A pack that was ever named.
     pub(crate) fn pack(&self, id: &ObjectId) -> Option<PackRow> {
-        let (status, row) = self.packs.get(id.as_bytes())?.split_first()?;
-        if *status == LIVE { read_pack(*id, row) } else { None }
+        PackRow::decode(*id, self.packs.get(id.as_bytes())?).ok()
     }
 
-    /// The index objects that are not merged into others.
+    /// Every index object that was ever named.
+    pub(crate) fn all_indexes(&self) -> impl Iterator<Item = IndexRow> {
+        self.indexes.iter().filter_map(|(id, row)| IndexRow::decode(ObjectId::from_bytes(*id), row).ok())
+    }
+
+    /// The index objects whose rows no other one holds.
     pub(crate) fn indexes(&self) -> impl Iterator<Item = IndexRow> {
-        live(&self.indexes).filter_map(|(id, mut row)| {
-            let level = read_len(&mut row)?;
-            let len = read_len(&mut row)?;
-            Some(IndexRow { id, level, len, digest: *row.first_chunk()? })
-        })
-    }
-
-    /// Every index object that was ever named, merged or not.
-    pub(crate) fn index_names(&self) -> impl Iterator<Item = ObjectId> {
-        self.indexes.keys().map(|id| ObjectId::from_bytes(*id))
+        self.all_indexes().filter(|index| index.superseded.is_none())
     }
 
     pub(super) fn has_commit(&self, id: &CommitId) -> bool {
         self.commits.contains_key(id.as_bytes())
     }
 
-    /// The file names of all commits before.
-    pub(super) fn commit_names(&self) -> impl Iterator<Item = String> {
-        live(&self.commits).filter_map(|(_, row)| commit_file(row))
+    /// Whether a commit is named whose object may be gone.
+    pub(super) fn is_dropped(&self, id: &CommitId) -> bool {
+        let row = self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row));
+        row.is_some_and(|(is_dropped, _)| is_dropped)
+    }
+
+    /// The file names of all commits before, and whether their objects may be gone.
+    pub(crate) fn commit_names(&self) -> impl Iterator<Item = (bool, String)> {
+        self.commits.values().filter_map(|row| decode_commit(row))
     }
 
     /// Takes in every row of `other` that is new or further along.
@@ -140,17 +138,15 @@ impl Tables {
         }
     }
 
-    /// Whether every row of `earlier` is here, as it was or further along: a status may move on, the rest of a row
-    /// never changes.
+    /// Whether every row of `earlier` is here, as it was or further along: a status may grow, and what it brings
+    /// with it; the rest of a row never changes.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
-        let continues = |row: Option<&Vec<u8>>, earlier: &[u8]| match (row.and_then(|row| row.split_first()), earlier) {
-            (Some((status, rest)), [earlier_status, earlier_rest @ ..]) => {
-                status >= earlier_status && rest == earlier_rest
-            }
-            _ => false,
-        };
-        let tables = self.all().into_iter().zip(earlier.all());
-        tables.into_iter().all(|(own, earlier)| earlier.iter().all(|(key, row)| continues(own.get(key), row)))
+        let fixed_lens: [FixedLen; 4] =
+            [|_| Some(0), PackRow::fixed_len, IndexRow::fixed_len, |row| row.len().checked_sub(1)];
+        let tables = self.all().into_iter().zip(earlier.all()).zip(fixed_lens);
+        tables.into_iter().all(|((own, earlier), fixed_len)| {
+            earlier.iter().all(|(key, row)| own.get(key).is_some_and(|own| row_continues(own, row, fixed_len(row))))
+        })
     }
 
     /// The rows that `base` lacks or has in an earlier form.
@@ -201,36 +197,12 @@ impl Tables {
     }
 }
 
-fn index_row(status: u8, index: &IndexRow) -> Vec<u8> {
-    let mut row = vec![status];
-    put_varint(&mut row, index.level);
-    put_varint(&mut row, index.len);
-    row.extend_from_slice(&index.digest);
-    row
-}
-
-fn live(table: &Table) -> impl Iterator<Item = (ObjectId, &[u8])> {
-    table.iter().filter_map(|(key, row)| match row.split_first() {
-        Some((&LIVE, rest)) => Some((ObjectId::from_bytes(*key), rest)),
-        _ => None,
-    })
-}
-
-/// The file name in a row of the table of commits, behind the status.
-fn commit_file(row: &[u8]) -> Option<String> {
-    String::from_utf8(Reader::new(row).bytes().ok()?.to_vec()).ok()
-}
-
-fn read_pack(id: ObjectId, mut row: &[u8]) -> Option<PackRow> {
-    let len = read_len(&mut row)?;
-    Some(PackRow { id, len, digest: *row.first_chunk()? })
-}
-
-fn read_len(row: &mut &[u8]) -> Option<u64> {
-    let mut reader = Reader::new(row);
-    let len = reader.varint().ok()?;
-    *row = reader.take(reader.remaining()).ok()?;
-    Some(len)
+/// Whether a row is `earlier`, or a later state of it that has the same `fixed_len` bytes behind its status.
+fn row_continues(row: &[u8], earlier: &[u8], fixed_len: Option<usize>) -> bool {
+    let fixed = |row: &[u8]| Some(row.get(1..fixed_len?.checked_add(1)?)?.to_vec());
+    // Two devices may give a row the same status at once: then the greater of both wins.
+    let moved = earlier < row && (earlier.first() < row.first() || earlier.first() > Some(&LIVE));
+    row == earlier || (moved && fixed(row).is_some() && fixed(row) == fixed(earlier))
 }
 
 #[cfg(test)]
@@ -238,20 +210,24 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn pack(id: u8) -> PackRow {
+        PackRow::new(ObjectId::from_bytes([id; 16]), 7, [id; 16], [9; 16])
+    }
+
     fn index(id: u8) -> IndexRow {
-        IndexRow { id: ObjectId::from_bytes([id; 16]), level: 1, len: 4096, digest: [id; 16] }
+        IndexRow { id: pack(id).id, level: 1, len: 4096, digest: [id; 16], superseded: None }
     }
 
     fn arbitrary() -> impl Strategy<Value = Tables> {
-        prop::collection::vec((0u8..6, any::<bool>()), 0..8).prop_map(|rows| {
+        prop::collection::vec((0u8..6, 0u64..4), 0..8).prop_map(|rows| {
             let mut tables = Tables::default();
-            for (id, merged) in rows {
-                if merged {
-                    tables.supersede_index(index(id));
-                } else {
-                    tables.insert_index(index(id));
+            for (id, moved) in rows {
+                match moved {
+                    0 => tables.insert_index(index(id)),
+                    1 => tables.insert_index(index(id).superseded(u64::from(id))),
+                    2 => tables.insert_pack(pack(id)),
+                    _ => tables.insert_pack(pack(id).marked(u64::from(id)).unwrap()),
                 }
-                tables.insert_pack(PackRow { id: index(id).id, len: 7, digest: [id; 16] });
             }
             tables
         })
@@ -274,29 +250,41 @@ mod tests {
             let whole = joined(&[&base, &later]);
             prop_assert_eq!(joined(&[&base, &whole.since(&base)]), whole);
         }
+
+        #[test]
+        fn what_is_joined_continues_its_parts(a in arbitrary(), b in arbitrary()) {
+            let whole = joined(&[&a, &b]);
+            prop_assert!(whole.continues(&a) && whole.continues(&b));
+        }
     }
 
     #[test]
     fn tables_continue_only_what_they_hold_unchanged() {
         let mut tables = Tables::default();
         tables.insert_index(index(1));
+        tables.insert_pack(pack(2));
         let earlier = tables.clone();
-        tables.supersede_index(index(1));
-        tables.insert_pack(PackRow { id: index(2).id, len: 7, digest: [2; 16] });
+        tables.insert_index(index(1).superseded(3));
+        tables.insert_pack(pack(2).marked(3).unwrap());
         assert!(tables.continues(&earlier) && !earlier.continues(&tables));
-        let mut exchanged = tables.clone();
-        exchanged.insert_pack(PackRow { id: index(2).id, len: 7, digest: [3; 16] });
-        assert!(!exchanged.continues(&tables));
+        for (len, list_digest) in [(7, [3; 16]), (8, [9; 16])] {
+            let exchanged = PackRow::new(pack(2).id, len, pack(2).digest, list_digest);
+            for row in [exchanged, exchanged.marked(3).unwrap(), exchanged.dropped(9)] {
+                let mut tables = tables.clone();
+                tables.insert_pack(row);
+                assert!(!tables.continues(&earlier), "{row:?}");
+            }
+        }
     }
 
     #[test]
-    fn a_merged_index_object_never_comes_back() {
+    fn a_superseded_index_object_never_comes_back() {
         let mut tables = Tables::default();
-        tables.supersede_index(index(1));
+        tables.insert_index(index(1).superseded(4));
         let mut earlier = Tables::default();
         earlier.insert_index(index(1));
         tables.merge(&earlier);
         assert_eq!(tables.indexes().count(), 0);
-        assert_eq!(tables.index_names().count(), 1);
+        assert_eq!(tables.all_indexes().count(), 1);
     }
 }

@@ -61,7 +61,7 @@ impl FileListNode {
         let mut reader = Reader::new(record.required(7)?);
         let mut blocks = Vec::new();
         while !reader.is_empty() {
-            blocks.push(anchors.resolve(Anchored::read(&mut reader)?, index)?);
+            blocks.push(anchors.resolve(Anchored::read(&mut reader)?)?);
         }
         Ok(Self { chain, anchors, blocks, blocks_len: record.int(8)? })
     }
@@ -98,7 +98,7 @@ impl BlockWriter {
 }
 
 /// Reads the lines of a block (spec §10.4). Within it paths must ascend.
-pub(crate) fn read_block(block: &[u8], anchors: &Anchors, index: &Index) -> Result<Vec<Op>, WireError> {
+pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, WireError> {
     let mut reader = Reader::new(block);
     let mut ops: Vec<Op> = Vec::new();
     let mut previous = Vec::new();
@@ -115,7 +115,7 @@ pub(crate) fn read_block(block: &[u8], anchors: &Anchors, index: &Index) -> Resu
             return Err(WireError::NotCanonical);
         }
         ops.push(match Entry::read(path.clone(), &mut reader)? {
-            Some(entry) => Op::Put(entry.try_map(|anchored| anchors.resolve(anchored, index))?),
+            Some(entry) => Op::Put(entry.try_map(|anchored| anchors.resolve(anchored))?),
             None => Op::Remove(path),
         });
     }

@@ -1,6 +1,7 @@
 //! Page maps: which content each page of a SQLite file has (spec §10.5).
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_signed, put_varint};
@@ -8,7 +9,7 @@ use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_signed, p
 use super::entry::is_page_size;
 use super::{Chain, decode_ids, encode_ids};
 use crate::index::Index;
-use crate::refs::{ContentRef, ListNo};
+use crate::refs::{ContentRef, ListNo, Run};
 
 /// The pages of one SQLite file, in order. The last may be shorter than the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +17,9 @@ pub(crate) struct PageMap {
     pub(crate) page_size: u32,
     /// The file's length in bytes.
     pub(crate) len: u64,
-    pub(crate) pages: Vec<ContentRef>,
+    /// From the first page to the last, without gaps. So a map takes no more memory than its nodes, however many
+    /// pages they claim.
+    runs: Vec<PageRun>,
 }
 
 /// A page map as one node, read but not yet applied to its base.
@@ -25,30 +28,65 @@ pub(crate) struct PageMapNode {
     pub(crate) chain: Chain,
     page_size: u32,
     len: u64,
-    edits: Vec<Edit>,
+    /// How many pages the file has.
+    count: u32,
+    edits: Vec<PageRun>,
 }
 
-/// `count` pages from `page` on have the contents from `start` on.
+/// The pages from `page` on have these contents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Edit {
+struct PageRun {
     page: u32,
-    start: ContentRef,
-    count: u32,
+    contents: Run,
+}
+
+impl PageRun {
+    fn end(&self) -> u32 {
+        self.page.saturating_add(self.contents.count)
+    }
+
+    /// The part of the run that lies in `pages`, which must lie in it.
+    fn part(&self, pages: Range<u32>) -> Option<Self> {
+        let start = self.contents.start.plus(pages.start.checked_sub(self.page)?)?;
+        Some(Self { page: pages.start, contents: Run { start, count: pages.end.checked_sub(pages.start)? } })
+    }
 }
 
 impl PageMap {
+    /// The map of a file whose pages have these contents.
+    pub(crate) fn new(page_size: u32, len: u64, pages: impl IntoIterator<Item = ContentRef>) -> Self {
+        let mut runs = Vec::new();
+        for (page, start) in (0..).zip(pages) {
+            push(&mut runs, PageRun { page, contents: Run { start, count: 1 } });
+        }
+        Self { page_size, len, runs }
+    }
+
+    /// What the pages have, in order.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Run> {
+        self.runs.iter().map(|run| run.contents)
+    }
+
+    /// The content of each page.
+    pub(crate) fn pages(&self) -> impl Iterator<Item = ContentRef> {
+        self.runs().flat_map(Run::contents)
+    }
+
+    /// How many pages there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.runs.last().map_or(0, PageRun::end)
+    }
+
     /// Writes the map as a node: whole, or what differs from `base` (spec §10.5). `None` if a page's list is
     /// not in the index, which a map made by this program never says.
     pub(crate) fn encode(&self, chain: &Chain, base: Option<&Self>, index: &Index) -> Option<Vec<u8>> {
-        let unchanged = |page: usize| base.is_some_and(|base| base.pages.get(page) == self.pages.get(page));
-        let edits = self.edits(unchanged);
         let mut lists = ListTable::default();
         let mut out = Vec::new();
         let mut next_page = 0;
-        for edit in &edits {
+        for edit in self.edits(base)? {
             put_varint(&mut out, u64::from(edit.page - next_page));
-            next_page = edit.page + edit.count;
-            lists.write_run(edit, index, &mut out)?;
+            next_page = edit.end();
+            lists.write_run(edit.contents, index, &mut out)?;
         }
         let mut record = RecordWriter::new();
         chain.write(&mut record);
@@ -57,21 +95,23 @@ impl PageMap {
         Some(record.finish())
     }
 
-    fn edits(&self, unchanged: impl Fn(usize) -> bool) -> Vec<Edit> {
-        let mut edits: Vec<Edit> = Vec::new();
-        for (page, chunk) in self.pages.iter().enumerate() {
-            if unchanged(page) {
-                continue;
-            }
-            let page = u32::try_from(page).unwrap_or(u32::MAX);
-            match edits.last_mut() {
-                Some(last) if last.page + last.count == page && last.start.plus(last.count) == Some(*chunk) => {
-                    last.count += 1;
+    /// The pages whose contents are not those of `base`.
+    fn edits(&self, base: Option<&Self>) -> Option<Vec<PageRun>> {
+        let mut edits = Vec::new();
+        let mut before = base.map_or([].as_slice(), |base| base.runs.as_slice()).iter().peekable();
+        for run in &self.runs {
+            let mut page = run.page;
+            while page < run.end() {
+                while before.next_if(|run| run.end() <= page).is_some() {}
+                let end = before.peek().map_or(run.end(), |before| before.end().min(run.end()));
+                let part = run.part(page..end)?;
+                if before.peek().and_then(|before| before.part(page..end)) != Some(part) {
+                    push(&mut edits, part);
                 }
-                _ => edits.push(Edit { page, start: *chunk, count: 1 }),
+                page = end;
             }
         }
-        edits
+        Some(edits)
     }
 }
 
@@ -85,13 +125,13 @@ impl PageMapNode {
         if !is_page_size(page_size) {
             return Err(WireError::Range);
         }
-        let pages = u32::try_from(len.div_ceil(u64::from(page_size))).map_err(|_| WireError::Range)?;
+        let count = u32::try_from(len.div_ceil(u64::from(page_size))).map_err(|_| WireError::Range)?;
         let lists: Vec<ListNo> = decode_ids(record.required(7)?)?
             .iter()
             .map(|id| index.list(id).ok_or(WireError::Range))
             .collect::<Result<_, _>>()?;
-        let edits = decode_edits(record.required(8)?, &lists, pages, index)?;
-        Ok(Self { chain, page_size, len, edits })
+        let edits = decode_edits(record.required(8)?, &lists, count)?;
+        Ok(Self { chain, page_size, len, count, edits })
     }
 
     /// The whole map. A delta wants the map it is based on.
@@ -99,29 +139,47 @@ impl PageMapNode {
         if base.as_ref().is_some_and(|base| base.page_size != self.page_size) {
             return Err(WireError::Range);
         }
-        let mut pages = base.map(|base| base.pages).unwrap_or_default();
-        let count = usize::try_from(self.len.div_ceil(u64::from(self.page_size))).map_err(|_| WireError::Range)?;
-        pages.truncate(count);
+        let base = base.map(|base| base.runs).unwrap_or_default();
+        let mut runs = Vec::new();
+        let mut next = 0;
         for edit in &self.edits {
-            let page = edit.page as usize;
-            for offset in 0..edit.count {
-                let chunk = edit.start.plus(offset).ok_or(WireError::Range)?;
-                let page = page + offset as usize;
-                if page == pages.len() {
-                    pages.push(chunk);
-                } else {
-                    *pages.get_mut(page).ok_or(WireError::Range)? = chunk;
-                }
-            }
+            copy(&base, next..edit.page, &mut runs)?;
+            push(&mut runs, *edit);
+            next = edit.end();
         }
-        if pages.len() != count {
-            return Err(WireError::Range);
-        }
-        Ok(PageMap { page_size: self.page_size, len: self.len, pages })
+        copy(&base, next..self.count, &mut runs)?;
+        Ok(PageMap { page_size: self.page_size, len: self.len, runs })
     }
 }
 
-fn decode_edits(bytes: &[u8], lists: &[ListNo], pages: u32, index: &Index) -> Result<Vec<Edit>, WireError> {
+/// Adds a run, as a part of the last one if it continues that.
+fn push(runs: &mut Vec<PageRun>, run: PageRun) {
+    match runs.last_mut() {
+        Some(last)
+            if last.end() == run.page && last.contents.start.plus(last.contents.count) == Some(run.contents.start) =>
+        {
+            last.contents.count += run.contents.count;
+        }
+        _ => runs.push(run),
+    }
+}
+
+/// Copies what some pages have. All of them must have something.
+fn copy(from: &[PageRun], pages: Range<u32>, to: &mut Vec<PageRun>) -> Result<(), WireError> {
+    let mut next = pages.start;
+    let first = from.partition_point(|run| run.end() <= next);
+    for run in from.get(first..).unwrap_or_default() {
+        if next >= pages.end {
+            break;
+        }
+        let end = run.end().min(pages.end);
+        push(to, run.part(next..end).ok_or(WireError::Range)?);
+        next = end;
+    }
+    if next < pages.end { Err(WireError::Range) } else { Ok(()) }
+}
+
+fn decode_edits(bytes: &[u8], lists: &[ListNo], pages: u32) -> Result<Vec<PageRun>, WireError> {
     let mut reader = Reader::new(bytes);
     let mut expected = vec![0i64; lists.len()];
     let mut edits = Vec::new();
@@ -135,12 +193,9 @@ fn decode_edits(bytes: &[u8], lists: &[ListNo], pages: u32, index: &Index) -> Re
         let start = ContentRef { list, position: position.ok_or(WireError::Range)? };
         let count = reader.varint_u32()?;
         next_page = page.checked_add(count).filter(|next| *next <= pages && count > 0).ok_or(WireError::Range)?;
-        let last = start.plus(count - 1).ok_or(WireError::Range)?;
-        if index.locate(start).is_none() || index.locate(last).is_none() {
-            return Err(WireError::Range);
-        }
-        *expected = i64::from(last.position) + 1;
-        edits.push(Edit { page, start, count });
+        let end = start.plus(count).ok_or(WireError::Range)?;
+        *expected = i64::from(end.position);
+        edits.push(PageRun { page, contents: Run { start, count } });
     }
     Ok(edits)
 }
@@ -154,17 +209,18 @@ struct ListTable {
 
 impl ListTable {
     /// Writes a list's number, the distance of the run's start from where that list's last run ended, and the count.
-    fn write_run(&mut self, edit: &Edit, index: &Index, out: &mut Vec<u8>) -> Option<()> {
-        if !self.known.contains_key(&edit.start.list) {
+    fn write_run(&mut self, run: Run, index: &Index, out: &mut Vec<u8>) -> Option<()> {
+        let Run { start, count } = run;
+        if !self.known.contains_key(&start.list) {
             let number = u32::try_from(self.ids.len()).ok()?;
-            self.ids.push(index.list_name(edit.start.list)?.0);
-            self.known.insert(edit.start.list, (number, 0));
+            self.ids.push(index.list_id(start.list)?);
+            self.known.insert(start.list, (number, 0));
         }
-        let (number, expected) = self.known.get_mut(&edit.start.list)?;
+        let (number, expected) = self.known.get_mut(&start.list)?;
         put_varint(out, u64::from(*number));
-        put_signed(out, i64::from(edit.start.position) - *expected);
-        put_varint(out, u64::from(edit.count));
-        *expected = i64::from(edit.start.position) + i64::from(edit.count);
+        put_signed(out, i64::from(start.position) - *expected);
+        put_varint(out, u64::from(count));
+        *expected = i64::from(start.position) + i64::from(count);
         Some(())
     }
 }

@@ -54,12 +54,15 @@ impl NameList {
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         let mut reader = Reader::new(bytes);
         let count = reader.count(ContentName::LEN)?;
-        let mut lens = Vec::with_capacity(count);
+        let mut lens: Vec<u32> = Vec::with_capacity(count);
         while lens.len() < count {
             let len = reader.varint_u32()?;
             let repeat = usize::try_from(reader.varint()?).map_err(|_| WireError::Range)?;
-            if len as usize > MAX_SEGMENT_LEN || repeat == 0 || repeat > count - lens.len() {
+            if len == 0 || len as usize > MAX_SEGMENT_LEN || repeat == 0 || repeat > count - lens.len() {
                 return Err(WireError::Range);
+            }
+            if lens.last() == Some(&len) {
+                return Err(WireError::NotCanonical);
             }
             lens.resize(lens.len() + repeat, len);
         }
@@ -79,7 +82,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lists_round_trip(contents in prop::collection::vec((any::<[u8; 16]>(), 0u32..5), 0..50)) {
+        fn lists_round_trip(contents in prop::collection::vec((any::<[u8; 16]>(), 1u32..5), 0..50)) {
             let mut list = NameList::default();
             for (name, len) in contents {
                 list.push(ContentName::from_bytes(name), len);
@@ -91,6 +94,13 @@ mod tests {
         fn foreign_bytes_never_panic(bytes: Vec<u8>) {
             let _ = NameList::decode(&bytes);
         }
+    }
+
+    #[test]
+    fn a_list_has_one_form() {
+        let mut bytes = vec![2, 7, 1, 7, 1];
+        bytes.extend_from_slice(&[0; 32]);
+        assert_eq!(NameList::decode(&bytes), Err(WireError::NotCanonical));
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! The table of a pack, sealed in its trailer and copied into index objects (spec §8.3).
 
+use std::collections::BTreeSet;
+
 use hushkeep_core::keys::Epoch;
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::seal::TAG_LEN;
 use hushkeep_core::wire::{Reader, WireError, put_bytes, put_varint};
 
 use crate::codec::MAX_SEGMENT_LEN;
+use crate::history::PackRow;
 
 /// No object is this long, in bytes.
 const MAX_OBJECT_LEN: u64 = 1 << 40;
+
+/// What a row of the table takes at least, in bytes, and each of its stretches.
+const MIN_ROW_LEN: usize = 4 + MIN_STRETCH_LEN;
+const MIN_STRETCH_LEN: usize = 3;
 
 /// What a segment holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,12 +46,33 @@ pub(crate) struct Segment {
     pub(crate) sealed_len: u32,
     /// The length of its contents, in bytes.
     pub(crate) raw_len: u32,
-    /// Which of the pack's lists names its contents.
+    /// Which contents it holds, in order; for a name list, whose names.
+    pub(crate) stretches: Vec<Stretch>,
+}
+
+/// Contents that follow one another in a name list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    /// Which of the pack's lists names them.
     pub(crate) list: u32,
-    /// The position of its first content in that list.
+    /// The position of the first in that list.
     pub(crate) first: u32,
-    /// How many contents it holds.
+    /// How many they are.
     pub(crate) count: u32,
+}
+
+impl Stretch {
+    /// The position after the last. It never passes the highest: the decoder saw to that.
+    pub(crate) fn end(self) -> u32 {
+        self.first.saturating_add(self.count)
+    }
+}
+
+impl Segment {
+    /// How many contents it holds.
+    pub(crate) fn count(&self) -> u64 {
+        self.stretches.iter().map(|stretch| u64::from(stretch.count)).sum()
+    }
 }
 
 /// A name list that a pack holds contents of.
@@ -76,10 +104,7 @@ impl PackTable {
         }
         put_varint(&mut out, self.segments.len() as u64);
         for segment in &self.segments {
-            out.push(segment_tag(segment.class, segment.coding));
-            for value in [segment.sealed_len, segment.raw_len, segment.list, segment.first, segment.count] {
-                put_varint(&mut out, u64::from(value));
-            }
+            encode_segment(segment, &mut out);
         }
         out
     }
@@ -91,15 +116,50 @@ impl PackTable {
             let epoch = Epoch(reader.varint_u32()?);
             table.lists.push(ListEntry { id, epoch, names_digest: reader.array()? });
         }
-        for _ in 0..reader.count(6)? {
-            let segment = decode_segment(reader)?;
-            if segment.list as usize >= table.lists.len() {
-                return Err(WireError::Range);
-            }
-            table.segments.push(segment);
+        for _ in 0..reader.count(MIN_ROW_LEN)? {
+            table.segments.push(decode_segment(reader, table.lists.len())?);
         }
         Ok(table)
     }
+
+    /// Whether the table speaks of each list as a pack may (spec §8.3): no content twice; all contents of the list
+    /// `own`; and the names of every list, behind all contents and in the order of the lists.
+    fn lists_are_sound(&self, own: ObjectId) -> bool {
+        let ids: BTreeSet<ObjectId> = self.lists.iter().map(|list| list.id).collect();
+        let Some(at) = self.segments.len().checked_sub(self.lists.len()) else { return false };
+        let (contents, names) = self.segments.split_at(at);
+        let Some(held) = held(contents, self.lists.len()) else { return false };
+        let is_named = |((number, list), (segment, held)): ((u32, &ListEntry), (&Segment, Held))| {
+            let [names] = segment.stretches.as_slice() else { return false };
+            let fits = held.end <= names.count && held.count > 0 && (list.id != own || held.count == names.count);
+            segment.class == Class::Names && (names.list, names.first) == (number, 0) && fits
+        };
+        ids.len() == self.lists.len() && (0..).zip(&self.lists).zip(names.iter().zip(held)).all(is_named)
+    }
+}
+
+/// What a pack holds of a list.
+#[derive(Debug, Clone, Copy, Default)]
+struct Held {
+    /// The position after the last content.
+    end: u32,
+    /// How many contents.
+    count: u32,
+}
+
+/// What segments hold of each list; `None` if they hold a content twice, or one is a name list.
+fn held(segments: &[Segment], lists: usize) -> Option<Vec<Held>> {
+    let mut held = vec![Held::default(); lists];
+    let mut stretches: Vec<Stretch> = segments.iter().flat_map(|segment| segment.stretches.iter().copied()).collect();
+    stretches.sort_unstable_by_key(|stretch| (stretch.list, stretch.first));
+    for stretch in stretches {
+        let held = held.get_mut(stretch.list as usize)?;
+        if stretch.first < held.end {
+            return None;
+        }
+        *held = Held { end: stretch.end(), count: held.count + stretch.count };
+    }
+    segments.iter().all(|segment| segment.class != Class::Names).then_some(held)
 }
 
 /// What an index keeps of a pack: enough to read any part of it by range.
@@ -123,25 +183,21 @@ impl PackInfo {
         digest("hushkeep/1 pack", &encoded)
     }
 
-    /// Whether the pack holds what one pack may: the one list it introduces, without gaps or repetitions, and that
-    /// list's names, all within its length (spec §8.3).
-    ///
-    /// If a pack could say something of another's list, who has the key could change what old snapshots refer to.
+    /// Whether the pack holds what a pack may: whole lists of its own, contents of others, all their names, within
+    /// its length (spec §8.3). That its lists are those which the commits know is for the caller to see.
     pub(crate) fn is_sound(&self) -> bool {
-        let own_list = match self.table.lists.as_slice() {
-            [list] => list.id == self.id && list.epoch == self.epoch,
-            _ => false,
-        };
-        let Some((names, contents)) = self.table.segments.split_last() else { return false };
-        let mut next = 0;
-        let in_order = contents.iter().all(|segment| {
-            let fits = segment.class != Class::Names && segment.first == next && segment.count <= segment.raw_len;
-            next = segment.first.saturating_add(segment.count);
-            fits
-        });
-        let named = names.class == Class::Names && names.first == 0 && names.count == next;
+        let own_epoch = self.table.lists.iter().all(|list| list.id != self.id || list.epoch == self.epoch);
+        let contents = self.table.segments.iter().filter(|segment| segment.class != Class::Names);
+        let no_empty = contents.into_iter().all(|segment| segment.count() <= u64::from(segment.raw_len));
         let sealed: u64 = self.table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
-        own_list && in_order && named && (sealed..MAX_OBJECT_LEN).contains(&self.len)
+        let is_used = !self.table.lists.is_empty() && (sealed..MAX_OBJECT_LEN).contains(&self.len);
+        own_epoch && no_empty && is_used && self.table.lists_are_sound(self.id)
+    }
+
+    /// The row that a commit has of the pack when it names it first.
+    pub(crate) fn row(&self) -> PackRow {
+        let own = self.table.lists.iter().find(|list| list.id == self.id);
+        PackRow::new(self.id, self.len, self.digest(), own.map(|list| list.names_digest).unwrap_or_default())
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
@@ -184,7 +240,19 @@ fn segment_tag(class: Class, coding: Coding) -> u8 {
     }
 }
 
-fn decode_segment(reader: &mut Reader<'_>) -> Result<Segment, WireError> {
+fn encode_segment(segment: &Segment, out: &mut Vec<u8>) {
+    out.push(segment_tag(segment.class, segment.coding));
+    put_varint(out, u64::from(segment.sealed_len));
+    put_varint(out, u64::from(segment.raw_len));
+    put_varint(out, segment.stretches.len() as u64);
+    for stretch in &segment.stretches {
+        for value in [stretch.list, stretch.first, stretch.count] {
+            put_varint(out, u64::from(value));
+        }
+    }
+}
+
+fn decode_segment(reader: &mut Reader<'_>, lists: usize) -> Result<Segment, WireError> {
     let tag = reader.byte()?;
     let class = match tag & 0x0f {
         0 => Class::Data,
@@ -197,90 +265,133 @@ fn decode_segment(reader: &mut Reader<'_>) -> Result<Segment, WireError> {
         1 => Coding::Zstd,
         _ => return Err(WireError::Range),
     };
-    let segment = Segment {
-        class,
-        coding,
-        sealed_len: reader.varint_u32()?,
-        raw_len: reader.varint_u32()?,
-        list: reader.varint_u32()?,
-        first: reader.varint_u32()?,
-        count: reader.varint_u32()?,
-    };
-    let body_len = (segment.sealed_len as usize).checked_sub(TAG_LEN).ok_or(WireError::Range)?;
-    let plain_fits = coding != Coding::Plain || body_len == segment.raw_len as usize;
-    let positions_fit = segment.first.checked_add(segment.count).is_some();
-    if plain_fits && positions_fit && segment.raw_len as usize <= MAX_SEGMENT_LEN {
-        Ok(segment)
+    let (sealed_len, raw_len) = (reader.varint_u32()?, reader.varint_u32()?);
+    let mut stretches = Vec::new();
+    for _ in 0..reader.count(MIN_STRETCH_LEN)? {
+        stretches.push(decode_stretch(reader, lists)?);
+    }
+    let body_len = (sealed_len as usize).checked_sub(TAG_LEN).ok_or(WireError::Range)?;
+    let plain_fits = coding != Coding::Plain || body_len == raw_len as usize;
+    if plain_fits && !stretches.is_empty() && raw_len as usize <= MAX_SEGMENT_LEN {
+        Ok(Segment { class, coding, sealed_len, raw_len, stretches })
     } else {
         Err(WireError::Range)
     }
+}
+
+fn decode_stretch(reader: &mut Reader<'_>, lists: usize) -> Result<Stretch, WireError> {
+    let stretch = Stretch { list: reader.varint_u32()?, first: reader.varint_u32()?, count: reader.varint_u32()? };
+    let fits = stretch.first.checked_add(stretch.count).is_some() && stretch.count > 0;
+    if fits && (stretch.list as usize) < lists { Ok(stretch) } else { Err(WireError::Range) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn info() -> PackInfo {
-        let id = ObjectId::from_bytes([3; 16]);
-        let segment = Segment {
-            class: Class::Data,
-            coding: Coding::Zstd,
-            sealed_len: 100,
-            raw_len: 4096,
-            list: 0,
-            first: 0,
-            count: 1,
-        };
-        let names =
-            Segment { class: Class::Names, coding: Coding::Plain, sealed_len: 116, raw_len: 100, ..segment.clone() };
-        let lists = vec![ListEntry { id, epoch: Epoch(2), names_digest: [9; 16] }];
-        let table = PackTable { lists, segments: vec![segment, names] };
-        PackInfo { id, epoch: Epoch(2), salt: [5; 32], len: 1 << 20, table }
+    fn stretch(list: u32, first: u32, count: u32) -> Stretch {
+        Stretch { list, first, count }
+    }
+
+    fn data(stretches: Vec<Stretch>) -> Segment {
+        Segment { class: Class::Data, coding: Coding::Zstd, sealed_len: 100, raw_len: 4096, stretches }
+    }
+
+    fn names(list: u32, count: u32) -> Segment {
+        let (class, coding) = (Class::Names, Coding::Plain);
+        Segment { class, coding, sealed_len: 116, raw_len: 100, stretches: vec![stretch(list, 0, count)] }
+    }
+
+    fn list(id: u8, epoch: u32) -> ListEntry {
+        ListEntry { id: ObjectId::from_bytes([id; 16]), epoch: Epoch(epoch), names_digest: [9; 16] }
+    }
+
+    fn info(lists: Vec<ListEntry>, segments: Vec<Segment>) -> PackInfo {
+        let table = PackTable { lists, segments };
+        PackInfo { id: ObjectId::from_bytes([3; 16]), epoch: Epoch(2), salt: [5; 32], len: 1 << 20, table }
+    }
+
+    /// As a backup writes it.
+    fn own() -> PackInfo {
+        info(vec![list(3, 2)], vec![data(vec![stretch(0, 0, 2)]), data(vec![stretch(0, 2, 1)]), names(0, 3)])
+    }
+
+    /// As repacking writes it: some contents of two lists.
+    fn repacked() -> PackInfo {
+        let contents = data(vec![stretch(0, 7, 1), stretch(1, 0, 1), stretch(0, 1, 2)]);
+        info(vec![list(1, 0), list(2, 2)], vec![contents, names(0, 9), names(1, 4)])
     }
 
     #[test]
     fn pack_infos_round_trip() {
-        let mut out = Vec::new();
-        info().encode(&mut out);
-        let mut reader = Reader::new(&out);
-        assert_eq!(PackInfo::decode(&mut reader).unwrap(), info());
-        reader.finish().unwrap();
-        for len in 0..out.len() {
-            assert!(PackInfo::decode(&mut Reader::new(&out[..len])).is_err(), "{len} bytes");
+        for info in [own(), repacked()] {
+            let mut out = Vec::new();
+            info.encode(&mut out);
+            let mut reader = Reader::new(&out);
+            assert_eq!(PackInfo::decode(&mut reader).unwrap(), info);
+            reader.finish().unwrap();
+            for len in 0..out.len() {
+                assert!(PackInfo::decode(&mut Reader::new(&out[..len])).is_err(), "{len} bytes");
+            }
         }
     }
 
-    #[test]
-    fn a_pack_speaks_only_of_the_list_it_introduces() {
-        assert!(info().is_sound());
-        let defects: [fn(&mut PackInfo); 8] = [
-            |info| info.table.lists[0].id = ObjectId::from_bytes([4; 16]),
-            |info| info.table.lists[0].epoch = Epoch(1),
-            |info| info.table.lists.push(info.table.lists[0].clone()),
-            |info| info.table.segments[0].first = 1,
-            |info| info.table.segments[0].count = 2,
-            |info| info.table.segments.swap(0, 1),
-            |info| info.table.segments.clear(),
-            |info| info.len = 10,
-        ];
-        for (number, defect) in defects.into_iter().enumerate() {
-            let mut info = info();
+    type Defect = fn(&mut PackInfo);
+
+    fn assert_unsound(whole: fn() -> PackInfo, defects: &[Defect]) {
+        assert!(whole().is_sound());
+        for (number, defect) in defects.iter().enumerate() {
+            let mut info = whole();
             defect(&mut info);
             assert!(!info.is_sound(), "defect {number}");
         }
     }
 
     #[test]
+    fn a_list_is_whole_in_the_pack_that_introduces_it() {
+        let defects: [Defect; 9] = [
+            |info| info.table.lists[0].epoch = Epoch(1),
+            |info| info.table.lists.push(info.table.lists[0].clone()),
+            |info| info.table.segments[0].stretches[0].first = 1,
+            |info| info.table.segments[1].stretches[0].count = 2,
+            |info| info.table.segments[0].stretches[0].count = 1,
+            |info| info.table.segments.swap(1, 2),
+            |info| drop(info.table.segments.pop()),
+            |info| info.table = PackTable::default(),
+            |info| info.len = 10,
+        ];
+        assert_unsound(own, &defects);
+    }
+
+    #[test]
+    fn of_other_lists_a_pack_holds_any_part_once() {
+        let defects: [Defect; 9] = [
+            |info| info.table.lists[1] = info.table.lists[0].clone(),
+            |info| info.table.segments[0].stretches[2].first = 6,
+            |info| info.table.segments[0].stretches[2] = info.table.segments[0].stretches[0],
+            |info| info.table.segments[0].stretches[2].first = 9,
+            |info| info.table.segments[0].stretches.truncate(1),
+            |info| info.table.segments[0].raw_len = 3,
+            |info| info.table.segments.swap(1, 2),
+            |info| info.table.segments[1].stretches[0].first = 1,
+            |info| info.table.segments[2].class = Class::Metadata,
+        ];
+        assert_unsound(repacked, &defects);
+    }
+
+    #[test]
     fn impossible_segments_are_refused() {
-        let defects: [fn(&mut Segment); 5] = [
-            |segment| segment.list = 1,
+        let defects: [fn(&mut Segment); 7] = [
+            |segment| segment.stretches[0].list = 1,
+            |segment| segment.stretches[0].count = 0,
+            |segment| segment.stretches[0].first = u32::MAX,
+            |segment| segment.stretches.clear(),
             |segment| segment.sealed_len = 15,
             |segment| segment.raw_len = 65 << 20,
-            |segment| segment.first = u32::MAX,
             |segment| segment.coding = Coding::Plain,
         ];
         for defect in defects {
-            let mut table = info().table;
+            let mut table = own().table;
             defect(&mut table.segments[0]);
             assert!(PackTable::decode(&mut Reader::new(&table.encode())).is_err());
         }

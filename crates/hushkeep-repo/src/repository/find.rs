@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
-use hushkeep_core::seal::{self, Header, OpenError};
+use hushkeep_core::seal::{self, Header};
 use rand_core::CryptoRng;
 
 use super::{Repository, SharedRng, UnlockError};
@@ -14,7 +14,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
 use crate::storage::{Folder, ObjectName, StorageErrorKind};
-use crate::{State, Storage};
+use crate::{State, Storage, Timestamp};
 
 /// A repository that was found: what anyone can read of it.
 pub struct LockedRepository {
@@ -22,7 +22,6 @@ pub struct LockedRepository {
     id: RepositoryId,
     /// The newest first; at least one.
     configs: Vec<SealedConfig>,
-    damaged: Vec<Damage>,
 }
 
 /// A config that is not opened yet.
@@ -70,9 +69,8 @@ impl LockedRepository {
             return Err(damaged.pop().map_or(FindError::NoRepository, |damage| ReadError::Damaged(damage).into()));
         }
         let id = choose_id(storage.as_ref(), &configs)?.ok_or(FindError::Mixed)?;
-        let strays = configs.extract_if(.., |config| config.header.repository != id);
-        damaged.extend(strays.map(|config| Damage::new(&config.name, OpenError::WrongRepository)));
-        Ok(Self { storage, id, configs, damaged })
+        configs.retain(|config| config.header.repository == id);
+        Ok(Self { storage, id, configs })
     }
 
     /// The repository's id. Not authenticated before it is unlocked.
@@ -93,39 +91,38 @@ impl LockedRepository {
 
     /// Opens the newest config that this key opens, and the history; compares it with what this device remembers.
     pub fn unlock(
-        self,
+        &self,
         key: &BackupKey,
         state: Arc<dyn State>,
         rng: Box<dyn CryptoRng + Send>,
+        now: Timestamp,
     ) -> Result<Repository, UnlockError> {
         let rng: SharedRng = Arc::new(Mutex::new(rng));
-        let mut damaged = self.damaged.first().cloned();
-        let mut fits = false;
-        for sealed in self.configs.into_iter().filter(|config| config.accepts(key)) {
-            fits = true;
-            let name = sealed.name.clone();
+        let mut failure = UnlockError::WrongKey;
+        for sealed in self.configs.iter().filter(|config| config.accepts(key)) {
             let (keyring, config) = match sealed.open(key) {
                 Ok(opened) => opened,
                 Err(cause) => {
-                    damaged = Some(Damage::new(&name, cause));
+                    failure = ReadError::from(Damage::new(&sealed.name, cause)).into();
                     continue;
                 }
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
-            match Repository::open(objects, config, Arc::clone(&state), Arc::clone(&rng)) {
-                // Another config of the same number may be the one that the commits name.
-                Err(UnlockError::Read(ReadError::Damaged(damage)))
-                    if damage.object.starts_with(Folder::Config.name()) =>
-                {
-                    damaged = Some(damage);
-                }
+            match Repository::open(objects, config, Arc::clone(&state), Arc::clone(&rng), now) {
+                Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
             }
         }
-        match damaged {
-            Some(damage) if fits => Err(ReadError::Damaged(damage).into()),
-            _ => Err(UnlockError::WrongKey),
-        }
+        Err(failure)
+    }
+}
+
+/// Whether another config may still hold: the commits name one of the same number, or none of this one's epoch.
+fn is_about_config(error: &UnlockError) -> bool {
+    match error {
+        UnlockError::NotInForce => true,
+        UnlockError::Read(ReadError::Damaged(damage)) => damage.object.starts_with(Folder::Config.name()),
+        _ => false,
     }
 }
 
@@ -137,11 +134,11 @@ impl SealedConfig {
     }
 
     /// Opens the config. Its number must be the one in its name: else an old config could be shown as the newest.
-    fn open(self, key: &BackupKey) -> Result<(Keyring, Config), DamageCause> {
+    fn open(&self, key: &BackupKey) -> Result<(Keyring, Config), DamageCause> {
         let mut keyring = Keyring::new(key, self.header.repository, self.header.epoch);
         let keys = keyring.current().ok_or(DamageCause::UnknownEpoch)?;
         let body = seal::open_single(keys, ObjectKind::Config, &self.object)?;
-        let (config, older) = Config::decode(self.clear, &body)?;
+        let (config, older) = Config::decode(self.clear.clone(), &body)?;
         if number_of(&self.name) != Some(config.number) {
             return Err(DamageCause::Content);
         }

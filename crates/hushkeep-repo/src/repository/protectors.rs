@@ -3,7 +3,7 @@
 use hushkeep_core::keys::EpochKeys;
 use rand_core::CryptoRng;
 
-use super::{PublishOrStateError, Repository};
+use super::Repository;
 use crate::Timestamp;
 use crate::config::{Config, ConfigName, Protector};
 use crate::error::ReadError;
@@ -37,6 +37,9 @@ pub enum ConfigError {
     /// The storage shows less than it did when the repository was opened.
     #[error("the storage shows a history that lacks what this device has already seen")]
     RolledBack,
+    /// Other devices were faster, again and again.
+    #[error("other devices write to the repository all the time")]
+    Busy,
     /// The repository cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -59,11 +62,13 @@ impl Repository {
     ///
     /// Where a protector is dropped, every config that has it is deleted, so that it opens the repository no more.
     /// A copy that somebody made of the storage before is out of reach.
-    pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<(), ConfigError> {
+    /// Returns the configs that the storage refused to delete: through them a protector that was dropped still opens
+    /// the repository.
+    pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<Vec<String>, ConfigError> {
         if protectors.len() > MAX_PROTECTORS {
             return Err(ConfigError::TooMany);
         }
-        self.history.refresh(&self.contents.objects).map_err(PublishOrStateError::from)?;
+        self.refresh()?;
         if self.history.config() > self.config_name() {
             return Err(ConfigError::Conflict);
         }
@@ -72,29 +77,37 @@ impl Repository {
         let drops = self.config.protectors.iter().any(|old| protectors.iter().all(|new| new.id != old.id));
         let config = self.config.next(number, protectors);
         let names = store_config(&self.contents.objects, &config, if drops { COPIES } else { 1 }, &mut *self.rng())?;
-        let published = self.publish_config(&config, &names, now);
-        if self.history.config() == name_of(&config, &self.contents.objects) {
-            // It holds from now on, whatever went wrong after it was published.
-            self.config = config;
-            self.delete_configs(earlier, if drops { 0 } else { CONFIGS_KEPT - 1 })?;
+        let published = self.publish_config(None, &config, &names, now);
+        if self.history.config() != name_of(&config, &self.contents.objects) {
+            return published.map(|()| Vec::new());
         }
-        published
+        // It holds from now on, whatever went wrong after it was published.
+        self.config = config;
+        let undeleted = self.delete_configs(earlier, if drops { 0 } else { CONFIGS_KEPT - 1 })?;
+        published.map(|()| undeleted)
     }
 
-    fn publish_config(&mut self, config: &Config, names: &[ObjectName], now: Timestamp) -> Result<(), ConfigError> {
+    /// Publishes a config that is stored under `names`; deletes it again if it surely does not hold. With a
+    /// `sealer`, its keys begin an epoch.
+    pub(super) fn publish_config(
+        &mut self,
+        sealer: Option<&Objects>,
+        config: &Config,
+        names: &[ObjectName],
+        now: Timestamp,
+    ) -> Result<(), ConfigError> {
         let storage = self.contents.objects.storage.as_ref();
         let is_rival = |name: &ObjectName| number_of(name) == Some(config.number) && !names.contains(name);
         if config_names(storage)?.iter().any(is_rival) {
             names.iter().try_for_each(|name| storage.delete(name))?;
             return Err(ConfigError::Conflict);
         }
-        let name = name_of(config, &self.contents.objects);
-        let additions = |_| Tables::default();
-        let published =
-            self.publish(&Change { action: Action::Config, time: now, config: name, additions: &additions });
-        let error = match published {
+        let name = name_of(config, sealer.unwrap_or(&self.contents.objects));
+        let action = if sealer.is_some() { Action::Rotate } else { Action::Config };
+        let change = Change { action, time: now, config: name };
+        let error = match self.publish_under(sealer, &change, |_, _| Ok::<_, ConfigError>(Tables::default())) {
             Ok(_) => return Ok(()),
-            Err(error) => ConfigError::from(error),
+            Err(error) => error,
         };
         // What surely was not published must not hold. After a failed call the commit may be there.
         let is_certain = matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Read(_));
@@ -107,13 +120,14 @@ impl Repository {
 
     /// Deletes all but the newest `keep` of the earlier configs. Names with a number that was never reached are
     /// not ours.
-    fn delete_configs(&self, mut earlier: Vec<ObjectName>, keep: usize) -> Result<(), ConfigError> {
+    pub(super) fn delete_configs(
+        &self,
+        mut earlier: Vec<ObjectName>,
+        keep: usize,
+    ) -> Result<Vec<String>, StorageError> {
         earlier.retain(|name| number_of(name).is_some_and(|number| number < self.config.number));
         earlier.sort_unstable_by_key(|name| std::cmp::Reverse(number_of(name)));
-        for old in earlier.iter().skip(keep) {
-            self.contents.objects.storage.delete(old)?;
-        }
-        Ok(())
+        self.contents.objects.delete_all(earlier.get(keep..).unwrap_or_default())
     }
 
     /// How commits name the config that holds.
@@ -157,7 +171,7 @@ pub(super) fn config_names(storage: &dyn Storage) -> Result<Vec<ObjectName>, Sto
 }
 
 /// The first number after `current` that no name has.
-fn next_number(current: u64, names: &[ObjectName]) -> Option<u64> {
+pub(super) fn next_number(current: u64, names: &[ObjectName]) -> Option<u64> {
     (current..MAX_NUMBER).map(|number| number + 1).find(|next| names.iter().all(|name| number_of(name) != Some(*next)))
 }
 
@@ -176,16 +190,15 @@ impl From<StoreError> for ConfigError {
     }
 }
 
-impl From<PublishOrStateError> for ConfigError {
-    fn from(error: PublishOrStateError) -> Self {
+impl From<PublishError> for ConfigError {
+    fn from(error: PublishError) -> Self {
         match error {
-            PublishOrStateError::Publish(PublishError::Storage(error)) => Self::Storage(error),
-            PublishOrStateError::Publish(PublishError::RolledBack) => Self::RolledBack,
-            PublishOrStateError::Publish(PublishError::Conflict) => Self::Conflict,
-            PublishOrStateError::Publish(PublishError::Read(error)) | PublishOrStateError::Read(error) => {
-                Self::Read(error)
-            }
-            PublishOrStateError::State(error) => Self::State(error),
+            PublishError::Storage(error) => Self::Storage(error),
+            PublishError::RolledBack => Self::RolledBack,
+            PublishError::Conflict => Self::Conflict,
+            PublishError::Busy => Self::Busy,
+            PublishError::Read(error) => Self::Read(error),
+            PublishError::State(error) => Self::State(error),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::FileEntry;
 use crate::progress::Progress;
-use crate::refs::ContentRef;
+use crate::refs::{ContentRef, Run};
 use crate::storage::Folder;
 use crate::target::{TargetError, TargetFile};
 use crate::tree::Metadata;
@@ -61,7 +61,7 @@ impl<'t> Window<'t> {
         self.files.len() >= MAX_FILES || self.len >= MAX_LEN
     }
 
-    /// Adds a file that consists of `chunks`.
+    /// Adds a file that consists of `runs`.
     pub(super) fn add(
         &mut self,
         contents: &Contents,
@@ -69,21 +69,27 @@ impl<'t> Window<'t> {
         place: Box<dyn TargetFile + 't>,
         entry: &FileEntry,
         metadata: Metadata,
-        chunks: &[ContentRef],
+        runs: &[Run],
     ) -> Result<(), ReadError> {
         let file = self.files.len();
-        let mut offset = 0;
-        let mut writes = Vec::with_capacity(chunks.len());
-        for chunk in chunks {
-            let at = contents.index.locate(*chunk);
-            let at = at.ok_or_else(|| contents.damaged_content(*chunk, DamageCause::UnknownContent))?;
-            let names = contents.names(chunk.list)?;
-            let len = names.lens(chunk.position, 1).and_then(|lens| lens.first());
-            let len = *len.ok_or_else(|| contents.damaged(at, DamageCause::Length))?;
-            writes.push((at, Write { file, chunk: *chunk, offset }));
-            offset += u64::from(len);
+        let (mut offset, mut writes) = (0, Vec::new());
+        for run in runs {
+            let parts = contents.index.locate_run(*run);
+            for (at, part) in parts.ok_or_else(|| contents.damaged_content(run.start, DamageCause::UnknownContent))? {
+                let names = contents.names(part.start.list)?;
+                let lens = names.lens(part.start.position, part.count);
+                let lens = lens.ok_or_else(|| contents.damaged(at, DamageCause::Length))?;
+                for (chunk, len) in part.contents().zip(lens) {
+                    writes.push((at, Write { file, chunk, offset }));
+                    offset += u64::from(*len);
+                }
+                // No content is empty, so that a list of too many ends here.
+                if offset > entry.len {
+                    return Err(contents.damaged(at, DamageCause::Length).into());
+                }
+            }
         }
-        let first = chunks.first().copied();
+        let first = runs.first().map(|run| run.start);
         if offset != entry.len {
             return Err(match first {
                 Some(chunk) => contents.damaged_content(chunk, DamageCause::Length),

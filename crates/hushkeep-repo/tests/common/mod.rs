@@ -299,8 +299,13 @@ impl Device {
     }
 
     pub(crate) fn try_open(&self, storage: &Arc<dyn Storage>) -> Result<Repository, UnlockError> {
+        self.open_at(storage, NOW)
+    }
+
+    /// Opens the repository at a time by the device's own clock.
+    pub(crate) fn open_at(&self, storage: &Arc<dyn Storage>, now: i64) -> Result<Repository, UnlockError> {
         let locked = LockedRepository::find(Arc::clone(storage)).unwrap();
-        locked.unlock(&key(), self.state.clone(), self.rng())
+        locked.unlock(&key(), self.state.clone(), self.rng(), at(now))
     }
 }
 

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::args::{JsonArgs, KeyArgs, RepoArgs};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::format;
+use crate::output::{Output, note};
 use crate::session;
 
 #[derive(Args)]
@@ -23,8 +24,16 @@ pub(crate) struct RemoveArgs {
 
 pub(crate) fn run(args: &RemoveArgs, output: &mut Output) -> Result<(), Failure> {
     let mut opened = session::open(&args.repo, &args.key)?;
-    protectors::remove(&mut opened, &args.id)?;
-    output.result("summary", json!({ "id": args.id }), format_args!("removed passphrase {}", args.id))?;
+    let kept = protectors::remove(&mut opened, &args.id)?;
+    let object = json!({ "id": args.id, "undeleted": kept });
+    output.result("summary", object, format_args!("removed passphrase {}", args.id))?;
+    if !kept.is_empty() {
+        note(format_args!(
+            "warning: the storage refuses to delete {}: the passphrase still opens what is there. rotate the key",
+            format::count(kept.len() as u64, "older config"),
+        ));
+        return Ok(());
+    }
     output.text("it opens the repository no more; a copy that somebody made before still can be opened with it\n")?;
     Ok(())
 }

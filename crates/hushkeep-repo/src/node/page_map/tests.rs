@@ -2,35 +2,20 @@ use hushkeep_core::keys::Epoch;
 use proptest::prelude::*;
 
 use super::*;
-use crate::pack::{Class, Coding, ListEntry, PackInfo, PackTable, Segment};
 
-/// An index of two lists with 100 contents each.
+/// An index that knows two lists.
 fn index() -> Index {
     let mut index = Index::default();
     for id in [1, 2] {
-        let id = ObjectId::from_bytes([id; 16]);
-        let segment = Segment {
-            class: Class::Data,
-            coding: Coding::Zstd,
-            sealed_len: 99,
-            raw_len: 9,
-            list: 0,
-            first: 0,
-            count: 100,
-        };
-        let table = PackTable {
-            lists: vec![ListEntry { id, epoch: Epoch(0), names_digest: [0; 16] }],
-            segments: vec![segment],
-        };
-        index.add(PackInfo { id, epoch: Epoch(0), salt: [0; 32], len: 999, table });
+        index.announce(ObjectId::from_bytes([id; 16]), Some(Epoch(0)));
     }
     index
 }
 
 fn map(pages: &[(u32, u32)]) -> PageMap {
-    let pages: Vec<ContentRef> =
-        pages.iter().map(|(list, position)| ContentRef { list: ListNo(*list), position: *position }).collect();
-    PageMap { page_size: 512, len: pages.len() as u64 * 512, pages }
+    let len = pages.len() as u64 * 512;
+    let pages = pages.iter().map(|(list, position)| ContentRef { list: ListNo(*list), position: *position });
+    PageMap::new(512, len, pages)
 }
 
 fn arbitrary_map() -> impl Strategy<Value = PageMap> {
@@ -76,9 +61,22 @@ fn unchanged_pages_cost_nothing() {
 }
 
 #[test]
-fn references_beyond_a_list_are_refused() {
-    let outside = map(&[(0, 100)]).encode(&Chain::default(), None, &index()).unwrap();
-    assert_eq!(decode(&outside, None), Err(WireError::Range));
-    let gap = PageMap { len: 5 * 512, ..map(&[(0, 0)]) }.encode(&Chain::default(), None, &index()).unwrap();
+fn pages_that_follow_one_another_are_one_run() {
+    let pages: Vec<(u32, u32)> = (0..60).map(|page| (page / 30, page)).collect();
+    let map = map(&pages);
+    assert_eq!((map.runs().count(), map.count()), (2, 60));
+    assert_eq!(map.pages().map(|page| (page.list.0, page.position)).collect::<Vec<_>>(), pages);
+}
+
+#[test]
+fn impossible_maps_are_refused() {
+    let whole = map(&[(0, 0), (1, 5)]);
+    let gap = PageMap { len: 5 * 512, ..whole.clone() }.encode(&Chain::default(), None, &index()).unwrap();
     assert_eq!(decode(&gap, None), Err(WireError::Range));
+    let beyond = map(&[(0, u32::MAX)]).encode(&Chain::default(), None, &index()).unwrap();
+    assert_eq!(decode(&beyond, None), Err(WireError::Range));
+    let bytes = whole.encode(&Chain::default(), None, &index()).unwrap();
+    assert!(PageMapNode::decode(&bytes, &Index::default()).is_err(), "its lists are unknown");
+    let other_size = PageMap { page_size: 1024, ..whole };
+    assert_eq!(decode(&bytes, Some(other_size)), Err(WireError::Range));
 }

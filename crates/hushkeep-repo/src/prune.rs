@@ -1,0 +1,209 @@
+//! Pruning: giving back what no snapshot needs any more.
+//!
+//! In two steps, because others may be at work: a pack that nothing needs is *marked*, and stays. When it has been
+//! marked long enough it is *dropped*, and only then its bytes are deleted. What is left of packs that are needed in
+//! part is copied into new ones, up to a limit of cost, and the old ones are marked.
+
+mod plan;
+mod repack;
+mod sweep;
+
+use crate::Timestamp;
+use crate::error::{Damage, ReadError};
+use crate::history::{Action, Change, PublishError, Tables};
+use crate::index_writer::{IndexError, NewIndex};
+use crate::pack::PackInfo;
+use crate::progress::Progress;
+use crate::repository::Repository;
+use crate::state::StateError;
+use crate::storage::StorageError;
+use crate::storage_clock::StorageClock;
+use plan::Plan;
+
+/// How often a prune begins at most, if other devices publish meanwhile.
+const MAX_STARTS: usize = 5;
+
+/// How to prune.
+#[derive(Debug, Clone, Copy)]
+pub struct PruneOptions {
+    /// The time by this device's clock. What is deleted is decided by the storage's clock alone.
+    pub now: Timestamp,
+    /// The share of the stored bytes that may stay without use, from 0.0 to 1.0, before packs are put together anew.
+    pub max_unused: f64,
+    /// How many bytes may be copied to put packs together.
+    pub max_repack_bytes: u64,
+    /// Tell what would be done, but change nothing.
+    pub dry_run: bool,
+}
+
+/// What a prune did, or would do.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct PruneReport {
+    /// Packs that are marked now: nothing needs them any more.
+    pub marked: Amount,
+    /// Packs that were marked before and still wait.
+    pub waiting: Amount,
+    /// Packs that were marked, and are needed after all.
+    pub revived: Amount,
+    /// Packs that are dropped now: their bytes are given back.
+    pub dropped: Amount,
+    /// Packs of which what is needed was put together anew. They are among those marked.
+    pub repacked: Amount,
+    /// The new packs.
+    pub written: Amount,
+    /// What nothing needs but stays, in packs that are needed in part.
+    pub unused_bytes: u64,
+    /// Everything in packs, before.
+    pub total_bytes: u64,
+    /// Objects that were deleted.
+    pub deleted: u64,
+    /// Objects that the storage refuses to delete. They do no harm.
+    pub undeleted: Vec<String>,
+    /// The storage tells no times, so that nothing can be dropped safely.
+    pub no_clock: bool,
+    /// Damage that was met: what it concerns was left as it is.
+    pub damage: Vec<Damage>,
+}
+
+/// So many packs of so many bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Amount {
+    /// How many.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Amount {
+    fn add(&mut self, bytes: u64) {
+        self.packs += 1;
+        self.bytes += bytes;
+    }
+}
+
+/// A prune that did not come to its end. Every snapshot is as whole as before.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PruneError {
+    /// A part of the history or of the index is damaged. What it told might be needed.
+    #[error("{0}")]
+    Incomplete(Damage),
+    /// The storage shows less than it did when the repository was opened.
+    #[error("the storage shows a history that lacks what this device has already seen")]
+    RolledBack,
+    /// Other devices were faster, again and again.
+    #[error("other devices write to the repository all the time")]
+    Busy,
+    /// The repository cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The storage failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// This device's own state cannot be written.
+    #[error(transparent)]
+    State(#[from] StateError),
+}
+
+impl Repository {
+    /// Gives back what no snapshot needs any more, as far as it has been known for long enough.
+    pub fn prune(&mut self, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport, PruneError> {
+        for _ in 0..MAX_STARTS {
+            match self.prune_once(options, progress) {
+                Err(PruneError::Busy) => {}
+                ended => return ended,
+            }
+        }
+        Err(PruneError::Busy)
+    }
+
+    fn prune_once(&mut self, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport, PruneError> {
+        self.refresh()?;
+        self.refuse_damage()?;
+        let clock = StorageClock::read(&self.contents.objects)?;
+        let mut plan = self.plan_prune(options, &clock)?;
+        let mut report = plan.report();
+        report.no_clock = clock.now.is_none();
+        if options.dry_run {
+            return Ok(report);
+        }
+        let before = self.history.tables().clone();
+        let new = self.repack(&mut plan, &mut report, progress)?;
+        if plan.changes_anything() {
+            self.publish_prune(&plan, new, &before, options.now, &mut report)?;
+        }
+        self.sweep(&mut report)?;
+        Ok(report)
+    }
+
+    /// What cannot be read may tell of what is needed.
+    fn refuse_damage(&self) -> Result<(), PruneError> {
+        let unread = |damage: &&Damage| !damage.object.starts_with(crate::storage::Folder::Index.name());
+        let damaged = self.history.damaged().first().or_else(|| self.contents.damage.iter().find(unread));
+        damaged.map_or(Ok(()), |damage| Err(PruneError::Incomplete(damage.clone())))
+    }
+
+    /// Publishes what the plan says. The index object is stored first: the storage's clock stands at it.
+    fn publish_prune(
+        &mut self,
+        plan: &Plan,
+        new: Vec<PackInfo>,
+        before: &Tables,
+        now: Timestamp,
+        report: &mut PruneReport,
+    ) -> Result<(), PruneError> {
+        let index = self.store_whole_index(&[new.as_slice(), &plan.strays].concat())?;
+        self.contents.add_own(new.clone(), Some(index.row.id));
+        let clock = StorageClock::read(&self.contents.objects)?;
+        let ripe = plan.ripe(&clock, clock.now, self.contents.objects.storage.features());
+        report.dropped = Amount::default();
+        ripe.iter().for_each(|row| report.dropped.add(row.len));
+        report.waiting = plan.waiting(&ripe);
+        let old_commits = self.old_commits(&clock)?;
+
+        let change = Change { action: Action::Prune, time: now, config: self.config_name() };
+        self.publish(&change, |repository, number| {
+            if repository.history.tables() != before {
+                return Err(PruneError::Busy);
+            }
+            let mut tables = plan_rows(plan, &new, &index, number);
+            ripe.iter().for_each(|row| tables.insert_pack(row.dropped(number)));
+            let mut commits = before.clone();
+            commits.drop_commits(|file| old_commits.contains(file));
+            tables.merge(&commits);
+            Ok(tables)
+        })?;
+        Ok(())
+    }
+}
+
+/// What the commit `number` says of packs and index objects.
+fn plan_rows(plan: &Plan, new: &[PackInfo], index: &NewIndex, number: u64) -> Tables {
+    let mut tables = index.rows(number);
+    new.iter().for_each(|pack| tables.insert_pack(pack.row()));
+    plan.to_mark.iter().filter_map(|row| row.marked(number)).for_each(|row| tables.insert_pack(row));
+    plan.to_revive.iter().for_each(|row| tables.insert_pack(row.revived()));
+    tables
+}
+
+impl From<PublishError> for PruneError {
+    fn from(error: PublishError) -> Self {
+        match error {
+            PublishError::Storage(error) => Self::Storage(error),
+            PublishError::RolledBack => Self::RolledBack,
+            PublishError::Conflict | PublishError::Busy => Self::Busy,
+            PublishError::Read(error) => Self::Read(error),
+            PublishError::State(error) => Self::State(error),
+        }
+    }
+}
+
+impl From<IndexError> for PruneError {
+    fn from(error: IndexError) -> Self {
+        match error {
+            IndexError::Read(error) => Self::Read(error),
+            IndexError::Storage(error) => Self::Storage(error),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Decides what becomes of each pack.
+
+use hushkeep_core::name::ObjectId;
+
+use super::{Amount, PruneError, PruneOptions, PruneReport};
+use crate::Timestamp;
+use crate::error::ReadError;
+use crate::history::PackRow;
+use crate::index::SegmentAt;
+use crate::liveness::Needs;
+use crate::objects::pack_name;
+use crate::pack::{Class, PackInfo, Segment};
+use crate::refs::{ContentRef, Run};
+use crate::repository::Repository;
+use crate::retention;
+use crate::storage::{Features, Folder, ObjectInfo};
+use crate::storage_clock::StorageClock;
+
+/// A pack below this length is small, in bytes …
+const SMALL_LEN: u64 = 4 << 20;
+
+/// … and so many small ones are put together.
+const MANY_SMALL: usize = 16;
+
+/// What a prune will do.
+#[derive(Default)]
+pub(super) struct Plan {
+    pub(super) needs: Needs,
+    /// Packs that nothing needs any more, or will not when they are repacked.
+    pub(super) to_mark: Vec<PackRow>,
+    /// Marked packs that are needed after all.
+    pub(super) to_revive: Vec<PackRow>,
+    /// Packs of which what is needed is put into new ones.
+    pub(super) to_repack: Vec<PackRow>,
+    /// Packs among those to mark that no commit names yet.
+    pub(super) strays: Vec<PackInfo>,
+    /// Marked packs that nothing needs, neither now nor when they are dropped.
+    marked: Vec<PackRow>,
+    /// Those that may be ripe: reading the storage's clock will tell.
+    maybe_ripe: bool,
+    revived: Amount,
+    repacked: Amount,
+    unused_bytes: u64,
+    total_bytes: u64,
+}
+
+/// How many bytes of a pack's contents are needed from it, about, and how many are not.
+#[derive(Debug, Clone, Copy, Default)]
+struct Use {
+    needed: u64,
+    unneeded: u64,
+}
+
+impl Plan {
+    pub(super) fn report(&self) -> PruneReport {
+        let mut report = PruneReport {
+            revived: self.revived,
+            repacked: self.repacked,
+            unused_bytes: self.unused_bytes,
+            total_bytes: self.total_bytes,
+            waiting: amount(&self.marked),
+            ..PruneReport::default()
+        };
+        report.marked = amount(&self.to_mark);
+        report
+    }
+
+    /// Whether there is anything to publish.
+    pub(super) fn changes_anything(&self) -> bool {
+        !(self.to_mark.is_empty() && self.to_revive.is_empty() && self.to_repack.is_empty()) || self.maybe_ripe
+    }
+
+    /// Which marked packs have been marked long enough at the time `now`.
+    pub(super) fn ripe(&self, clock: &StorageClock, now: Option<Timestamp>, features: Features) -> Vec<PackRow> {
+        let wait = retention::seconds_until_dropped(features);
+        let is_ripe = |row: &&PackRow| {
+            let age = row.marked_since().zip(now).and_then(|(since, now)| clock.age(since, now));
+            age.is_some_and(|age| age >= wait)
+        };
+        self.marked.iter().filter(is_ripe).copied().collect()
+    }
+
+    /// Leaves a pack as it is.
+    pub(super) fn spare(&mut self, id: &ObjectId) {
+        self.to_mark.retain(|row| row.id != *id);
+        self.marked.retain(|row| row.id != *id);
+    }
+
+    /// What still waits when these are dropped.
+    pub(super) fn waiting(&self, ripe: &[PackRow]) -> Amount {
+        let (all, ripe) = (amount(&self.marked), amount(ripe));
+        Amount { packs: all.packs - ripe.packs, bytes: all.bytes - ripe.bytes }
+    }
+}
+
+fn amount(rows: &[PackRow]) -> Amount {
+    let mut amount = Amount::default();
+    rows.iter().for_each(|row| amount.add(row.len));
+    amount
+}
+
+impl Repository {
+    /// Looks at everything that is stored, and at what the snapshots need of it.
+    pub(super) fn plan_prune(&self, options: &PruneOptions, clock: &StorageClock) -> Result<Plan, PruneError> {
+        let mut plan = Plan::default();
+        for source in self.snapshots().iter().flat_map(|snapshot| &snapshot.sources) {
+            plan.needs.add_list(source.root, &self.contents).map_err(|error| match error {
+                ReadError::Damaged(damage) => PruneError::Incomplete(damage),
+                error => error.into(),
+            })?;
+        }
+        let mut in_part = Vec::new();
+        for row in self.history.tables().packs() {
+            plan.total_bytes += row.len;
+            let Some(pack) = self.contents.index.pack_number(&row.id) else { continue };
+            let used = self.use_of(pack, &plan.needs);
+            match (row.marked_since(), used.needed) {
+                (None, 0) => plan.to_mark.push(row),
+                (None, _) => in_part.push((row, used)),
+                (Some(_), 0) => plan.marked.push(row),
+                (Some(since), _) if self.may_come_back(since, clock) => {
+                    plan.revived.add(row.len);
+                    plan.to_revive.push(row);
+                }
+                (Some(_), needed) => {
+                    plan.repacked.add(needed);
+                    plan.to_repack.push(row);
+                    plan.marked.push(row);
+                }
+            }
+        }
+        self.choose_repacks(&mut plan, in_part, options);
+        self.mark_strays(&mut plan, clock)?;
+        let latest = clock.now.map(|now| now.max(options.now));
+        plan.maybe_ripe = !plan.ripe(clock, latest, self.contents.objects.storage.features()).is_empty();
+        Ok(plan)
+    }
+
+    /// Whether a marked pack can become live again. Where two devices can publish at once, another may be about to drop
+    /// it; then its contents are copied.
+    fn may_come_back(&self, since: u64, clock: &StorageClock) -> bool {
+        let age = clock.now.and_then(|now| clock.age(since, now));
+        self.contents.objects.storage.features().create_if_absent
+            || age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE)
+    }
+
+    /// How much of a pack is needed from it: contents that lie nowhere better.
+    fn use_of(&self, pack: u32, needs: &Needs) -> Use {
+        let mut used = Use::default();
+        let Some(indexed) = self.contents.index.pack(pack) else { return used };
+        for (segment, row) in (0..).zip(&indexed.info.table.segments).filter(|(_, row)| row.class != Class::Names) {
+            let at = SegmentAt { pack, segment };
+            let count = self.needed_contents(at, &indexed.info, row, needs).count() as u64;
+            let needed = (u64::from(row.sealed_len) * count).div_ceil(row.count().max(1));
+            used.needed += needed;
+            used.unneeded += u64::from(row.sealed_len).saturating_sub(needed);
+        }
+        used
+    }
+
+    /// The contents of a segment that are needed from there.
+    pub(super) fn needed_contents<'a>(
+        &'a self,
+        at: SegmentAt,
+        pack: &'a PackInfo,
+        row: &'a Segment,
+        needs: &'a Needs,
+    ) -> impl Iterator<Item = ContentRef> + 'a {
+        let runs = row.stretches.iter().filter_map(move |stretch| self.contents.index.run(pack, *stretch));
+        let needed = runs.filter(|run| needs.contents.count(run.start.list, positions(*run)) > 0);
+        let chunks = needed.flat_map(Run::contents);
+        chunks.filter(move |chunk| needs.contents.contains(*chunk) && self.contents.index.locate(*chunk) == Some(at))
+    }
+
+    /// Chooses packs to put together anew: first those that give back most for what they cost, until little enough is
+    /// unused, then small ones if they are many. Both within the limit of cost.
+    fn choose_repacks(&self, plan: &mut Plan, mut in_part: Vec<(PackRow, Use)>, options: &PruneOptions) {
+        let gain = |used: &Use| used.unneeded as f64 / used.needed as f64;
+        in_part.sort_by(|(_, a), (_, b)| gain(b).total_cmp(&gain(a)));
+        plan.unused_bytes = in_part.iter().map(|(_, used)| used.unneeded).sum();
+        let are_many = in_part.iter().filter(|(row, _)| row.len < SMALL_LEN).count() >= MANY_SMALL;
+        let mut budget = options.max_repack_bytes.saturating_sub(plan.repacked.bytes);
+        for (row, used) in in_part {
+            let too_much = plan.unused_bytes as f64 > options.max_unused * plan.total_bytes as f64;
+            let is_worth_it = (too_much && used.unneeded > 0) || (are_many && row.len < SMALL_LEN);
+            if is_worth_it && used.needed <= budget && row.marked(0).is_some() {
+                budget -= used.needed;
+                plan.unused_bytes -= used.unneeded;
+                plan.repacked.add(used.needed);
+                plan.to_mark.push(row);
+                plan.to_repack.push(row);
+            }
+        }
+    }
+
+    /// Marks packs that no commit names and that have been there for long: left by backups that never ended. A backup
+    /// that is still under way makes them live again.
+    fn mark_strays(&self, plan: &mut Plan, clock: &StorageClock) -> Result<(), PruneError> {
+        let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
+        let is_old = |info: &ObjectInfo| {
+            let age = info.stored.zip(clock.now).map(|(stored, now)| now.seconds.saturating_sub(stored.seconds));
+            age.is_some_and(|age| age >= wait)
+        };
+        for info in self.contents.objects.storage.list(Folder::Packs)?.into_iter().filter(is_old) {
+            let Ok(id) = info.name.file().parse::<ObjectId>() else { continue };
+            if pack_name(&id) != info.name || self.history.tables().pack(&id).is_some() {
+                continue;
+            }
+            match self.contents.objects.read_pack_info(&id, info.len) {
+                Ok(pack) if pack.is_sound() => {
+                    plan.to_mark.push(pack.row());
+                    plan.strays.push(pack);
+                }
+                // What does not open is not known to be ours.
+                Ok(_) | Err(ReadError::Damaged(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn positions(run: Run) -> std::ops::Range<u32> {
+    run.start.position..run.start.position.saturating_add(run.count)
+}

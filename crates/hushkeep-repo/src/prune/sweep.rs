@@ -1,0 +1,63 @@
+//! Deletes what the commits say is not needed any more.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{PruneError, PruneReport};
+use crate::history::IndexRow;
+use crate::objects::{index_name, number_of, pack_name};
+use crate::repository::Repository;
+use crate::retention;
+use crate::storage::{Folder, ObjectInfo, ObjectName};
+use crate::storage_clock::StorageClock;
+
+/// So many commits are gathered before any is dropped: to find them, those that stay must be read.
+const COMMITS_AT_ONCE: usize = 32;
+
+impl Repository {
+    /// Commits that have been there for long, and that none which stays is based on.
+    pub(super) fn old_commits(&self, clock: &StorageClock) -> Result<HashSet<String>, PruneError> {
+        let Some(now) = clock.now else { return Ok(HashSet::new()) };
+        let is_old = |name: &ObjectName| {
+            let age = number_of(name).and_then(|number| clock.age(number, now));
+            age.is_some_and(|age| age >= retention::SECONDS_OF_COMMITS)
+        };
+        let old = self.history.droppable(&self.contents.objects, is_old, COMMITS_AT_ONCE)?;
+        Ok(old.into_iter().map(|name| name.file().to_owned()).collect())
+    }
+
+    /// Deletes dropped packs and commits, superseded index objects, and index objects that no commit names; the latter
+    /// two after the same wait as packs.
+    pub(super) fn sweep(&self, report: &mut PruneReport) -> Result<(), PruneError> {
+        let clock = StorageClock::read(&self.contents.objects)?;
+        let storage = &self.contents.objects.storage;
+        let mut needless = self.needless_indexes(&clock)?;
+        let tables = self.history.tables();
+        let dropped: HashSet<ObjectName> =
+            tables.all_packs().filter(|row| row.is_dropped()).map(|row| pack_name(&row.id)).collect();
+        let packs = storage.list(Folder::Packs)?.into_iter().map(|info| info.name);
+        needless.extend(packs.filter(|name| dropped.contains(name)));
+        let dropped: HashSet<String> =
+            tables.commit_names().filter(|(is_dropped, _)| *is_dropped).map(|(_, file)| file).collect();
+        let commits = storage.list(Folder::Commits)?.into_iter().map(|info| info.name);
+        needless.extend(commits.filter(|name| dropped.contains(name.file())));
+        report.undeleted = self.contents.objects.delete_all(&needless)?;
+        report.deleted = (needless.len() - report.undeleted.len()) as u64;
+        Ok(())
+    }
+
+    fn needless_indexes(&self, clock: &StorageClock) -> Result<Vec<ObjectName>, PruneError> {
+        let Some(now) = clock.now else { return Ok(Vec::new()) };
+        let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
+        let rows: HashMap<ObjectName, IndexRow> =
+            self.history.tables().all_indexes().map(|row| (index_name(&row.id), row)).collect();
+        let is_needless = |info: &ObjectInfo| {
+            let age = match rows.get(&info.name) {
+                Some(row) => row.superseded.and_then(|since| clock.age(since, now)),
+                None => info.stored.map(|stored| now.seconds.saturating_sub(stored.seconds)),
+            };
+            age.is_some_and(|age| age >= wait)
+        };
+        let listing = self.contents.objects.storage.list(Folder::Index)?;
+        Ok(listing.into_iter().filter(is_needless).map(|info| info.name).collect())
+    }
+}

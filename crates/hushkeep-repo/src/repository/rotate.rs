@@ -1,0 +1,65 @@
+//! Rotating the key: from then on everything is written under a new one (spec §12.5).
+
+use std::sync::Arc;
+
+use hushkeep_core::keys::BackupKey;
+
+use super::protectors::{COPIES, config_names, name_of, next_number, store_config};
+use super::{ConfigError, Repository};
+use crate::Timestamp;
+use crate::config::Protector;
+use crate::objects::Objects;
+
+/// A key that could not be replaced.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RotateError {
+    /// The old key still holds.
+    #[error(transparent)]
+    Unchanged(ConfigError),
+    /// The new key holds; something went wrong after that.
+    #[error(transparent)]
+    Changed(ConfigError),
+    /// The storage failed at the very moment: the old key holds or the new one, and only reading can tell.
+    #[error(transparent)]
+    Unknown(ConfigError),
+}
+
+impl Repository {
+    /// Gives the repository a new key, with `protectors` that lead to it. The caller keeps both keys safe before it
+    /// calls this, and gives the old one up only when it has seen that the new one opens the repository.
+    ///
+    /// What was stored before stays readable for who has the old key and the storage; everything from now on is not.
+    /// Returns the configs that the storage refused to delete: who has the old key learns the old protectors there.
+    pub fn rotate(
+        &mut self,
+        key: &BackupKey,
+        protectors: Vec<Protector>,
+        now: Timestamp,
+    ) -> Result<Vec<String>, RotateError> {
+        let unchanged = |error: ConfigError| RotateError::Unchanged(error);
+        self.refresh().map_err(|error| unchanged(error.into()))?;
+        if self.history.config() > self.config_name() {
+            return Err(unchanged(ConfigError::Conflict));
+        }
+        let keyring = self.contents.objects.keyring.next(key).ok_or(unchanged(ConfigError::Conflict))?;
+        let objects = Objects { storage: Arc::clone(&self.contents.objects.storage), keyring };
+        let earlier = config_names(objects.storage.as_ref()).map_err(|error| unchanged(error.into()))?;
+        let number = next_number(self.config.number, &earlier).ok_or(unchanged(ConfigError::Conflict))?;
+        let config = self.config.next(number, protectors);
+        let stored = store_config(&objects, &config, COPIES, &mut *self.rng());
+        let names = stored.map_err(|error| unchanged(error.into()))?;
+        let published = self.publish_config(Some(&objects), &config, &names, now);
+        if self.history.config() != name_of(&config, &objects) {
+            return Err(match published {
+                Err(error @ ConfigError::Storage(_)) => RotateError::Unknown(error),
+                Err(error) => unchanged(error),
+                Ok(()) => unchanged(ConfigError::Conflict),
+            });
+        }
+        self.config = config;
+        self.contents.objects = objects;
+        let undeleted = self.delete_configs(earlier, 0).map_err(|error| RotateError::Changed(error.into()))?;
+        published.map(|()| undeleted).map_err(RotateError::Changed)
+    }
+}

@@ -1,0 +1,21 @@
+//! How long what nothing needs any more is kept all the same, by the storage's clock.
+//!
+//! A pack is marked first, and dropped after a while: a backup that is under way may still use it, a restore may be
+//! reading it. Where two devices can publish at once, one may not see the other's commit for days.
+
+use crate::storage::Features;
+
+const HOUR: i64 = 3600;
+const DAY: i64 = 24 * HOUR;
+
+/// Before a marked pack has been marked half as long as is waited on storages without exclusive creation, a backup may
+/// use it again there.
+pub(crate) const SECONDS_TO_REVIVE: i64 = 7 * DAY / 2;
+
+/// How long commits are kept that nothing needs any more: devices that have seen them look for them.
+pub(crate) const SECONDS_OF_COMMITS: i64 = 90 * DAY;
+
+/// How long a pack is marked before it may be dropped.
+pub(crate) fn seconds_until_dropped(features: Features) -> i64 {
+    if features.create_if_absent { DAY } else { 7 * DAY }
+}
