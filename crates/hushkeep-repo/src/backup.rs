@@ -290,7 +290,7 @@ impl Run<'_, '_> {
     ) -> Result<Vec<SnapshotSource>, BackupError> {
         let mut scanned = Vec::with_capacity(self.sources.len());
         // Always the first epoch's seed: cut otherwise, large files would be stored anew after a rotation.
-        let seed = contents.objects.keyring.oldest().ok_or(BackupError::Internal)?.chunker_seed();
+        let seed = contents.objects.keyring.epochs().next().ok_or(BackupError::Internal)?.chunker_seed();
         let chunker = &mut Chunker::new(seed);
         for (source, base) in self.sources.iter().zip(self.bases) {
             let (progress, now) = (self.progress, self.options.now);

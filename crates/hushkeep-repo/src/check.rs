@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::seal::{self, Header};
 
+use crate::config::ClearConfig;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::objects::{index_name, pack_name};
 use crate::progress::Progress;
@@ -73,7 +74,11 @@ impl Repository {
         for folder in [Folder::Config, Folder::Commits] {
             for info in self.list(folder)? {
                 report.objects += 1;
-                damage.extend(self.check_small(&info.name)?);
+                match self.check_small(&info.name) {
+                    Ok(is_used) => report.unreferenced += u64::from(!is_used),
+                    Err(ReadError::Damaged(found)) => damage.push(found),
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
         let listed = self.list(Folder::Index)?;
@@ -101,27 +106,28 @@ impl Repository {
         self.contents.objects.storage.list(folder).map_err(ReadError::Storage)
     }
 
-    /// Opens a config or commit, every bit of it.
-    fn check_small(&self, name: &ObjectName) -> Result<Option<Damage>, ReadError> {
-        let opened = match name.folder() {
+    /// Opens a config or commit, every bit of it; tells whether anything needs it.
+    fn check_small(&self, name: &ObjectName) -> Result<bool, ReadError> {
+        match name.folder() {
             Folder::Config => self.open_config(name),
-            _ => self.contents.objects.read_body(ObjectKind::Commit, name).map(drop),
-        };
-        match opened {
-            Ok(()) => Ok(None),
-            Err(ReadError::Damaged(damage)) => Ok(Some(damage)),
-            Err(error) => Err(error),
+            _ => self.contents.objects.read_body(ObjectKind::Commit, name).map(|_| true),
         }
     }
 
-    fn open_config(&self, name: &ObjectName) -> Result<(), ReadError> {
+    /// Opens a config. One under a key that never came to hold is left by a rotation that did not end: it needs no
+    /// opening, and nothing needs it.
+    fn open_config(&self, name: &ObjectName) -> Result<bool, ReadError> {
         let objects = &self.contents.objects;
         let object = objects.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
-        let damaged = |cause: DamageCause| Damage::new(name, cause);
+        let damaged = |cause: DamageCause| ReadError::from(Damage::new(name, cause));
         let (header, _) = Header::parse(&object).map_err(|error| damaged(error.into()))?;
-        let keys = objects.keyring.epoch(header.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
+        let Some(keys) = objects.keyring.epoch(header.epoch) else {
+            let clear = ClearConfig::decode(&header.clear).map_err(|error| damaged(error.into()))?;
+            let is_ours = objects.keyring.epochs().any(|keys| keys.check().matches(&clear.key_check));
+            return if is_ours { Err(damaged(DamageCause::UnknownEpoch)) } else { Ok(false) };
+        };
         seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
-        Ok(())
+        Ok(true)
     }
 
     /// Compares the listing of packs with the packs that the commits name.

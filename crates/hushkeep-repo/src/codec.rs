@@ -26,8 +26,11 @@ impl Compressor {
     }
 }
 
-/// Decompresses to exactly `len` bytes; `None` if the bytes are anything else.
+/// Decompresses one frame to exactly `len` bytes; `None` if the bytes are anything else.
 pub(crate) fn decompress(bytes: &[u8], len: usize) -> Option<Vec<u8>> {
+    if zstd::zstd_safe::find_frame_compressed_size(bytes) != Ok(bytes.len()) {
+        return None;
+    }
     let out = zstd::bulk::decompress(bytes, len).ok()?;
     (out.len() == len).then_some(out)
 }
@@ -80,6 +83,14 @@ mod tests {
             assert!(encoded.len() <= body.len() + 1);
             assert_eq!(decode_body(&encoded).unwrap(), body);
         }
+    }
+
+    #[test]
+    fn a_second_frame_is_refused() {
+        let packed = Compressor::new().compress(&[7; 10_000]).unwrap();
+        assert_eq!(decompress(&packed, 10_000), Some(vec![7; 10_000]));
+        assert_eq!(decompress(&[packed.clone(), packed.clone()].concat(), 20_000), None);
+        assert_eq!(decompress(&[packed, vec![0]].concat(), 10_000), None);
     }
 
     #[test]

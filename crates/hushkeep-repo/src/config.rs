@@ -131,6 +131,9 @@ impl ClearConfig {
         while !reader.is_empty() {
             let protector = Record::parse(reader.bytes()?, 3)?;
             let id = ProtectorId::from_bytes(protector.array(1)?);
+            if protectors.iter().any(|(other, _)| *other == id) {
+                return Err(WireError::NotCanonical);
+            }
             protectors.push((id, ProtectorKind::new(protector.int(2)?, protector.required(3)?)?));
             unknown_of_protectors.push(protector.into_unknown());
         }

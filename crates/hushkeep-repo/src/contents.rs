@@ -212,7 +212,12 @@ impl Contents {
             if self.index.names_digest(list) != Some(NameList::digest(&encoded)) {
                 return Err(self.damaged(at, DamageCause::Content).into());
             }
-            NameList::decode(&encoded).map_err(|error| self.damaged(at, error).into())
+            let names = NameList::decode(&encoded).map_err(|error| self.damaged(at, error))?;
+            let row = self.index.pack(at.pack).and_then(|pack| pack.segment(at.segment));
+            if row.is_none_or(|(row, _)| row.count() != names.len() as u64) {
+                return Err(self.damaged(at, DamageCause::Length).into());
+            }
+            Ok(names)
         })
     }
 

@@ -3,7 +3,7 @@
 mod commit;
 mod tables;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
 use hushkeep_core::seal::Header;
@@ -27,8 +27,8 @@ pub(crate) struct History {
     tips: Vec<Tip>,
     /// What all tips together say.
     tables: Tables,
-    /// Every commit that was listed, read or not.
-    listed: HashSet<ObjectName>,
+    /// Every commit that was listed, read or not, and when it was stored, by the storage's clock.
+    listed: BTreeMap<ObjectName, Option<Timestamp>>,
     /// Commits that could not be read.
     damaged: Vec<Damage>,
     /// Commits that were written under an older key, and that no commit under the newest one continues.
@@ -63,7 +63,7 @@ impl History {
     /// is an error, for whoever went on beside it could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
         let mut history = Self { listed: list(objects)?, ..Self::default() };
-        let mut names: Vec<ObjectName> = history.listed.iter().cloned().collect();
+        let mut names: Vec<ObjectName> = history.listed.keys().cloned().collect();
         names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
         let mut covered: HashSet<String> = HashSet::new();
         let mut older = Vec::new();
@@ -102,21 +102,39 @@ impl History {
         }
     }
 
-    /// Decides on commits under older keys that none under the newest continues: they were written by a device that
-    /// did not know of the new key, or by who stole the old one, and are not taken. Only where damage leaves
-    /// nothing else do they tell the state, so that one bad object does not lock the owner out.
+    /// Decides on commits under older keys that none under the newest continues. Those that were stored before the
+    /// rotation, by the storage's clock, were only seen too late, and are tips. Later ones were written by a device that
+    /// did not know of the new key, or by who stole the old one, and are not taken. Only where damage leaves nothing
+    /// else do they tell the state, so that one bad object does not lock the owner out.
     fn take_older(&mut self, older: Vec<Tip>) {
-        if !self.tips.is_empty() || self.damaged.is_empty() {
-            self.outdated = older.into_iter().map(|tip| tip.name).collect();
-            return;
-        }
+        let is_all_there_is = self.tips.is_empty() && !self.damaged.is_empty();
+        let rotated = self.rotated_at();
         let mut covered: HashSet<String> = HashSet::new();
         for tip in older {
-            if !covered.contains(tip.name.file()) {
+            let stored = self.listed.get(&tip.name).copied().flatten();
+            let came_before = stored.zip(rotated).is_some_and(|(stored, rotated)| stored <= rotated);
+            if covered.contains(tip.name.file()) {
+                continue;
+            }
+            if came_before || is_all_there_is {
                 covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                 self.add_tip(tip);
+            } else {
+                self.outdated.push(tip.name);
             }
         }
+        self.outdated.retain(|name| !covered.contains(name.file()));
+    }
+
+    /// When the commit was stored that began the newest epoch.
+    fn rotated_at(&self) -> Option<Timestamp> {
+        // Without exclusive creation the storage may show a commit late that was there before the rotation.
+        let tip = self.tips.first()?;
+        let file = match &tip.commit.epoch_start {
+            Some(start) => self.tables.commit_file(start)?,
+            None => tip.name.file().to_owned(),
+        };
+        *self.listed.get(&ObjectName::new(Folder::Commits, file).ok()?)?
     }
 
     /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.
@@ -163,14 +181,18 @@ impl History {
         SeenTips { tips: tips.collect(), time }
     }
 
-    /// The same, with those of `earlier` that are damaged: that they were there is not to be forgotten.
+    /// The same, with those of `earlier` that are damaged: that they were there is not to be forgotten, nor since when.
     pub(crate) fn seen_since(&self, earlier: SeenTips, time: Timestamp) -> SeenTips {
         let mut seen = self.seen(time);
         let is_damaged = |parent: &Parent| {
             let object = parent.name.to_string();
             self.damaged.iter().any(|damage| damage.object == object)
         };
-        seen.tips.extend(earlier.tips.into_iter().filter(is_damaged));
+        let damaged: Vec<Parent> = earlier.tips.into_iter().filter(is_damaged).collect();
+        if !damaged.is_empty() {
+            seen.time = earlier.time;
+            seen.tips.extend(damaged);
+        }
         seen
     }
 
@@ -190,18 +212,20 @@ impl History {
         seen: &SeenTips,
         may_be_dropped: bool,
     ) -> Result<bool, ReadError> {
-        for remembered in &seen.tips {
-            if self.tips.iter().any(|tip| tip.id == remembered.id) {
+        let mut unread = seen.tips.clone();
+        let mut known: HashSet<CommitId> = self.tips.iter().map(|tip| tip.id).collect();
+        while let Some(remembered) = unread.pop() {
+            if (may_be_dropped && self.tables.is_dropped(&remembered.id)) || !known.insert(remembered.id) {
                 continue;
             }
-            if !self.listed.contains(&remembered.name) {
-                if may_be_dropped && self.tables.is_dropped(&remembered.id) {
-                    continue;
-                }
+            if !self.listed.contains_key(&remembered.name) {
                 return Ok(true);
             }
             match read_tip(objects, &remembered.name) {
-                Ok((tip, None)) if tip.id != remembered.id || !self.tables.continues(&tip.tables) => return Ok(true),
+                Ok((tip, _)) if tip.id != remembered.id => return Ok(true),
+                // This device's own commit came too late for a rotation. What went before it must be there.
+                Ok((tip, _)) if self.outdated.contains(&tip.name) => unread.extend(tip.commit.parents),
+                Ok((tip, None)) if !self.tables.continues(&tip.tables) => return Ok(true),
                 Ok((_, damage)) => self.damaged.extend(damage),
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => self.damaged.push(damage),
                 Err(error) => return Err(error),
@@ -213,7 +237,7 @@ impl History {
     /// Reads what other writers added, if anything; tells whether there was something. A storage that now shows less
     /// than before is rolled back.
     pub(crate) fn refresh(&mut self, objects: &Objects) -> Result<bool, PublishError> {
-        if list(objects)? == self.listed {
+        if list(objects)?.keys().eq(self.listed.keys()) {
             return Ok(false);
         }
         let mut fresh = Self::load(objects)?;
@@ -248,18 +272,21 @@ impl History {
         }
     }
 
-    /// Commits that are old and that neither the tips nor younger ones are based on; none if they are fewer than `least`.
+    /// Commits that have been ancestors of an old one, so that no device has taken them for the newest since long, and
+    /// that neither it nor younger ones are based on; none if they are fewer than `least`.
     pub(crate) fn droppable(
         &self,
         objects: &Objects,
         is_old: impl Fn(&ObjectName) -> bool,
         least: usize,
     ) -> Result<HashSet<ObjectName>, ReadError> {
-        let ancestors: HashSet<String> =
-            self.tables.commit_names().filter(|(is_dropped, _)| !is_dropped).map(|(_, file)| file).collect();
-        let is_old_ancestor = |name: &&ObjectName| ancestors.contains(name.file()) && is_old(name);
-        let mut old: HashSet<ObjectName> = self.listed.iter().filter(is_old_ancestor).cloned().collect();
-        let mut unread: Vec<ObjectName> = self.listed.difference(&old).cloned().collect();
+        let newest_old = self.listed.keys().filter(|name| is_old(name)).max_by_key(|name| number_of(name));
+        let Some(newest_old) = newest_old else { return Ok(HashSet::new()) };
+        let ancestors = read_tip(objects, newest_old)?.0.tables;
+        let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
+        let mut old: HashSet<ObjectName> =
+            self.listed.keys().filter(|name| ancestors.contains(name.file())).cloned().collect();
+        let mut unread: Vec<ObjectName> = self.listed.keys().filter(|name| !old.contains(name)).cloned().collect();
         while let Some(name) = unread.pop().filter(|_| old.len() >= least) {
             let body = objects.read_body(ObjectKind::Commit, &name)?;
             let (commit, _) = Commit::decode(&body).map_err(|error| Damage::new(&name, error))?;
@@ -274,7 +301,7 @@ impl History {
     /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a
     /// high number must not use numbers up.
     pub(crate) fn next_number(&self) -> Option<u64> {
-        let taken: HashSet<u64> = self.listed.iter().filter_map(number_of).collect();
+        let taken: HashSet<u64> = self.listed.keys().filter_map(number_of).collect();
         let after = self.tips.iter().map(|tip| tip.commit.number).max().unwrap_or_default();
         (after..MAX_NUMBER).map(|number| number + 1).find(|number| !taken.contains(number))
     }
@@ -308,15 +335,23 @@ impl History {
             config: change.config.max(self.config()),
             older_epochs: objects.keyring.encode_older(),
             growth,
+            epoch_start: self.epoch_start(objects.keyring.newest()),
         };
         Tip { id: CommitId::NONE, name, epoch: objects.keyring.newest(), commit, len: 0, tables }
+    }
+
+    /// The commit that began an epoch, unless it is the first, or still to begin.
+    fn epoch_start(&self, epoch: Epoch) -> Option<CommitId> {
+        let tip = self.tips.iter().find(|tip| tip.epoch == epoch && epoch != Epoch::FIRST)?;
+        Some(tip.commit.epoch_start.unwrap_or(tip.id))
     }
 
     /// Makes the commit just written the only tip.
     fn advance(&mut self, mut tip: Tip, body: &[u8]) {
         tip.id = CommitId::of(body);
         tip.len = body.len() as u64;
-        self.listed.insert(tip.name.clone());
+        // The storage's time of it is learnt when it is listed.
+        self.listed.insert(tip.name.clone(), None);
         self.tables = tip.tables.clone();
         self.tips = vec![tip];
     }
@@ -365,9 +400,10 @@ fn newest_epoch(objects: &Objects) -> Result<Option<Epoch>, ReadError> {
     Ok(newest)
 }
 
-fn list(objects: &Objects) -> Result<HashSet<ObjectName>, ReadError> {
+fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, ReadError> {
     let listing = objects.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
-    Ok(listing.into_iter().map(|info| info.name).filter(|name| number_of(name).is_some()).collect())
+    let commits = listing.into_iter().filter(|info| number_of(&info.name).is_some());
+    Ok(commits.map(|info| (info.name, info.stored)).collect())
 }
 
 /// Reads a commit and, through its bases, the tables as it left them.

@@ -41,9 +41,9 @@ impl Keyring {
         Some(next)
     }
 
-    /// The keys of the oldest epoch.
-    pub(crate) fn oldest(&self) -> Option<&Arc<EpochKeys>> {
-        self.epochs.values().next().map(|(_, keys)| keys)
+    /// The keys of every epoch that is known, the oldest first.
+    pub(crate) fn epochs(&self) -> impl Iterator<Item = &Arc<EpochKeys>> {
+        self.epochs.values().map(|(_, keys)| keys)
     }
 
     /// The keys that new objects are sealed under.
@@ -59,10 +59,11 @@ impl Keyring {
     /// Takes in the older epochs' secrets that were sealed under this one (spec §3.6).
     pub(crate) fn add_older(&mut self, encoded: &[u8]) -> Result<(), WireError> {
         let mut reader = Reader::new(encoded);
+        let mut last = None;
         while !reader.is_empty() {
             let epoch = Epoch(reader.varint_u32()?);
             let secret = Secret::from_slice(reader.take(32)?).ok_or(WireError::Truncated)?;
-            if epoch >= self.current {
+            if epoch >= self.current || last.replace(epoch) >= Some(epoch) {
                 return Err(WireError::Range);
             }
             self.insert(EpochSecret::from_secret(epoch, secret));
@@ -106,5 +107,7 @@ mod tests {
         let expected = older.working_keys(repository).names().name(b"content");
         assert_eq!(keyring.epoch(Epoch(0)).unwrap().names().name(b"content"), expected);
         assert!(Keyring::new(&key(2), repository, Epoch(0)).add_older(&encoded).is_err());
+        let twice = [encoded.clone(), encoded].concat();
+        assert!(Keyring::new(&key(2), repository, Epoch(1)).add_older(&twice).is_err());
     }
 }

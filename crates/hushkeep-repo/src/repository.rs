@@ -25,7 +25,7 @@ use crate::{State, Storage, Timestamp};
 pub use find::{FindError, LockedRepository};
 pub use forget::ForgetError;
 pub use protectors::ConfigError;
-use protectors::{COPIES, StoreError, config_names, name_of, store_config};
+use protectors::{StoreError, config_names, name_of, store_config};
 pub use rotate::RotateError;
 
 /// How often a commit is tried again when another writer was faster.
@@ -105,7 +105,7 @@ impl Repository {
         let recovery_key =
             Protector::new(ProtectorId::generate(&mut rng), ProtectorKind::RecoveryKey, String::new(), now);
         let config = Config::first(recovery_key);
-        let names = store_config(&objects, &config, COPIES, &mut rng)?;
+        let names = store_config(&objects, &config, &mut rng)?;
         if config_names(objects.storage.as_ref())?.len() != names.len() {
             names.iter().try_for_each(|name| objects.storage.delete(name))?;
             return Err(CreateError::Exists);

@@ -208,7 +208,7 @@ fn passphrase(byte: u8) -> Protector {
 }
 
 #[test]
-fn protectors_change_and_the_last_three_configs_stay() {
+fn protectors_change_and_the_configs_of_three_numbers_stay() {
     let storage = storage(true);
     let device = Device::new(1);
     let mut repository = device.create(&storage);
@@ -216,10 +216,29 @@ fn protectors_change_and_the_last_three_configs_stay() {
         let protectors = [repository.protectors(), &[passphrase(byte)]].concat();
         repository.set_protectors(protectors, at(NOW)).unwrap();
     }
-    assert_eq!(storage.list(Folder::Config).unwrap().len(), 3);
+    assert_eq!(storage.list(Folder::Config).unwrap().len(), 6);
     assert_eq!(device.open(&storage).protectors().len(), 6);
     let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
     assert_eq!(locked.protectors().len(), 6);
+}
+
+#[test]
+fn one_damaged_config_locks_nobody_out() {
+    let storage = storage(true);
+    let mut repository = Device::new(1).create(&storage);
+    let protectors = [repository.protectors(), &[passphrase(1)]].concat();
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+    for info in storage.list(Folder::Config).unwrap() {
+        let whole = storage.get(&info.name).unwrap();
+        let mut damaged = whole.clone();
+        let at = damaged.len() - 30;
+        damaged[at] ^= 1;
+        for bytes in [damaged, whole] {
+            storage.delete(&info.name).unwrap();
+            storage.put(&info.name, &bytes).unwrap();
+            assert_eq!(Device::new(2).open(&storage).protectors().len(), 2, "{}", info.name);
+        }
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::storage::{Folder, ObjectName};
 pub(crate) struct CommitId([u8; 16]);
 
 impl CommitId {
-    /// Stands for a commit that is not written yet.
+    /// Stands for a commit that is not written yet, or for none.
     pub(super) const NONE: Self = Self([0; 16]);
 
     pub(super) fn of(body: &[u8]) -> Self {
@@ -80,6 +80,8 @@ pub(super) struct Commit {
     /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
     pub(super) older_epochs: Vec<u8>,
     pub(super) growth: Growth,
+    /// The commit that began its epoch; `None` in that commit, and in the first epoch.
+    pub(super) epoch_start: Option<CommitId>,
 }
 
 /// A commit that another names.
@@ -100,12 +102,14 @@ impl Commit {
         record.critical(6, self.older_epochs.clone());
         self.growth.write(&mut record, 7);
         tables.write(&mut record, 10);
-        record.critical(14, self.config.digest).finish()
+        record.critical(14, self.config.digest);
+        record.critical(15, self.epoch_start.unwrap_or(CommitId::NONE).0).finish()
     }
 
     /// Reads a commit's body (spec §11.1).
     pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
-        let record = Record::parse(body, 14)?;
+        let record = Record::parse(body, 15)?;
+        let epoch_start = CommitId(record.array(15)?);
         let commit = Self {
             number: record.int(1)?,
             parents: decode_parents(record.required(2)?)?,
@@ -114,6 +118,7 @@ impl Commit {
             config: ConfigName { number: record.int(5)?, digest: record.array(14)? },
             older_epochs: record.required(6)?.to_vec(),
             growth: Growth::read(&record, 7)?,
+            epoch_start: (epoch_start != CommitId::NONE).then_some(epoch_start),
         };
         Ok((commit, Tables::read(&record, 10)?))
     }
@@ -184,6 +189,7 @@ mod tests {
             config: ConfigName { number: 2, digest: [4; 16] },
             older_epochs: vec![1, 2, 3],
             growth: Growth::default().next(10).unwrap(),
+            epoch_start: Some(CommitId([3; 16])),
         };
         let mut tables = Tables::default();
         tables.insert_commit(&CommitId([7; 16]), &name);

@@ -114,6 +114,11 @@ impl Tables {
         self.commits.contains_key(id.as_bytes())
     }
 
+    /// The file name of a commit before.
+    pub(super) fn commit_file(&self, id: &CommitId) -> Option<String> {
+        self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row)).map(|(_, file)| file)
+    }
+
     /// Whether a commit is named whose object may be gone.
     pub(super) fn is_dropped(&self, id: &CommitId) -> bool {
         let row = self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row));

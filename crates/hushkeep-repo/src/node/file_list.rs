@@ -97,7 +97,7 @@ impl BlockWriter {
     }
 }
 
-/// Reads the lines of a block (spec §10.4). Within it paths must ascend.
+/// Reads the lines of a block (spec §10.2): one at least. Within it paths must ascend.
 pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, WireError> {
     let mut reader = Reader::new(block);
     let mut ops: Vec<Op> = Vec::new();
@@ -118,6 +118,9 @@ pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, Wir
             Some(entry) => Op::Put(entry.try_map(|anchored| anchors.resolve(anchored))?),
             None => Op::Remove(path),
         });
+    }
+    if ops.is_empty() {
+        return Err(WireError::Truncated);
     }
     Ok(ops)
 }

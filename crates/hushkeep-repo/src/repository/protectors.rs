@@ -12,11 +12,12 @@ use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, Storage, StorageError};
 
-/// How many configs are kept: a torn upload of the newest must not lose the ways to the key.
-const CONFIGS_KEPT: usize = 3;
+/// Configs of so many numbers are kept: a torn upload of the newest must not lose the ways to the key.
+const NUMBERS_KEPT: usize = 3;
 
-/// How often a config is stored that no earlier one may stand in for: the first, and one that drops a protector.
-pub(super) const COPIES: usize = 2;
+/// How often a config is stored. Commits name the newest one, and no earlier one may stand in for it: one damaged
+/// object must not lock the owner out.
+const COPIES: usize = 2;
 
 /// How many protectors a repository can have. Their data fit into a header's clear part.
 const MAX_PROTECTORS: usize = 32;
@@ -76,14 +77,14 @@ impl Repository {
         let number = next_number(self.config.number, &earlier).ok_or(ConfigError::Conflict)?;
         let drops = self.config.protectors.iter().any(|old| protectors.iter().all(|new| new.id != old.id));
         let config = self.config.next(number, protectors);
-        let names = store_config(&self.contents.objects, &config, if drops { COPIES } else { 1 }, &mut *self.rng())?;
+        let names = store_config(&self.contents.objects, &config, &mut *self.rng())?;
         let published = self.publish_config(None, &config, &names, now);
         if self.history.config() != name_of(&config, &self.contents.objects) {
             return published.map(|()| Vec::new());
         }
         // It holds from now on, whatever went wrong after it was published.
         self.config = config;
-        let undeleted = self.delete_configs(earlier, if drops { 0 } else { CONFIGS_KEPT - 1 })?;
+        let undeleted = self.delete_configs(earlier, if drops { 0 } else { NUMBERS_KEPT - 1 })?;
         published.map(|()| undeleted)
     }
 
@@ -118,16 +119,19 @@ impl Repository {
         Err(error)
     }
 
-    /// Deletes all but the newest `keep` of the earlier configs. Names with a number that was never reached are
-    /// not ours.
+    /// Deletes all earlier configs but those of the `keep` highest numbers. Names with a number that was never reached
+    /// are not ours.
     pub(super) fn delete_configs(
         &self,
         mut earlier: Vec<ObjectName>,
         keep: usize,
     ) -> Result<Vec<String>, StorageError> {
         earlier.retain(|name| number_of(name).is_some_and(|number| number < self.config.number));
-        earlier.sort_unstable_by_key(|name| std::cmp::Reverse(number_of(name)));
-        self.contents.objects.delete_all(earlier.get(keep..).unwrap_or_default())
+        let mut numbers: Vec<u64> = earlier.iter().filter_map(number_of).collect();
+        numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
+        numbers.dedup();
+        earlier.retain(|name| !numbers.iter().take(keep).any(|kept| number_of(name) == Some(*kept)));
+        self.contents.objects.delete_all(&earlier)
     }
 
     /// How commits name the config that holds.
@@ -136,16 +140,15 @@ impl Repository {
     }
 }
 
-/// Stores a config in some copies, and reads each back. Deletes what the storage does not return as it was.
+/// Stores a config twice, and reads each back. Deletes what the storage does not return as it was.
 pub(super) fn store_config(
     objects: &Objects,
     config: &Config,
-    copies: usize,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<ObjectName>, StoreError> {
     let keys: &EpochKeys = objects.keys();
-    let mut names = Vec::with_capacity(copies);
-    for _ in 0..copies {
+    let mut names = Vec::with_capacity(COPIES);
+    for _ in 0..COPIES {
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
         let object = config.seal(keys, &objects.keyring.encode_older(), rng);
         objects.storage.put(&name, &object)?;
