@@ -338,22 +338,34 @@ pub(crate) fn restore_into(
     repository.restore(snapshot, target, &options, &Quiet)
 }
 
-/// Restores a snapshot and compares it with the tree it was made of.
-pub(crate) fn assert_restores(repository: &Repository, snapshot: &Snapshot, tree: &MemoryTree) {
+/// Everything that restoring a snapshot gives.
+pub(crate) fn restored_nodes(repository: &Repository, snapshot: &Snapshot) -> BTreeMap<RelPath, Node> {
     let target = MemoryTarget::default();
     let report = restore_into(repository, snapshot, &target, false).unwrap();
     assert!(report.problems.is_empty(), "{:?}", report.problems);
-    let nodes = target.nodes.into_inner().unwrap();
-    let mut expected = BTreeMap::new();
-    for (place, node) in &tree.nodes {
+    target.nodes.into_inner().unwrap()
+}
+
+/// What restoring a snapshot of a tree must give.
+pub(crate) fn expected_nodes(tree: &MemoryTree) -> BTreeMap<RelPath, Node> {
+    let expected = tree.nodes.iter().map(|(place, node)| {
         let place = if place.is_root() { path("chats") } else { path("chats").join(place.as_bytes()).unwrap() };
         let node = match node {
             Node::Database { bytes, .. } => Node::File(bytes.clone()),
             Node::HardLink(original) => tree.nodes[original].clone(),
             node => node.clone(),
         };
-        expected.insert(place, node);
-    }
+        (place, node)
+    });
+    expected.collect()
+}
+
+/// Restores a snapshot and compares it with the tree it was made of.
+pub(crate) fn assert_restores(repository: &Repository, snapshot: &Snapshot, tree: &MemoryTree) {
+    let target = MemoryTarget::default();
+    let report = restore_into(repository, snapshot, &target, false).unwrap();
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let (nodes, expected) = (target.nodes.into_inner().unwrap(), expected_nodes(tree));
     assert_eq!(nodes.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
     for (place, node) in &expected {
         assert!(nodes[place] == *node, "{place} differs");
