@@ -15,6 +15,12 @@ pub(crate) fn open(repo: &RepoArgs, key: &KeyArgs) -> Result<Opened, Failure> {
     open_by(&repo.repo, Owner::with(key))
 }
 
+/// The same, with everything read from the storage itself.
+pub(crate) fn open_uncached(repo: &RepoArgs, key: &KeyArgs) -> Result<Opened, Failure> {
+    let home = Home::from_environment()?.without_cache();
+    unlock(Found::find(&home, &repo.repo)?, Owner::with(key))
+}
+
 /// The same with an owner who has only some files.
 pub(crate) fn open_by(place: &Place, owner: Owner) -> Result<Opened, Failure> {
     let home = Home::from_environment()?;

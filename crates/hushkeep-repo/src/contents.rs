@@ -15,7 +15,7 @@ use crate::history::{IndexRow, Tables};
 use crate::index::{self, Index, SegmentAt};
 use crate::node::{Chain, FileListNode, PageMap, PageMapNode};
 use crate::objects::{Objects, index_name, pack_name};
-use crate::pack::{Coding, ListEntry, NameList, PackInfo, Stretch};
+use crate::pack::{Class, Coding, ListEntry, NameList, PackInfo, Stretch};
 use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::storage::{Folder, ObjectName};
 
@@ -193,7 +193,10 @@ impl Contents {
         let (segment, offset) =
             pack.segment(at.segment).ok_or_else(|| self.damaged(at, DamageCause::UnknownContent))?;
         let range = offset..offset + u64::from(segment.sealed_len);
-        let opened = self.objects.read_segment(&pack.info, at.segment, range)?;
+        let opened = match segment.class {
+            Class::Data => self.objects.read_segment(&pack.info, at.segment, range)?,
+            Class::Metadata | Class::Names => self.objects.read_kept_segment(&pack.info, at.segment, range)?,
+        };
         match segment.coding {
             Coding::Plain => Ok(opened),
             Coding::Zstd => codec::decompress(&opened, segment.raw_len as usize)

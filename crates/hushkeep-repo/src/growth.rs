@@ -3,7 +3,7 @@
 use hushkeep_core::wire::{Record, RecordWriter, WireError};
 
 /// How many deltas may lie above a full encoding. A reader refuses more.
-const MAX_DEPTH: u32 = 32;
+pub(crate) const MAX_DEPTH: u32 = 32;
 
 /// Deltas may add up to this many bytes however small the full encoding is.
 const FREE_DELTAS_LEN: u64 = 64 << 10;

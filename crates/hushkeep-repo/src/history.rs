@@ -12,7 +12,7 @@ use rand_core::CryptoRng;
 use crate::Timestamp;
 use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::growth::Growth;
+use crate::growth::{Growth, MAX_DEPTH};
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
@@ -296,6 +296,12 @@ impl History {
             }
         }
         Ok(if old.len() >= least { old } else { HashSet::new() })
+    }
+
+    /// Whether a commit of this number may be a tip, or one that a tip is based on.
+    pub(crate) fn may_be_base(&self, number: u64) -> bool {
+        let lowest = self.tips.iter().map(|tip| tip.commit.number).min().unwrap_or_default();
+        number >= lowest.saturating_sub(2 * u64::from(MAX_DEPTH))
     }
 
     /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a

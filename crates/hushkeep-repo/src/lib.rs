@@ -40,6 +40,7 @@ mod storage_clock;
 mod progress;
 mod snapshot;
 
+pub mod cache;
 pub mod path;
 pub mod state;
 pub mod storage;

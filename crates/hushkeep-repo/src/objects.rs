@@ -9,10 +9,11 @@ use hushkeep_core::seal::{self, FOOTER_LEN, HEADER_LEN, Header, OpenError, Opene
 use hushkeep_core::wire::Reader;
 use rand_core::CryptoRng;
 
+use crate::cache::CacheKey;
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
-use crate::pack::{PackInfo, PackTable};
+use crate::pack::{Class, PackInfo, PackTable};
 use crate::storage::{Folder, ObjectName, Storage, StorageError, StorageErrorKind};
 
 /// Commits and index objects are padded to at least this many bytes.
@@ -39,8 +40,22 @@ impl Objects {
         kind: ObjectKind,
         name: &ObjectName,
     ) -> Result<(Epoch, Vec<u8>), ReadError> {
+        let key = CacheKey::whole(name);
+        let kept = self.storage.cache().and_then(|cache| cache.load(&key));
+        if let Some(opened) = kept.and_then(|object| self.open_body(kind, &object).ok()) {
+            return Ok(opened);
+        }
         let object = self.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
-        self.open_body(kind, &object).map_err(|cause| Damage { object: name.to_string(), cause }.into())
+        let opened = self.open_body(kind, &object).map_err(|cause| Damage::new(name, cause))?;
+        self.keep(&key, &object);
+        Ok(opened)
+    }
+
+    /// Keeps something on this device that was opened, or that it has just stored.
+    fn keep(&self, key: &CacheKey, sealed: &[u8]) {
+        if let Some(cache) = self.storage.cache() {
+            cache.store(key, sealed);
+        }
     }
 
     fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<(Epoch, Vec<u8>), DamageCause> {
@@ -73,6 +88,7 @@ impl Objects {
     ) -> Result<u64, StorageError> {
         let object = seal::seal_single(self.keys(), kind, Vec::new(), &codec::encode_body(body), MIN_OBJECT_LEN, rng);
         self.storage.put(name, &object)?;
+        self.keep(&CacheKey::whole(name), &object);
         Ok(object.len() as u64)
     }
 
@@ -82,12 +98,40 @@ impl Objects {
         self.keyring.current().expect("the current epoch is in the keyring")
     }
 
-    /// Opens a segment of a pack that the index knows.
+    /// Opens a segment of a pack that the index knows, by its number and its place in the pack.
     pub(crate) fn read_segment(&self, pack: &PackInfo, number: u32, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
         let name = pack_name(&pack.id);
         let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
-        let keys = self.keyring.epoch(pack.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
+        let opener = self.opener(pack).map_err(damaged)?;
         let (read, part) = self.read_aligned(&name, range, pack.len)?;
+        opener.open_segment_within(u64::from(number), read, part).map_err(|error| damaged(error.into()))
+    }
+
+    /// The same for a segment that is read again and again: it is kept on this device.
+    pub(crate) fn read_kept_segment(
+        &self,
+        pack: &PackInfo,
+        number: u32,
+        range: Range<u64>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let name = pack_name(&pack.id);
+        let key = CacheKey::segment(&name, number);
+        let Some(cache) = self.storage.cache() else { return self.read_segment(pack, number, range) };
+        let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
+        let opener = self.opener(pack).map_err(damaged)?;
+        let kept = cache.load(&key).and_then(|sealed| opener.open_segment(u64::from(number), &sealed).ok());
+        if let Some(opened) = kept {
+            return Ok(opened);
+        }
+        let (read, part) = self.read_aligned(&name, range, pack.len)?;
+        let sealed = read.get(part).unwrap_or_default();
+        let opened = opener.open_segment(u64::from(number), sealed).map_err(|error| damaged(error.into()))?;
+        cache.store(&key, sealed);
+        Ok(opened)
+    }
+
+    fn opener(&self, pack: &PackInfo) -> Result<Opener, DamageCause> {
+        let keys = self.keyring.epoch(pack.epoch).ok_or(DamageCause::UnknownEpoch)?;
         let header = Header {
             kind: ObjectKind::Pack,
             epoch: pack.epoch,
@@ -95,8 +139,7 @@ impl Objects {
             salt: pack.salt,
             clear: Vec::new(),
         };
-        let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
-        opener.open_segment_within(u64::from(number), read, part).map_err(|error| damaged(error.into()))
+        Ok(Opener::new(keys, ObjectKind::Pack, &header)?)
     }
 
     /// Reads a pack's table from the pack itself: its header and its trailer.
@@ -142,6 +185,22 @@ impl Objects {
     fn read_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, ReadError> {
         self.storage.get_range(name, range).map_err(|error| ReadError::from_storage(error, name))
     }
+}
+
+/// Stores a pack, and keeps of it on this device what the next backup reads again: all but the contents of files.
+pub(crate) fn store_pack(storage: &dyn Storage, pack: &PackInfo, object: &[u8]) -> Result<(), StorageError> {
+    let name = pack_name(&pack.id);
+    storage.put(&name, object)?;
+    let Some(cache) = storage.cache() else { return Ok(()) };
+    let mut rest = object.get(HEADER_LEN..).unwrap_or_default();
+    for (number, row) in (0..).zip(&pack.table.segments) {
+        let Some((sealed, after)) = rest.split_at_checked(row.sealed_len as usize) else { break };
+        if row.class != Class::Data {
+            cache.store(&CacheKey::segment(&name, number), sealed);
+        }
+        rest = after;
+    }
+    Ok(())
 }
 
 /// The name of a pack (spec §2.2).

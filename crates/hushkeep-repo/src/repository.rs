@@ -12,12 +12,13 @@ use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
+use crate::cache::CacheKey;
 use crate::config::{Config, Protector, ProtectorKind};
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, ForgottenSnapshot, History, PublishError, SeenTips, Tables};
 use crate::keyring::Keyring;
-use crate::objects::Objects;
+use crate::objects::{Objects, number_of};
 use crate::snapshot::Snapshot;
 use crate::state::{StateError, StateKey};
 use crate::storage::{Folder, StorageError};
@@ -231,7 +232,23 @@ impl Repository {
         self.snapshots = read_snapshots(&self.history)?;
         let seen = self.history.seen_since(remembered_tips(self.state.as_ref())?, now);
         self.state.store(StateKey::Tips, &seen.encode())?;
+        if let Some(cache) = self.contents.objects.storage.cache() {
+            cache.retain(&|key| self.may_be_read_again(key));
+        }
         Ok(())
+    }
+
+    /// Whether something that this device keeps of the storage is worth its place.
+    fn may_be_read_again(&self, key: &CacheKey) -> bool {
+        let (name, tables) = (&key.object, self.history.tables());
+        let id = || name.file().parse().ok();
+        match name.folder() {
+            Folder::Config => number_of(name) >= Some(self.config.number),
+            Folder::Commits => number_of(name).is_some_and(|number| self.history.may_be_base(number)),
+            Folder::Index => tables.indexes().any(|row| Some(row.id) == id()),
+            // A pack without a row may be one of this device that is still to be named.
+            Folder::Packs => id().is_some_and(|id| tables.pack(&id).is_none_or(|row| !row.is_dropped())),
+        }
     }
 
     pub(crate) fn rng(&self) -> MutexGuard<'_, Box<dyn CryptoRng + Send>> {

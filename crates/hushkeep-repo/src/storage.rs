@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use crate::Timestamp;
+use crate::cache::Cache;
 
 /// A place that keeps write-once objects. It is never trusted: whatever it returns is authenticated before use.
 ///
@@ -40,6 +41,11 @@ pub trait Storage: Send + Sync {
 
     /// Removes an object. Removing what is not there succeeds.
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError>;
+
+    /// What this device keeps of the storage. Whoever calls decides what to keep; only a wrapper has one.
+    fn cache(&self) -> Option<&dyn Cache> {
+        None
+    }
 }
 
 /// What a storage can promise.

@@ -9,10 +9,12 @@
 //!
 //! * [`RetryStorage`]: tries again when the storage does not answer.
 //! * [`CountingStorage`]: counts calls and bytes.
+//! * [`CachedStorage`]: comes with what this device keeps of it.
 //! * [`FaultStorage`]: for tests; fails, lies and dies as planned.
 //!
 //! People name a storage by its [`Location`]; [`open`] and [`create`] go from there to a storage.
 
+mod cached;
 mod counting;
 pub mod fault;
 mod folder;
@@ -21,6 +23,7 @@ mod memory;
 mod operation;
 mod retry;
 
+pub use cached::CachedStorage;
 pub use counting::{Count, CountingStorage, Counts};
 pub use fault::FaultStorage;
 pub use folder::FolderStorage;

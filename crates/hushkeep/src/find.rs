@@ -69,18 +69,17 @@ impl Found {
 
     /// Finds whichever repository is at a place now, for an owner who says that this is the one.
     pub fn find_any(home: &Home, place: &Place) -> Result<Self, FindError> {
+        let known = home.known(place)?;
         let missing = |known| FindError::NoRepository { known };
-        let storage = match place.open() {
-            Err(OpenError::Storage(error)) if error.kind == StorageErrorKind::NotFound => {
-                return Err(missing(home.known(place)?));
-            }
+        let storage = match place.open(known.and_then(|known| home.cache(&known))) {
+            Err(OpenError::Storage(error)) if error.kind == StorageErrorKind::NotFound => return Err(missing(known)),
             opened => opened?,
         };
         let locked = match LockedRepository::find(Arc::clone(&storage)) {
             Err(repo::FindError::NoRepository) if holds_objects(&*storage).map_err(OpenError::from)? => {
                 return Err(FindError::ConfigMissing);
             }
-            Err(repo::FindError::NoRepository) => return Err(missing(home.known(place)?)),
+            Err(repo::FindError::NoRepository) => return Err(missing(known)),
             found => found.map_err(FindError::Repository)?,
         };
         let device = home.device(&locked.id());
@@ -171,7 +170,7 @@ impl NewRepository {
         check_free(home, place)?;
         let device = home.device(&self.id);
         self.keep_key(&device, keep)?;
-        match self.store(&device, place) {
+        match self.store(home, &device, place) {
             Ok(repository) => {
                 home.remember(place, &self.id)?;
                 Ok(Opened { repository, key: self.key, by: OpenedBy::New, device })
@@ -183,8 +182,8 @@ impl NewRepository {
         }
     }
 
-    fn store(&self, device: &DeviceState, place: &Place) -> Result<Repository, CreateError> {
-        let storage = place.create().map_err(|error| CreateError::Find(error.into()))?;
+    fn store(&self, home: &Home, device: &DeviceState, place: &Place) -> Result<Repository, CreateError> {
+        let storage = place.create(home.cache(&self.id)).map_err(|error| CreateError::Find(error.into()))?;
         let (state, rng) = (Arc::new(device.clone()), Box::new(crate::random()));
         Ok(Repository::create(storage, state, &self.key, self.id, crate::now(), rng)?)
     }

@@ -12,6 +12,7 @@ use hushkeep_repo::State;
 use hushkeep_repo::state::{StateError, StateKey};
 use zeroize::Zeroizing;
 
+use crate::folder_cache::FolderCache;
 use crate::place::Place;
 use crate::private_file;
 
@@ -25,6 +26,8 @@ use crate::private_file;
 #[derive(Debug, Clone)]
 pub struct Home {
     state: PathBuf,
+    /// What is kept of storages, a folder for each repository; `None` to keep nothing.
+    cache: Option<PathBuf>,
 }
 
 /// This device's own memory cannot be used.
@@ -59,24 +62,39 @@ pub enum HomeError {
 }
 
 impl Home {
-    /// The home of this user: below `HUSHKEEP_HOME` if that is set, else `hushkeep` in the user's folder for
-    /// state (`XDG_STATE_HOME`, `~/.local/state`; on Windows `LOCALAPPDATA`).
+    /// The home of this user: below `HUSHKEEP_HOME` if that is set, else `hushkeep` in the user's folders for
+    /// state and caches (`XDG_STATE_HOME`, `~/.local/state`; `XDG_CACHE_HOME`, `~/.cache`; on Windows `LOCALAPPDATA`).
     pub fn from_environment() -> Result<Self, HomeError> {
         let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         if let Some(home) = set("HUSHKEEP_HOME") {
             return Ok(Self::at(&std::path::absolute(&home).unwrap_or(home)));
         }
-        // A relative path is to be ignored (XDG Base Directory Specification).
-        let xdg = set("XDG_STATE_HOME").filter(|path| path.is_absolute());
-        let windows = || if cfg!(windows) { set("LOCALAPPDATA") } else { None };
-        let unix = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(".local/state"));
-        let folder = xdg.or_else(windows).or_else(unix).ok_or(HomeError::NoHome)?;
-        Ok(Self { state: folder.join("hushkeep") })
+        let user_folder = |variable, default| {
+            // A relative path is to be ignored (XDG Base Directory Specification).
+            let xdg = set(variable).filter(|path| path.is_absolute());
+            let windows = || if cfg!(windows) { set("LOCALAPPDATA") } else { None };
+            let unix = || env::home_dir().filter(|home| home.is_absolute()).map(|home| home.join(default));
+            xdg.or_else(windows).or_else(unix)
+        };
+        let state = user_folder("XDG_STATE_HOME", ".local/state").ok_or(HomeError::NoHome)?.join("hushkeep");
+        let cache = user_folder("XDG_CACHE_HOME", ".cache");
+        Ok(Self { state, cache: cache.map(|folder| folder.join("hushkeep").join("cache")) })
     }
 
     /// A home of its own: every folder with another root is another device.
     pub fn at(root: &Path) -> Self {
-        Self { state: root.join("state") }
+        Self { state: root.join("state"), cache: Some(root.join("cache")) }
+    }
+
+    /// The same home, but everything is read from the storage itself: for whoever wants to know that it is there.
+    pub fn without_cache(self) -> Self {
+        Self { cache: None, ..self }
+    }
+
+    /// What this device keeps of a repository's storage.
+    pub(crate) fn cache(&self, repository: &RepositoryId) -> Option<FolderCache> {
+        let folder = self.cache.as_ref()?.join(repository.to_string());
+        Some(FolderCache::new(folder))
     }
 
     /// Where the state is. The folder need not exist.

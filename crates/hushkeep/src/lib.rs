@@ -32,6 +32,7 @@
 //! Everything else is done with the opened [`repo::Repository`].
 
 mod find;
+mod folder_cache;
 mod gather;
 mod home;
 mod place;

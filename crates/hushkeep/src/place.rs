@@ -6,7 +6,9 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hushkeep_repo::Storage;
-use hushkeep_storage::{InvalidLocation, Location, OpenError, RetryPolicy, RetryStorage, SystemClock};
+use hushkeep_storage::{CachedStorage, InvalidLocation, Location, OpenError, RetryPolicy, RetryStorage, SystemClock};
+
+use crate::folder_cache::FolderCache;
 
 /// Where a repository is, or shall be, as its owner wrote it.
 #[derive(Debug, Clone)]
@@ -22,14 +24,14 @@ impl Place {
         Some(std::path::absolute(path).unwrap_or_else(|_| path.clone()))
     }
 
-    /// Opens the storage, which must exist.
-    pub(crate) fn open(&self) -> Result<Arc<dyn Storage>, OpenError> {
-        hushkeep_storage::open(&self.text).map(patient)
+    /// Opens the storage, which must exist, with what this device keeps of it.
+    pub(crate) fn open(&self, cache: Option<FolderCache>) -> Result<Arc<dyn Storage>, OpenError> {
+        Ok(cached(patient(hushkeep_storage::open(&self.text)?), cache))
     }
 
     /// Opens the storage, and makes it if there is none.
-    pub(crate) fn create(&self) -> Result<Arc<dyn Storage>, OpenError> {
-        hushkeep_storage::create(&self.text).map(patient)
+    pub(crate) fn create(&self, cache: Option<FolderCache>) -> Result<Arc<dyn Storage>, OpenError> {
+        Ok(cached(patient(hushkeep_storage::create(&self.text)?), cache))
     }
 
     /// Every name this place is remembered under: its path as it is written, and without symbolic links. The
@@ -55,6 +57,13 @@ pub(crate) fn resolve(path: &Path) -> PathBuf {
 
 fn patient(storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
     Arc::new(RetryStorage::new(storage, RetryPolicy::default(), Arc::new(SystemClock::start())))
+}
+
+fn cached(storage: Arc<dyn Storage>, cache: Option<FolderCache>) -> Arc<dyn Storage> {
+    match cache {
+        Some(cache) => Arc::new(CachedStorage::new(storage, Arc::new(cache))),
+        None => storage,
+    }
 }
 
 impl FromStr for Place {

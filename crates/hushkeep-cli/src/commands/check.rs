@@ -37,7 +37,7 @@ pub(crate) struct CheckArgs {
 }
 
 pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> {
-    let opened = session::open(&args.repo, &args.key)?;
+    let opened = session::open_uncached(&args.repo, &args.key)?;
     let read_data = if args.read_data { 1.0 } else { args.read_data_subset.unwrap_or(0.0) };
     let meter = Meter::new(output.is_json(), &VerbosityArgs { quiet: args.quiet, verbose: false });
     let report = opened.repository.check(&CheckOptions { read_data }, &meter);

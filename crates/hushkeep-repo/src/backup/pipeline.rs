@@ -18,7 +18,7 @@ use rand_core::CryptoRng;
 use super::new_pack::{NewPack, ReadySegment};
 use super::{BackupError, Journal};
 use crate::codec::Compressor;
-use crate::objects::pack_name;
+use crate::objects::store_pack;
 use crate::pack::{Body, Class, Coding, PackInfo, to_u32};
 use crate::progress::Progress;
 use crate::refs::NodeName;
@@ -231,7 +231,7 @@ fn upload_all(queue: &Mutex<Receiver<(PackInfo, Vec<u8>)>>, shared: &Shared, sta
 
 fn upload(info: &PackInfo, object: &[u8], stages: &Stages<'_>) -> Result<(), BackupError> {
     if stages.upload {
-        stages.storage.put(&pack_name(&info.id), object).map_err(BackupError::Storage)?;
+        store_pack(stages.storage, info, object).map_err(BackupError::Storage)?;
         stages.journal.add(info.id, info.len)?;
         stages.progress.transferred(info.len);
     }

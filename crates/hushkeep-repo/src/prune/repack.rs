@@ -10,7 +10,7 @@ use super::{PruneError, PruneReport};
 use crate::codec::{Compressor, MAX_SEGMENT_LEN};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::{IndexedPack, SegmentAt};
-use crate::objects::pack_name;
+use crate::objects::{pack_name, store_pack};
 use crate::pack::{Body, Class, Coding, PackInfo, PackWriter, Stretch, WrittenList, to_u32};
 use crate::progress::Progress;
 use crate::refs::{ContentRef, ListNo};
@@ -173,7 +173,7 @@ impl<'a> Repacker<'a> {
     fn finish_pack(&mut self) -> Result<(), PruneError> {
         let Some(pack) = self.pack.take() else { return Ok(()) };
         let (info, object) = pack.writer.finish(pack.lists);
-        self.repository.contents.objects.storage.put(&pack_name(&info.id), &object)?;
+        store_pack(self.repository.contents.objects.storage.as_ref(), &info, &object)?;
         self.written.push(info);
         Ok(())
     }

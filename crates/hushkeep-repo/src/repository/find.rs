@@ -1,5 +1,6 @@
 //! Finding a repository, and unlocking it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -9,6 +10,7 @@ use hushkeep_core::seal::{self, Header};
 use rand_core::CryptoRng;
 
 use super::{Repository, SharedRng, UnlockError};
+use crate::cache::CacheKey;
 use crate::config::{ClearConfig, Config, ProtectorKind};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
@@ -56,9 +58,9 @@ impl LockedRepository {
         })?;
         let names = listing.into_iter().map(|info| info.name);
         let mut names: Vec<_> = names.filter(|name| number_of(name).is_some()).collect();
-        names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
+        names.sort_unstable_by_key(|name| Reverse((number_of(name), name.file().to_owned())));
         let (mut configs, mut damaged) = (Vec::new(), Vec::new());
-        for name in names {
+        for name in &names {
             match read_config(storage.as_ref(), name) {
                 Ok(config) => configs.push(config),
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => damaged.push(damage),
@@ -127,6 +129,12 @@ fn is_about_config(error: &UnlockError) -> bool {
 }
 
 impl SealedConfig {
+    fn parse(name: &ObjectName, object: Vec<u8>) -> Result<Self, DamageCause> {
+        let (header, _) = Header::parse(&object)?;
+        let clear = ClearConfig::decode(&header.clear)?;
+        Ok(Self { name: name.clone(), object, header, clear })
+    }
+
     /// Whether the key commits to the same value as the config. A public check: it says nothing of the key.
     fn accepts(&self, key: &BackupKey) -> bool {
         let keys = key.epoch_secret(&self.header.repository, self.header.epoch);
@@ -162,7 +170,7 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
     }
     let commits = storage.list(Folder::Commits).map_err(ReadError::Storage)?;
     let mut commits: Vec<ObjectName> = commits.into_iter().map(|info| info.name).collect();
-    commits.sort_unstable_by_key(|name| std::cmp::Reverse(number_of(name)));
+    commits.sort_unstable_by_key(|name| Reverse(number_of(name)));
     for commit in commits {
         let object = storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit))?;
         let id = Header::parse(&object).ok().map(|(header, _)| header.repository);
@@ -173,10 +181,27 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
     Ok(None)
 }
 
-fn read_config(storage: &dyn Storage, name: ObjectName) -> Result<SealedConfig, ReadError> {
-    let object = storage.get(&name).map_err(|error| ReadError::from_storage(error, &name))?;
-    let damaged = |cause: DamageCause| Damage::new(&name, cause);
-    let (header, _) = Header::parse(&object).map_err(|error| damaged(error.into()))?;
-    let clear = ClearConfig::decode(&header.clear).map_err(|error| damaged(error.into()))?;
-    Ok(SealedConfig { name, object, header, clear })
+/// Reads what anyone can read of a config. It is used before it can be opened, so that what this device keeps of it
+/// has a hash beside it: what a crash left of a file is not to be asked for a key.
+fn read_config(storage: &dyn Storage, name: &ObjectName) -> Result<SealedConfig, ReadError> {
+    let key = CacheKey::whole(name);
+    let kept = storage.cache().and_then(|cache| cache.load(&key)).and_then(check_hash);
+    if let Some(config) = kept.and_then(|object| SealedConfig::parse(name, object).ok()) {
+        return Ok(config);
+    }
+    let config = fetch_config(storage, name)?;
+    if let Some(cache) = storage.cache() {
+        cache.store(&key, &[config.object.as_slice(), blake3::hash(&config.object).as_bytes()].concat());
+    }
+    Ok(config)
+}
+
+fn check_hash(mut kept: Vec<u8>) -> Option<Vec<u8>> {
+    let hash = kept.split_off(kept.len().checked_sub(blake3::OUT_LEN)?);
+    (blake3::hash(&kept).as_bytes() == hash.as_slice()).then_some(kept)
+}
+
+fn fetch_config(storage: &dyn Storage, name: &ObjectName) -> Result<SealedConfig, ReadError> {
+    let object = storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
+    SealedConfig::parse(name, object).map_err(|cause| Damage::new(name, cause).into())
 }

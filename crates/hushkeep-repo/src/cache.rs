@@ -1,0 +1,77 @@
+//! What a device keeps of a storage, so that it need not be fetched again.
+
+use std::fmt;
+
+use crate::storage::ObjectName;
+
+/// Parts of objects that a device keeps, sealed as they lie on the storage: commits, index objects and configs, and of
+/// packs the lists and the names.
+///
+/// Losing it costs time only. What comes back from it is opened like anything else, and fetched from the storage if
+/// it does not open; objects never change, so that it cannot be out of date. Only what is listed is ever looked up.
+pub trait Cache: Send + Sync {
+    /// What is kept under a key.
+    fn load(&self, key: &CacheKey) -> Option<Vec<u8>>;
+
+    /// Keeps something, if it can.
+    fn store(&self, key: &CacheKey, sealed: &[u8]);
+
+    /// Drops what is not `wanted` any more.
+    fn retain(&self, wanted: &dyn Fn(&CacheKey) -> bool);
+}
+
+/// Names what is kept: an object, or one segment of a pack.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CacheKey {
+    /// The object.
+    pub object: ObjectName,
+    /// The segment's number; `None` for the whole object.
+    pub segment: Option<u32>,
+}
+
+impl CacheKey {
+    pub(crate) fn whole(object: &ObjectName) -> Self {
+        Self { object: object.clone(), segment: None }
+    }
+
+    pub(crate) fn segment(object: &ObjectName, segment: u32) -> Self {
+        Self { object: object.clone(), segment: Some(segment) }
+    }
+
+    /// Reads what [`Display`](fmt::Display) wrote; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (folder, rest) = text.split_once('.')?;
+        let (file, segment) = match rest.split_once('.') {
+            Some((file, segment)) => (file, Some(segment.parse().ok()?)),
+            None => (rest, None),
+        };
+        let object = format!("{folder}/{file}").parse().ok()?;
+        Some(Self { object, segment })
+    }
+}
+
+/// As a file name: `packs.<id>.<segment>`, `commits.<file name>`.
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.object.folder().name(), self.object.file())?;
+        self.segment.map_or(Ok(()), |segment| write!(f, ".{segment}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_round_trip_as_file_names() {
+        let object: ObjectName = "packs/0a1b".parse().unwrap();
+        for (key, text) in [(CacheKey::whole(&object), "packs.0a1b"), (CacheKey::segment(&object, 17), "packs.0a1b.17")]
+        {
+            assert_eq!(key.to_string(), text);
+            assert_eq!(CacheKey::parse(text), Some(key));
+        }
+        for text in ["", "packs", "packs.", "other.0a", "packs.0a.x", "packs.../etc", "packs.0a.1.2"] {
+            assert_eq!(CacheKey::parse(text), None, "{text}");
+        }
+    }
+}

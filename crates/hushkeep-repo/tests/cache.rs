@@ -1,0 +1,126 @@
+//! What a device keeps of a storage saves requests, and never more than that.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use common::*;
+use hushkeep_repo::Storage;
+use hushkeep_repo::cache::{Cache, CacheKey};
+use hushkeep_storage::{CachedStorage, CountingStorage, MemoryStorage};
+
+#[derive(Default)]
+struct MemoryCache(Mutex<BTreeMap<String, Vec<u8>>>);
+
+impl Cache for MemoryCache {
+    fn load(&self, key: &CacheKey) -> Option<Vec<u8>> {
+        self.0.lock().unwrap().get(&key.to_string()).cloned()
+    }
+
+    fn store(&self, key: &CacheKey, sealed: &[u8]) {
+        self.0.lock().unwrap().insert(key.to_string(), sealed.to_vec());
+    }
+
+    fn retain(&self, wanted: &dyn Fn(&CacheKey) -> bool) {
+        self.0.lock().unwrap().retain(|key, _| wanted(&CacheKey::parse(key).unwrap()));
+    }
+}
+
+/// A storage in memory, how it is used, and what a device keeps of it.
+struct Place {
+    memory: Arc<dyn Storage>,
+    counting: Arc<CountingStorage>,
+    cache: Arc<MemoryCache>,
+    storage: Arc<dyn Storage>,
+}
+
+impl Place {
+    fn new() -> Self {
+        let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
+        let counting = Arc::new(CountingStorage::new(Arc::clone(&memory)));
+        let cache = Arc::new(MemoryCache::default());
+        let storage: Arc<dyn Storage> = Arc::new(CachedStorage::new(counting.clone(), cache.clone()));
+        Self { memory, counting, cache, storage }
+    }
+
+    fn requests(&self) -> u64 {
+        self.counting.counts().total().calls
+    }
+}
+
+fn tree(days: u64) -> MemoryTree {
+    let mut tree = MemoryTree::new(&[("folder", Node::Folder)]);
+    for day in 0..days {
+        tree.set(&format!("folder/{day}.jpg"), Node::File(random(day, 20_000)));
+    }
+    tree.set("chat.db", Node::Database { page_size: 4096, bytes: random(days, 4096 * 40) });
+    tree
+}
+
+#[test]
+fn an_unchanged_backup_takes_five_requests() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    for day in 1..=30 {
+        backup(&mut device.open(&place.storage), &tree(day), NOW + i64::try_from(day).unwrap() * 86_400);
+    }
+    let before = place.requests();
+    let mut repository = device.open(&place.storage);
+    let report = backup(&mut repository, &tree(30), NOW + 31 * 86_400);
+    assert_eq!((report.bytes_new, report.objects_stored), (0, 1));
+    assert_eq!(place.requests() - before, 5, "three folders listed, commits twice; one commit stored");
+
+    // A day with something new: one pack and one index object more.
+    let before = place.requests();
+    backup(&mut device.open(&place.storage), &tree(31), NOW + 32 * 86_400);
+    assert_eq!(place.requests() - before, 7);
+}
+
+#[test]
+fn a_cache_that_lies_is_not_believed() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    let (first, second) = (tree(2), tree(3));
+    backup(&mut device.open(&place.storage), &first, NOW);
+    backup(&mut device.open(&place.storage), &second, NOW + 60);
+    let names: Vec<String> = place.cache.0.lock().unwrap().keys().cloned().collect();
+    assert!(names.len() > 6, "{names:?}");
+    let lies: [fn(&mut Vec<u8>); 3] = [
+        |bytes| bytes[20] ^= 1,
+        |bytes| bytes.truncate(10),
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+    ];
+    for (number, lie) in lies.into_iter().enumerate() {
+        for name in &names {
+            place.cache.0.lock().unwrap().entry(name.clone()).and_modify(lie);
+            let repository = device.open(&place.storage);
+            assert!(repository.damaged_commits().is_empty(), "lie {number} about {name}");
+            assert_restores(&repository, &repository.snapshots()[0], &first);
+            assert_restores(&repository, &repository.snapshots()[1], &second);
+        }
+    }
+    // Nothing of it is seen by a device that keeps nothing.
+    let other = Device::new(2).open(&place.memory);
+    assert_restores(&other, &other.snapshots()[1], &second);
+}
+
+#[test]
+fn what_is_not_needed_any_more_is_not_kept() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    for day in 0..100 {
+        let mut tree = tree(1);
+        tree.set("notes", Node::File(random(1000 + day, 2000)));
+        backup(&mut device.open(&place.storage), &tree, NOW + i64::try_from(day).unwrap() * 86_400);
+    }
+    let kept = |folder: &str| place.cache.0.lock().unwrap().keys().filter(|key| key.starts_with(folder)).count();
+    assert!(kept("commits.") <= 66 && kept("index.") <= 16 && kept("config.") <= 2);
+}

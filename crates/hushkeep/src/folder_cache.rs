@@ -1,0 +1,69 @@
+//! What this device keeps of a storage: a folder with a file for each part of an object, sealed as it is there.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use hushkeep_repo::cache::{Cache, CacheKey};
+
+use crate::private_file;
+
+/// A cache in a folder for this user alone. Whatever fails there only costs fetching again.
+#[derive(Debug)]
+pub(crate) struct FolderCache {
+    folder: PathBuf,
+}
+
+impl FolderCache {
+    pub(crate) fn new(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    fn path(&self, key: &CacheKey) -> PathBuf {
+        self.folder.join(key.to_string())
+    }
+}
+
+impl Cache for FolderCache {
+    fn load(&self, key: &CacheKey) -> Option<Vec<u8>> {
+        fs::read(self.path(key)).ok()
+    }
+
+    fn store(&self, key: &CacheKey, sealed: &[u8]) {
+        // Not durable: a part that is torn by a crash does not open, and is fetched again.
+        let _ = private_file::put(&self.path(key), sealed);
+    }
+
+    fn retain(&self, wanted: &dyn Fn(&CacheKey) -> bool) {
+        for path in files(&self.folder) {
+            let key = path.file_name().and_then(|name| CacheKey::parse(name.to_str()?));
+            if !key.is_some_and(|key| wanted(&key)) {
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+}
+
+fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(folder).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_is_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FolderCache::new(folder.path().join("made/when/needed"));
+        let key = |text| CacheKey::parse(text).unwrap();
+        assert_eq!(cache.load(&key("packs.01.2")), None);
+        cache.retain(&|_| true);
+        for text in ["packs.01.2", "packs.02.1", "commits.0000000001"] {
+            cache.store(&key(text), text.as_bytes());
+        }
+        fs::write(cache.folder.join("stray"), "").unwrap();
+        cache.retain(&|key| key.object.file() != "02");
+        assert_eq!(cache.load(&key("packs.01.2")).unwrap(), b"packs.01.2");
+        assert_eq!((cache.load(&key("packs.02.1")), files(&cache.folder).count()), (None, 2));
+    }
+}
