@@ -1,5 +1,6 @@
 //! Restoring: a snapshot's files written out again, byte for byte, every piece proven on the way.
 
+mod pieces;
 mod window;
 
 use std::collections::HashSet;
@@ -13,7 +14,7 @@ use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry};
 use crate::target::{Existing, Target, TargetError, TargetErrorKind};
 use crate::tree::Metadata;
-use window::Window;
+use window::{Failed, NewFile, Window};
 
 /// Files that belong to a database while it is in use. Left from elsewhere, they would corrupt a restored one.
 const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
@@ -35,7 +36,7 @@ pub struct RestoreOptions<'a> {
     pub select: &'a (dyn Fn(&RelPath) -> bool + Sync),
     /// What to do where something already lies.
     pub overwrite: Overwrite,
-    /// Go on past damage: every file that is whole is restored, the others are named.
+    /// Go on past damage: every file that is whole is restored; of the others what there is, under another name.
     pub best_effort: bool,
     /// Count, but write nothing.
     pub dry_run: bool,
@@ -68,6 +69,8 @@ pub struct RestoreProblem {
     pub path: RelPath,
     /// Why.
     pub error: ItemError,
+    /// With best effort: where lies what there is of a damaged file, with zeros where something is missing.
+    pub kept_as: Option<RelPath>,
 }
 
 /// Why an item is not restored.
@@ -249,12 +252,13 @@ impl Restore<'_, '_> {
 
     /// Begins a file, and notes what is to be written into it.
     fn plan(&mut self, path: &RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), PlanError> {
-        let chunks = self.repository.contents_of(file)?;
+        let runs = self.repository.contents_of(file)?;
         if let Content::Pages { .. } = file.content {
             self.set_sidecars_aside(path)?;
         }
         let place = self.target.create_file(path, file.len)?;
-        self.window.add(&self.repository.contents, path.clone(), place, file, *metadata, &chunks)?;
+        let new = NewFile { path: path.clone(), place, entry: file, metadata: *metadata, runs: &runs };
+        self.window.add(&self.repository.contents, new, self.options.best_effort)?;
         if self.originals.contains(path) {
             self.planned.push(path.clone());
         }
@@ -341,11 +345,14 @@ impl Restore<'_, '_> {
         let window = std::mem::take(&mut self.window);
         let failed = window.write(&self.repository.contents, self.progress, self.options.best_effort)?;
         self.linkable.extend(self.planned.drain(..));
-        for (path, len, error) in failed {
+        for Failed { path, len, error, kept_as } in failed {
             self.linkable.remove(&path);
             self.report.files -= 1;
             self.report.bytes -= len;
             self.problem(path, error)?;
+            if let Some(problem) = self.report.problems.last_mut() {
+                problem.kept_as = kept_as;
+            }
         }
         Ok(())
     }
@@ -357,7 +364,7 @@ impl Restore<'_, '_> {
             ItemError::Damaged(damage) if !self.options.best_effort => Err(RestoreError::Damaged { path, damage }),
             ItemError::Target(error) if error.kind == TargetErrorKind::Full => Err(error.into()),
             error => {
-                self.report.problems.push(RestoreProblem { path, error });
+                self.report.problems.push(RestoreProblem { path, error, kept_as: None });
                 Ok(())
             }
         }

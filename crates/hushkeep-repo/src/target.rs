@@ -43,6 +43,9 @@ pub trait TargetFile: Send + Sync {
 
     /// Gives the file its metadata and its name, replacing what is there. Whole or not at all.
     fn finish(self: Box<Self>, metadata: &Metadata) -> Result<(), TargetError>;
+
+    /// Gives a file that is not whole a name that says so, and that was free; returns that name.
+    fn finish_damaged(self: Box<Self>, metadata: &Metadata) -> Result<RelPath, TargetError>;
 }
 
 /// What already lies at a place.

@@ -131,6 +131,42 @@ fn a_missing_pack_is_named_with_what_it_hurts_and_the_rest_comes_back() {
     assert!(matches!(failed, Err(RestoreError::Read(_) | RestoreError::Damaged { .. })));
 }
 
+/// A database, and a file of several chunks, in more than one pack. With one pack gone, all the rest of them comes back
+/// where it belongs.
+#[test]
+fn of_a_damaged_file_everything_else_comes_back() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    let (old, new) = (random(1, 4096 * 30), random(2, 4096 * 10));
+    let mut tree = MemoryTree::new(&[("chat.db", Node::Database { page_size: 4096, bytes: old.clone() })]);
+    backup(&mut repository, &tree, NOW);
+    let before: Vec<ObjectName> = all(&storage).into_iter().map(|info| info.name).collect();
+    let changed = [&old[..4096 * 10], &new, &old[4096 * 20..]].concat();
+    tree.set("chat.db", Node::Database { page_size: 4096, bytes: changed });
+    backup(&mut repository, &tree, NOW + 60);
+    let second: Vec<ObjectName> = all(&storage).into_iter().map(|info| info.name).collect();
+    let packs = |names: &[ObjectName]| -> Vec<ObjectName> {
+        names.iter().filter(|name| name.folder() == Folder::Packs).cloned().collect()
+    };
+    // The first pack holds the lists' bases as well; its copy of the pages is what is damaged.
+    let first_pack = packs(&before).remove(0);
+    let second_pack = packs(&second).into_iter().find(|name| *name != first_pack).unwrap();
+    let mut bytes = storage.get(&first_pack).unwrap();
+    bytes[1000] ^= 1;
+    replace(&storage, &first_pack, &bytes);
+
+    let repository = Device::new(2).open(&storage);
+    let (target, snapshot) = (MemoryTarget::default(), &repository.snapshots()[1]);
+    let report = restore_into(&repository, snapshot, &target, true).unwrap();
+    let problem = &report.problems[0];
+    assert_eq!((problem.path.to_string(), report.files), ("chats/chat.db".into(), 0));
+    let kept = problem.kept_as.clone().unwrap();
+    let expected = [vec![0; 4096 * 10], new, vec![0; 4096 * 10]].concat();
+    assert!(target.nodes.lock().unwrap()[&kept] == Node::File(expected), "what the second pack holds is there");
+    assert!(!target.nodes.lock().unwrap().contains_key(&path("chats/chat.db")));
+    assert_ne!(second_pack, first_pack);
+}
+
 #[test]
 fn a_damaged_segment_hurts_only_its_files() {
     let storage = storage();

@@ -160,17 +160,9 @@ impl Target for FolderTarget {
 
     fn set_aside(&self, path: &RelPath) -> Result<RelPath, TargetError> {
         let place = self.place(path)?;
-        for number in 1..=MAX_ASIDE {
-            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
-            let aside = path.with_suffix(&format!(".before-restore{suffix}"));
-            let aside = aside.map_err(|_| target_error(path, io::ErrorKind::InvalidFilename.into()))?;
-            let name = platform::os_name(aside.name()).map_err(|source| target_error(path, source))?;
-            if place.dir.symlink_metadata(&name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-                place.dir.rename(&place.name, &place.dir, &name).map_err(|source| target_error(path, source))?;
-                return Ok(aside);
-            }
-        }
-        Err(target_error(path, io::ErrorKind::AlreadyExists.into()))
+        let (aside, name) = place.free_name(".before-restore")?;
+        place.dir.rename(&place.name, &place.dir, &name).map_err(|source| target_error(path, source))?;
+        Ok(aside)
     }
 
     fn sync(&self) -> Result<(), TargetError> {
@@ -210,6 +202,13 @@ impl TargetFile for RestoredFile {
         platform::set_mode(&self.file, metadata.mode & 0o777).map_err(|source| self.failed(source))?;
         self.temporary.publish()
     }
+
+    fn finish_damaged(mut self: Box<Self>, metadata: &Metadata) -> Result<RelPath, TargetError> {
+        let (path, name) = self.temporary.place.free_name(".damaged")?;
+        (self.temporary.place.path, self.temporary.place.name) = (path.clone(), name);
+        self.finish(metadata)?;
+        Ok(path)
+    }
 }
 
 /// Where an item goes: the folder, held open, and its name in it.
@@ -220,6 +219,21 @@ struct Place {
 }
 
 impl Place {
+    /// A name that begins like the place's own, ends in `suffix` and perhaps a number, and that nothing has.
+    fn free_name(&self, suffix: &str) -> Result<(RelPath, OsString), TargetError> {
+        let failed = |source| target_error(&self.path, source);
+        for number in 1..=MAX_ASIDE {
+            let number = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = self.path.with_suffix(&format!("{suffix}{number}"));
+            let path = path.map_err(|_| failed(io::ErrorKind::InvalidFilename.into()))?;
+            let name = platform::os_name(path.name()).map_err(failed)?;
+            if self.dir.symlink_metadata(&name).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+                return Ok((path, name));
+            }
+        }
+        Err(failed(io::ErrorKind::AlreadyExists.into()))
+    }
+
     /// Creates something beside the place, under a random name that nothing has yet.
     fn create<T>(&self, create: impl Fn(&OsString) -> io::Result<T>) -> Result<(OsString, T), TargetError> {
         let failed = |source| target_error(&self.path, source);

@@ -131,9 +131,13 @@ fn target_failure(path: &Path, error: &io::Error) -> Failure {
 
 fn tell_report(report: &RestoreReport, snapshot: &Snapshot, args: &RestoreArgs, output: &mut Output) -> io::Result<()> {
     for problem in &report.problems {
-        let object = json!({ "path": problem.path.to_string(), "message": facts(&problem.error) });
+        let kept_as = problem.kept_as.as_ref().map(ToString::to_string);
+        let object = json!({ "path": problem.path.to_string(), "message": facts(&problem.error), "kept_as": kept_as });
         output.object("problem", object)?;
         note(format_args!("not restored: {}: {}", problem.path, facts(&problem.error)));
+        if let Some(kept) = kept_as {
+            note(format_args!("  what there is of it is in {kept}, with zeros where something is missing"));
+        }
     }
     for (from, to) in &report.set_aside {
         output.object("set_aside", json!({ "path": from.to_string(), "new_path": to.to_string() }))?;

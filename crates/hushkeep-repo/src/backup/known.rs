@@ -44,11 +44,11 @@ pub(super) struct Known {
 
 /// Stored contents by their names, under the names key of each epoch that any of them was stored in.
 #[derive(Default)]
-pub(super) struct KnownContents(BTreeMap<Epoch, (Arc<EpochKeys>, HashMap<ContentName, Place>)>);
+pub(super) struct KnownContents(BTreeMap<Epoch, (Arc<EpochKeys>, BTreeMap<ContentName, Place>)>);
 
 impl KnownContents {
     fn insert(&mut self, keys: &Arc<EpochKeys>, name: ContentName, place: Place) {
-        let (_, places) = self.0.entry(keys.epoch()).or_insert_with(|| (Arc::clone(keys), HashMap::new()));
+        let (_, places) = self.0.entry(keys.epoch()).or_insert_with(|| (Arc::clone(keys), BTreeMap::new()));
         places.insert(name, place);
     }
 

@@ -1,6 +1,6 @@
 //! Contents gathered into segments, each content sent once.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use hushkeep_core::keys::EpochKeys;
 use hushkeep_core::name::ContentName;
@@ -54,8 +54,8 @@ pub(super) struct Gatherer<'a, 'scope> {
     keys: &'a EpochKeys,
     pub(super) pipeline: &'a Pipeline<'scope>,
     known: KnownContents,
-    /// Contents of this backup, by name.
-    new: HashMap<ContentName, Place>,
+    /// Contents of this backup, by name. (A hash table would take three times the memory whenever it grows.)
+    new: BTreeMap<ContentName, Place>,
     open: [OpenSegment; 3],
     next_number: u32,
     /// Contents that were not stored before, in bytes.
@@ -71,7 +71,7 @@ struct OpenSegment {
 
 impl<'a, 'scope> Gatherer<'a, 'scope> {
     pub(super) fn new(keys: &'a EpochKeys, pipeline: &'a Pipeline<'scope>, known: KnownContents) -> Self {
-        let (new, open) = (HashMap::new(), Default::default());
+        let (new, open) = (BTreeMap::new(), Default::default());
         Self { keys, pipeline, known, new, open, next_number: 0, new_bytes: 0 }
     }
 

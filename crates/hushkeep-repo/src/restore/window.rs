@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::ItemError;
+use super::pieces::{Piece, Pieces};
 use crate::RelPath;
 use crate::contents::{Contents, Slices};
-use crate::error::{Damage, DamageCause, ReadError};
+use crate::error::{DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::FileEntry;
 use crate::progress::Progress;
 use crate::refs::{ContentRef, Run};
-use crate::storage::Folder;
 use crate::target::{TargetError, TargetFile};
 use crate::tree::Metadata;
 
@@ -36,6 +36,15 @@ pub(super) struct Window<'t> {
     segments: BTreeMap<SegmentAt, Vec<Write>>,
 }
 
+/// A file to be added.
+pub(super) struct NewFile<'t, 'a> {
+    pub(super) path: RelPath,
+    pub(super) place: Box<dyn TargetFile + 't>,
+    pub(super) entry: &'a FileEntry,
+    pub(super) metadata: Metadata,
+    pub(super) runs: &'a [Run],
+}
+
 /// One file begun in the target.
 struct PlannedFile<'t> {
     path: RelPath,
@@ -47,6 +56,15 @@ struct PlannedFile<'t> {
     metadata: Metadata,
     first: Option<ContentRef>,
     failure: Mutex<Option<ItemError>>,
+}
+
+/// A file that is not whole.
+pub(super) struct Failed {
+    pub(super) path: RelPath,
+    pub(super) len: u64,
+    pub(super) error: ItemError,
+    /// Where lies what there is of it.
+    pub(super) kept_as: Option<RelPath>,
 }
 
 /// One piece of one file.
@@ -61,59 +79,37 @@ impl<'t> Window<'t> {
         self.files.len() >= MAX_FILES || self.len >= MAX_LEN
     }
 
-    /// Adds a file that consists of `runs`.
+    /// Adds a file. With `best_effort`, pieces that are nowhere are left out, and the file will
+    /// not be whole.
     pub(super) fn add(
         &mut self,
         contents: &Contents,
-        path: RelPath,
-        place: Box<dyn TargetFile + 't>,
-        entry: &FileEntry,
-        metadata: Metadata,
-        runs: &[Run],
+        new: NewFile<'t, '_>,
+        best_effort: bool,
     ) -> Result<(), ReadError> {
+        let NewFile { path, place, entry, metadata, runs } = new;
         let file = self.files.len();
-        let (mut offset, mut writes) = (0, Vec::new());
-        for run in runs {
-            let parts = contents.index.locate_run(*run);
-            for (at, part) in parts.ok_or_else(|| contents.damaged_content(run.start, DamageCause::UnknownContent))? {
-                let names = contents.names(part.start.list)?;
-                let lens = names.lens(part.start.position, part.count);
-                let lens = lens.ok_or_else(|| contents.damaged(at, DamageCause::Length))?;
-                for (chunk, len) in part.contents().zip(lens) {
-                    writes.push((at, Write { file, chunk, offset }));
-                    offset += u64::from(*len);
-                }
-                // No content is empty, so that a list of too many ends here.
-                if offset > entry.len {
-                    return Err(contents.damaged(at, DamageCause::Length).into());
-                }
-            }
+        let Pieces { pieces, damage } = Pieces::of(contents, entry, runs)?;
+        if let Some(damage) = damage.clone().filter(|_| !best_effort) {
+            return Err(damage.into());
         }
-        let first = runs.first().map(|run| run.start);
-        if offset != entry.len {
-            return Err(match first {
-                Some(chunk) => contents.damaged_content(chunk, DamageCause::Length),
-                None => Damage { object: Folder::Packs.name().to_owned(), cause: DamageCause::UnknownContent },
-            }
-            .into());
-        }
-        for (at, write) in writes {
-            self.segments.entry(at).or_default().push(write);
+        for Piece { at, chunk, offset } in pieces {
+            self.segments.entry(at).or_default().push(Write { file, chunk, offset });
         }
         self.len += entry.len;
-        let (len, sparse, hash, failure) = (entry.len, entry.sparse, entry.hash, Mutex::new(None));
+        let (len, sparse, hash) = (entry.len, entry.sparse, entry.hash);
+        let (first, failure) = (runs.first().map(|run| run.start), Mutex::new(damage.map(ItemError::Damaged)));
         self.files.push(PlannedFile { path, place, len, sparse, hash, metadata, first, failure });
         Ok(())
     }
 
-    /// Writes and finishes all files; returns those that could not be, with their lengths. A failing storage
-    /// ends the restore.
+    /// Writes and finishes all files; returns those that are not whole. A failing storage ends the restore.
     pub(super) fn write(
         self,
         contents: &Contents,
         progress: &dyn Progress,
         best_effort: bool,
-    ) -> Result<Vec<(RelPath, u64, ItemError)>, ReadError> {
+    ) -> Result<Vec<Failed>, ReadError> {
         let Self { files, segments, .. } = self;
         let segments: Vec<(SegmentAt, Vec<Write>)> = segments.into_iter().collect();
         let work = Work { contents, progress, files: &files, segments: &segments, next: AtomicUsize::new(0) };
@@ -136,14 +132,13 @@ impl<'t> Window<'t> {
         let mut failed = Vec::new();
         let stopped = stop.into_inner();
         for file in files {
-            let (path, len) = (file.path.clone(), file.len);
             // What was stopped may lack pieces: only the file that stopped it is told of, none gets its name.
             if stopped && !file.has_failed() {
                 continue;
             }
-            match file.finish(contents) {
+            match file.finish(contents, best_effort) {
                 Ok(()) => progress.advance(1, 0),
-                Err(error) => failed.push((path, len, error)),
+                Err(file) => failed.push(file),
             }
         }
         Ok(failed)
@@ -217,8 +212,11 @@ impl Work<'_, '_> {
             }
             let piece = slices.prove(write.chunk).and_then(|_| slices.range(write.chunk));
             let Some(piece) = piece else {
+                if count > 0 {
+                    break;
+                }
                 self.fail(write.file, self.contents.damaged(at, DamageCause::Content).into());
-                return Ok((count + 1, distance));
+                return Ok((1, 0));
             };
             range = if count == 0 { piece } else { range.start..piece.end };
             count += 1;
@@ -245,9 +243,23 @@ impl PlannedFile<'_> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Checks the whole file against its hash, then gives it its name.
-    fn finish(self, contents: &Contents) -> Result<(), ItemError> {
-        if let Some(failure) = self.failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    /// Checks the whole file against its hash, then gives it its name. With best effort, what there is of a damaged
+    /// file gets a name that says so.
+    fn finish(self, contents: &Contents, best_effort: bool) -> Result<(), Failed> {
+        let (path, len) = (self.path.clone(), self.len);
+        let failed = |error, kept_as| Failed { path, len, error, kept_as };
+        match self.check(contents) {
+            Ok(()) => self.place.finish(&self.metadata).map_err(|error| failed(error.into(), None)),
+            Err(ItemError::Damaged(damage)) if best_effort => match self.place.finish_damaged(&self.metadata) {
+                Ok(kept_as) => Err(failed(damage.into(), Some(kept_as))),
+                Err(error) => Err(failed(error.into(), None)),
+            },
+            Err(error) => Err(failed(error, None)),
+        }
+    }
+
+    fn check(&self, contents: &Contents) -> Result<(), ItemError> {
+        if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(failure);
         }
         if let Some(hash) = self.hash
@@ -256,7 +268,7 @@ impl PlannedFile<'_> {
         {
             return Err(contents.damaged_content(chunk, DamageCause::Content).into());
         }
-        Ok(self.place.finish(&self.metadata)?)
+        Ok(())
     }
 }
 

@@ -252,6 +252,12 @@ impl TargetFile for MemoryFile<'_> {
         self.target.metadata.lock().unwrap().insert(self.path, *metadata);
         Ok(())
     }
+
+    fn finish_damaged(self: Box<Self>, metadata: &Metadata) -> Result<RelPath, TargetError> {
+        let path = self.path.with_suffix(".damaged").unwrap();
+        Box::new(Self { path: path.clone(), ..*self }).finish(metadata)?;
+        Ok(path)
+    }
 }
 
 /// A device's memory.
