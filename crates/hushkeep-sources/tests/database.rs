@@ -1,4 +1,4 @@
-//! SQLite databases while another process uses them, and after it is gone.
+//! SQLite databases while another process uses them.
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
@@ -7,141 +7,22 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{Everything, everything, path, read, read_all};
+use common::application::{Application, COMMIT, SCHEMA, application_with, counter, counter_of};
+use common::{Everything, everything, path, read, read_all, tree};
 use hushkeep_repo::Tree;
 use hushkeep_repo::tree::{Consistency, Layout, TreeErrorKind};
 use hushkeep_sources::{FolderOptions, FolderTree};
 use rusqlite::Connection;
-use tempfile::TempDir;
-
-/// Two tables that every transaction keeps equal, and enough rows that both lie on many pages.
-const SCHEMA: &str = "PRAGMA page_size = 1024; CREATE TABLE one(n, filler); CREATE TABLE two(n, filler);
-    WITH RECURSIVE i(n) AS (VALUES(1) UNION ALL SELECT n + 1 FROM i WHERE n < 300)
-    INSERT INTO one SELECT 0, randomblob(500) FROM i; INSERT INTO two SELECT * FROM one;";
-
-const COMMIT: &str = "BEGIN IMMEDIATE; UPDATE one SET n = n + 1; UPDATE two SET n = n + 1; COMMIT;";
-
-/// Another process with a connection to a database: runs what it is told to, and answers.
-struct Application {
-    process: Child,
-    answers: BufReader<ChildStdout>,
-}
-
-impl Application {
-    fn start(database: &Path) -> Self {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "application", "--ignored", "--nocapture"])
-            .env("APPLICATION_DATABASE", database)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let answers = BufReader::new(process.stdout.take().unwrap());
-        Self { process, answers }
-    }
-
-    /// Runs SQL; the answer is `ok`, or what went wrong.
-    fn try_run(&mut self, sql: &str) -> String {
-        writeln!(self.process.stdin.as_mut().unwrap(), "{}", sql.replace('\n', " ")).unwrap();
-        let mut line = String::new();
-        while !line.contains("answer: ") {
-            line.clear();
-            assert_ne!(self.answers.read_line(&mut line).unwrap(), 0, "the application died");
-        }
-        line.split("answer: ").last().unwrap().trim().to_owned()
-    }
-
-    fn run(&mut self, sql: &str) {
-        assert_eq!(self.try_run(sql), "ok", "{sql}");
-    }
-
-    /// Ends it in good order, and checks that nothing ever went wrong there.
-    fn end(mut self) {
-        drop(self.process.stdin.take());
-        io::copy(&mut self.answers, &mut io::sink()).unwrap();
-        assert!(self.process.wait().unwrap().success());
-    }
-
-    /// Ends it as a crash does.
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
 
 /// The body of [`Application`]'s process.
 #[test]
 #[ignore = "the other tests start it as a process of its own"]
 fn application() {
-    let connection = Connection::open(std::env::var_os("APPLICATION_DATABASE").unwrap()).unwrap();
-    let mut line = String::new();
-    while io::stdin().read_line(&mut line).unwrap() != 0 {
-        let line = std::mem::take(&mut line);
-        if line.trim() == "commit until the end" {
-            println!("answer: ok");
-            commit_until_the_end(&connection);
-            return;
-        }
-        match connection.execute_batch(&line) {
-            Ok(()) => println!("answer: ok"),
-            Err(error) => println!("answer: {error}"),
-        }
-    }
-}
-
-fn commit_until_the_end(connection: &Connection) {
-    let ended = Arc::new(AtomicBool::new(false));
-    let told = Arc::clone(&ended);
-    thread::spawn(move || {
-        io::copy(&mut io::stdin(), &mut io::sink()).unwrap();
-        told.store(true, Ordering::Relaxed);
-    });
-    while !ended.load(Ordering::Relaxed) {
-        connection.execute_batch(COMMIT).unwrap();
-        thread::sleep(Duration::from_millis(1));
-    }
-}
-
-/// A folder with an application that has made a database in it.
-fn application_with(pragmas: &str) -> (TempDir, PathBuf, Application) {
-    let folder = tempfile::tempdir().unwrap();
-    let database = folder.path().join("chat.db");
-    let mut application = Application::start(&database);
-    application.run(&format!("PRAGMA synchronous = OFF; PRAGMA page_size = 1024; {pragmas} {SCHEMA}"));
-    (folder, database, application)
-}
-
-fn tree(folder: &Path) -> FolderTree {
-    let options = FolderOptions {
-        lock_wait: Duration::from_millis(2000),
-        hold_limit: Duration::from_millis(300),
-        ..FolderOptions::default()
-    };
-    FolderTree::new(folder, options).unwrap()
-}
-
-/// The counter in a database given as bytes, after checking that it is whole and both tables agree.
-fn counter(bytes: &[u8]) -> i64 {
-    let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("copy.db"), bytes).unwrap();
-    counter_of(&Connection::open(folder.path().join("copy.db")).unwrap())
-}
-
-fn counter_of(copy: &Connection) -> i64 {
-    let check: String = copy.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
-    assert_eq!(check, "ok");
-    let sql = "SELECT min(n), max(n), count(*) FROM (SELECT n FROM one UNION ALL SELECT n FROM two)";
-    let (min, max, rows): (i64, i64, i64) = copy.query_row(sql, [], |row| row.try_into()).unwrap();
-    assert_eq!((min, rows), (max, 600), "the view mixes two states");
-    min
+    common::application::serve();
 }
 
 /// Backs up a folder as the engine does: `None` if a file changed while it was read. A journal may be gone.
@@ -296,72 +177,6 @@ fn a_database_in_use_is_waited_for_and_then_reported() {
     application.run("ROLLBACK");
     assert!(read(&tree, "chat.db").0 == fs::read(database).unwrap());
     application.end();
-}
-
-/// Reads every file of a folder that nobody uses: each must be exact, and nothing may change.
-fn check_dead(folder: &Path) -> Vec<String> {
-    let before = everything(folder);
-    let tree = tree(folder);
-    let items: Vec<_> = tree.walk().skip(1).map(|item| item.unwrap().path).collect();
-    for item in &items {
-        let (bytes, absorbed, consistency) = read(&tree, &item.to_string());
-        assert!(bytes == fs::read(folder.join(item.to_string())).unwrap(), "{item}");
-        assert_eq!(consistency, Consistency::Consistent, "{item}");
-        assert!(items.iter().all(|other| !absorbed.contains(other)), "{item}");
-    }
-    assert_eq!(everything(folder), before);
-    items.iter().map(ToString::to_string).collect()
-}
-
-#[test]
-fn what_a_crashed_application_left_is_copied_exactly_and_not_touched() {
-    let (folder, _, mut application) = application_with("PRAGMA journal_mode = WAL;");
-    application.run(COMMIT);
-    application.kill();
-    assert_eq!(check_dead(folder.path()), ["chat.db", "chat.db-shm", "chat.db-wal"]);
-
-    // A cache of one page makes SQLite write to the database in the middle of the transaction.
-    let (folder, database, mut application) = application_with("PRAGMA cache_size = 1;");
-    application.run("BEGIN; UPDATE one SET n = 7, filler = randomblob(500)");
-    application.kill();
-    assert_eq!(check_dead(folder.path()), ["chat.db", "chat.db-journal"]);
-    assert_eq!(counter_of(&Connection::open(database).unwrap()), 0, "the journal was hot");
-    assert_eq!(check_dead(folder.path()), ["chat.db"]);
-}
-
-#[test]
-fn what_an_application_left_in_good_order_is_copied_exactly_and_not_touched() {
-    for (mode, left) in [
-        ("WAL", vec!["chat.db"]),
-        ("DELETE", vec!["chat.db"]),
-        ("TRUNCATE", vec!["chat.db", "chat.db-journal"]),
-        ("PERSIST", vec!["chat.db", "chat.db-journal"]),
-    ] {
-        let (folder, _, mut application) = application_with(&format!("PRAGMA journal_mode = {mode};"));
-        application.run(COMMIT);
-        application.end();
-        assert_eq!(check_dead(folder.path()), left, "{mode}");
-    }
-}
-
-#[test]
-fn a_file_that_sqlite_refuses_or_would_read_differently_is_exact() {
-    let (folder, database, application) = application_with("");
-    application.end();
-    let good = fs::read(&database).unwrap();
-    let garbage = [good[..100].to_vec(), vec![0xa5; 50_000]].concat();
-    let tail = [good.as_slice(), b"odd tail"].concat();
-    let more_pages = [good.as_slice(), &[0xa5; 2048]].concat();
-    let fewer_pages = good[..good.len() - 5000].to_vec();
-    for bytes in [garbage, tail, more_pages, fewer_pages, good[..100].to_vec(), good[..99].to_vec()] {
-        fs::write(&database, &bytes).unwrap();
-        assert_eq!(check_dead(folder.path()), ["chat.db"]);
-    }
-    assert_eq!(tree(folder.path()).open(&path("chat.db")).unwrap().layout(), Layout::Pages(1024));
-    let mut bad_size = good;
-    bad_size[17] = 1;
-    fs::write(&database, bad_size).unwrap();
-    assert_eq!(tree(folder.path()).open(&path("chat.db")).unwrap().layout(), Layout::Bytes);
 }
 
 fn names(tree: &FolderTree) -> Vec<String> {

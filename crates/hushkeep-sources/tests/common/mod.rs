@@ -3,14 +3,18 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
+pub(crate) mod application;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use hushkeep_repo::tree::{Consistency, FileView};
 use hushkeep_repo::{RelPath, Tree};
+use hushkeep_sources::{FolderOptions, FolderTree};
 
 pub(crate) fn path(text: impl AsRef<[u8]>) -> RelPath {
     RelPath::new(text.as_ref()).unwrap()
@@ -61,4 +65,14 @@ pub(crate) fn read(tree: &dyn Tree, name: &str) -> (Vec<u8>, Vec<RelPath>, Consi
     let bytes = read_all(view.as_mut());
     let absorbed = view.absorbed().to_vec();
     (bytes, absorbed, view.finish().unwrap())
+}
+
+/// A folder that waits for nobody as long as a backup would.
+pub(crate) fn tree(folder: &Path) -> FolderTree {
+    let options = FolderOptions {
+        lock_wait: Duration::from_millis(2000),
+        hold_limit: Duration::from_millis(300),
+        ..FolderOptions::default()
+    };
+    FolderTree::new(folder, options).unwrap()
 }
