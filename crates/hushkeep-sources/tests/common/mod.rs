@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 pub(crate) mod application;
+pub(crate) mod engine;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
