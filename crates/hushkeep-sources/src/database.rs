@@ -99,7 +99,7 @@ fn open_locked<'a>(
     place: Place,
     file: File,
     page_size: u32,
-    mut state: State,
+    state: State,
 ) -> Result<BytesView<'a>, TreeError> {
     let path = place.path.clone();
     let failed = |source| tree_error(&path, source);
@@ -111,22 +111,28 @@ fn open_locked<'a>(
         // A file system without locks.
         Err(_) => return BytesView::database(file, place, page_size, state, tree),
     };
-    let journal = Journal::find(&place, &lock).map_err(failed)?;
-    // If the database moved before the lock was there, the view goes without it: it will find itself changed, and
-    // be tried again.
-    let part = Part::of(&file).map_err(failed)?;
-    let moved = !state.is_database(&part)
-        || part != Part::of(&lock).map_err(failed)?
+    // A writer may have committed while the lock was waited for: the state is what it is under the lock. Nothing that
+    // was opened of the database may be closed here, which would end the lock on some systems.
+    let database = Part::of(&file).map_err(failed)?;
+    let moved = database != Part::of(&lock).map_err(failed)?
+        || !database.is_at(&place)
+        || database.asks_for_write_ahead_log()
         || place.dir.symlink_metadata(place.beside("-wal")).is_ok();
-    if moved || matches!(journal, Journal::Hot) {
-        return BytesView::database(file, place, page_size, state, tree);
-    }
-    state.set_journal(match journal {
+    let journal = match Journal::find(&place, &lock).map_err(failed)? {
         Journal::Ended(journal) => Some(journal),
-        Journal::None | Journal::InUse | Journal::Hot => None,
-    });
+        Journal::None | Journal::InUse => None,
+        Journal::Hot => {
+            drop(lock);
+            let state = State::read(&place).map_err(failed)?;
+            return BytesView::database(file, place, page_size, state, tree);
+        }
+    };
+    // Without a lock, the view will find itself changed, and be tried again.
+    let Some(page_size) = self::page_size(&file).map_err(failed)?.filter(|_| !moved) else {
+        return BytesView::database(file, place, page_size, state, tree);
+    };
     let lease = Lease::begin(lock, tree.options().hold_limit).map_err(failed)?;
-    Ok(BytesView::database(file, place, page_size, state, tree)?.locked(lease))
+    Ok(BytesView::database(file, place, page_size, State::without_log(database, journal), tree)?.locked(lease))
 }
 
 /// Waits for the lock that SQLite's readers take. It lasts until the file is closed.

@@ -184,6 +184,23 @@ fn names(tree: &FolderTree) -> Vec<String> {
 }
 
 #[test]
+fn a_database_that_is_written_while_it_is_waited_for_is_read_as_it_is_then() {
+    let (folder, _, mut application) = application_with("");
+    application.run("BEGIN EXCLUSIVE; UPDATE one SET n = 1; UPDATE two SET n = 1");
+    let tree = tree(folder.path());
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::sleep(Duration::from_millis(100));
+            application.run("COMMIT");
+        });
+        let (bytes, _, consistency) = read(&tree, "chat.db");
+        assert_eq!(consistency, Consistency::Consistent);
+        assert_eq!(counter(&bytes), 1);
+    });
+    application.end();
+}
+
+#[test]
 fn files_that_come_and_go_with_transactions_are_no_loss() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["a", "b-journal", "b-wal", "c-shm", "d"] {

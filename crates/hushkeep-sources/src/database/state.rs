@@ -35,10 +35,14 @@ impl State {
         })
     }
 
-    /// Whether the header's format versions (bytes 18 and 19) ask for a write-ahead log, or one is there.
+    /// The state of a database without a write-ahead log.
+    pub(super) fn without_log(database: Part, journal: Option<Part>) -> Self {
+        Self { database: Some(database), journal, wal: None }
+    }
+
+    /// Whether the database asks for a write-ahead log, or one is there.
     pub(super) fn has_write_ahead_log(&self) -> bool {
-        let versions = self.database.as_ref().and_then(|database| database.head.get(18..20));
-        self.wal.is_some() || versions == Some(&[2, 2])
+        self.wal.is_some() || self.database.as_ref().is_some_and(Part::asks_for_write_ahead_log)
     }
 
     /// Whether a file beside the database, as it is `found` now, is to be kept with this state.
@@ -58,16 +62,6 @@ impl State {
     /// Whether this is the state of the database that has this stamp.
     pub(crate) fn is_of(&self, stamp: &Stamp) -> bool {
         self.database.as_ref().is_some_and(|database| database.stamp == *stamp)
-    }
-
-    /// Whether this is the database's own part of the state.
-    pub(super) fn is_database(&self, part: &Part) -> bool {
-        self.database.as_ref() == Some(part)
-    }
-
-    /// Notes the journal that is part of this state, if there is one.
-    pub(super) fn set_journal(&mut self, journal: Option<Part>) {
-        self.journal = journal;
     }
 }
 
@@ -89,6 +83,16 @@ impl Part {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             opened => Self::of(&opened?).map(Some),
         }
+    }
+
+    /// Whether this is the state of the file that has the database's name now.
+    pub(super) fn is_at(&self, place: &Place) -> bool {
+        place.dir.symlink_metadata(&place.name).is_ok_and(|found| Stamp::from(&found).id == self.stamp.id)
+    }
+
+    /// Whether a database's format versions (bytes 18 and 19) ask for a write-ahead log.
+    pub(super) fn asks_for_write_ahead_log(&self) -> bool {
+        self.head.get(18..20) == Some(&[2, 2])
     }
 
     /// Whether a journal or log says nothing: an application empties it, or clears its first bytes, when what it
