@@ -124,6 +124,9 @@ pub enum TreeErrorKind {
     /// It was there when the folder was listed, and is gone.
     #[error("disappeared while it was being backed up")]
     Gone,
+    /// A file that belongs to a database as that was read, which is not whole without it, is gone.
+    #[error("was gone before it was read: the stored copy of its database may be half old and half new")]
+    GoneFromDatabase,
     /// A socket, pipe or device: these have no contents to keep.
     #[error("is a socket, pipe or device and has no contents to keep")]
     Special,

@@ -85,7 +85,7 @@ impl FolderTree {
             let exists = |name: &OsString| self.root.symlink_metadata(name).is_ok();
             names.extend(COMPANIONS.iter().map(|suffix| with_suffix(only, suffix)).filter(exists));
         }
-        Ok(names.into_iter())
+        Ok(names.into())
     }
 
     /// Opens the folder that `path` lies in, without following symbolic links.
@@ -98,6 +98,31 @@ impl FolderTree {
         let full =
             parent.components().try_fold(self.base.clone(), |base, part| io::Result::Ok(base.join(os_name(part)?)));
         Ok(Place { full: full?.join(&name), path: path.clone(), dir, name })
+    }
+
+    /// Opens a view of a file; an error does not tell yet what it means for a database.
+    fn open_view(&self, path: &RelPath) -> Result<Box<dyn FileView + '_>, TreeError> {
+        let failed = |source| tree_error(path, source);
+        if path.is_root() {
+            return Err(failed(io::ErrorKind::IsADirectory.into()));
+        }
+        let place = self.place(path).map_err(failed)?;
+        let found = place.dir.symlink_metadata(&place.name).map_err(failed)?;
+        if !found.is_file() || !self.is_wanted(path, Some(&found)) {
+            let is_special = !(found.is_file() || found.is_dir() || found.is_symlink());
+            let kind = if is_special { TreeErrorKind::Special } else { TreeErrorKind::Gone };
+            return Err(TreeError { path: path.clone(), kind, source: None });
+        }
+        let file = place.open().map_err(failed)?;
+        if let Some(page_size) = database::page_size(&file).map_err(failed)? {
+            self.forget_copied(path);
+            return database::open(self, place, file, page_size);
+        }
+        let database = database_of(path).and_then(|(database, _)| Some((self.copied(&database)?, database)));
+        Ok(Box::new(match database {
+            Some((state, database)) => BytesView::beside(file, place, self.place(&database).map_err(failed)?, state)?,
+            None => BytesView::plain(file, place)?,
+        }))
     }
 
     pub(crate) fn options(&self) -> &FolderOptions {
@@ -113,6 +138,24 @@ impl FolderTree {
             }
             _ => true,
         }
+    }
+
+    /// What the names of the files beside a file add to its own, without which the copy of it is not whole.
+    pub(crate) fn needed_beside(&self, path: &RelPath) -> impl Iterator<Item = &'static str> {
+        let state = self.copied(path);
+        COMPANIONS.into_iter().filter(move |suffix| state.as_ref().is_some_and(|state| state.needs(suffix)))
+    }
+
+    /// An error about an item. That a file is gone is more than that if a database was copied which needs it.
+    pub(crate) fn explain(&self, mut error: TreeError) -> TreeError {
+        let is_needed = || {
+            let (database, suffix) = database_of(&error.path)?;
+            Some(self.copied(&database)?.needs(suffix))
+        };
+        if error.kind == TreeErrorKind::Gone && is_needed() == Some(true) {
+            error.kind = TreeErrorKind::GoneFromDatabase;
+        }
+        error
     }
 
     /// The state in which a database was copied as bytes.
@@ -136,27 +179,7 @@ impl Tree for FolderTree {
     }
 
     fn open(&self, path: &RelPath) -> Result<Box<dyn FileView + '_>, TreeError> {
-        let failed = |source| tree_error(path, source);
-        if path.is_root() {
-            return Err(failed(io::ErrorKind::IsADirectory.into()));
-        }
-        let place = self.place(path).map_err(failed)?;
-        let found = place.dir.symlink_metadata(&place.name).map_err(failed)?;
-        if !found.is_file() || !self.is_wanted(path, Some(&found)) {
-            let is_special = !(found.is_file() || found.is_dir() || found.is_symlink());
-            let kind = if is_special { TreeErrorKind::Special } else { TreeErrorKind::Gone };
-            return Err(TreeError { path: path.clone(), kind, source: None });
-        }
-        let file = place.open().map_err(failed)?;
-        if let Some(page_size) = database::page_size(&file).map_err(failed)? {
-            self.forget_copied(path);
-            return database::open(self, place, file, page_size);
-        }
-        let database = database_of(path).and_then(|(database, _)| Some((self.copied(&database)?, database)));
-        Ok(Box::new(match database {
-            Some((state, database)) => BytesView::beside(file, place, self.place(&database).map_err(failed)?, state)?,
-            None => BytesView::plain(file, place)?,
-        }))
+        self.open_view(path).map_err(|error| self.explain(error))
     }
 }
 
@@ -196,7 +219,7 @@ fn database_of(path: &RelPath) -> Option<(RelPath, &'static str)> {
     })
 }
 
-fn with_suffix(name: &OsString, suffix: &str) -> OsString {
+pub(crate) fn with_suffix(name: &OsString, suffix: &str) -> OsString {
     let mut name = name.clone();
     name.push(suffix);
     name

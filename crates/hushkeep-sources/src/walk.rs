@@ -1,20 +1,20 @@
 //! The walk through a folder, in the order of paths, never ahead of who asks.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io;
-use std::vec;
 
 use cap_fs_ext::{DirExt, MetadataExt};
 use cap_std::fs::Dir;
 use hushkeep_repo::RelPath;
 use hushkeep_repo::tree::{ItemKind, TreeError, TreeErrorKind, TreeItem};
 
-use crate::folder::FolderTree;
+use crate::folder::{FolderTree, with_suffix};
 use crate::platform::{is_sparse, name_bytes};
 use crate::stat::{link_id, metadata, tree_error};
 
 /// The names in a folder, in the order they are visited.
-pub(crate) type Names = vec::IntoIter<OsString>;
+pub(crate) type Names = VecDeque<OsString>;
 
 /// Visits a root and everything below it.
 pub(crate) struct Walk<'a> {
@@ -25,6 +25,8 @@ pub(crate) struct Walk<'a> {
     open: Vec<Folder>,
     /// A folder that was visited and is listed when the walk goes on.
     next: Option<(Dir, RelPath)>,
+    /// The file that was visited last.
+    last: Option<(OsString, RelPath)>,
 }
 
 /// A folder on the way, and the names in it that are still to be visited.
@@ -37,7 +39,7 @@ struct Folder {
 impl<'a> Walk<'a> {
     /// A walk that visits `names` in `root`, and everything below them.
     pub(crate) fn new(tree: &'a FolderTree, root: &'a Dir, names: io::Result<Names>) -> Self {
-        Self { tree, root: Some((root, names)), open: Vec::new(), next: None }
+        Self { tree, root: Some((root, names)), open: Vec::new(), next: None, last: None }
     }
 
     fn start(&mut self, root: &Dir, names: io::Result<Names>) -> Result<TreeItem, TreeError> {
@@ -50,6 +52,21 @@ impl<'a> Walk<'a> {
             names: names.map_err(failed)?,
         });
         Ok(TreeItem { path, kind: ItemKind::Directory, metadata: metadata(&found) })
+    }
+}
+
+impl Walk<'_> {
+    /// Adds what the last file needs beside it, if it is a database that was copied meanwhile: since the folder was
+    /// listed, its application may have begun a journal or a log, and died.
+    fn add_needed(&mut self) {
+        let (Some((name, path)), Some(folder)) = (self.last.take(), self.open.last_mut()) else { return };
+        for suffix in self.tree.needed_beside(&path) {
+            let needed = with_suffix(&name, suffix);
+            let place = folder.names.binary_search_by(|other| name_bytes(other).cmp(name_bytes(&needed)));
+            if let Err(place) = place {
+                folder.names.insert(place, needed);
+            }
+        }
     }
 }
 
@@ -66,9 +83,10 @@ impl Iterator for Walk<'_> {
                 Err(source) => return Some(Err(tree_error(&path, source))),
             }
         }
+        self.add_needed();
         loop {
             let folder = self.open.last_mut()?;
-            let Some(name) = folder.names.next() else {
+            let Some(name) = folder.names.pop_front() else {
                 self.open.pop();
                 continue;
             };
@@ -82,11 +100,15 @@ impl Iterator for Walk<'_> {
                 continue;
             }
             return Some(match visit(&folder.dir, &name, found, path.clone()) {
-                Ok((item, below)) => {
-                    self.next = below.map(|dir| (dir, path));
+                Ok((item, Some(below))) => {
+                    self.next = Some((below, path));
                     Ok(item)
                 }
-                Err(error) => Err(error),
+                Ok((item, None)) => {
+                    self.last = Some((name, path));
+                    Ok(item)
+                }
+                Err(error) => Err(self.tree.explain(error)),
             });
         }
     }
@@ -96,7 +118,7 @@ impl Iterator for Walk<'_> {
 pub(crate) fn sorted_names(dir: &Dir) -> io::Result<Names> {
     let mut names = dir.entries()?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>()?;
     names.sort_unstable_by(|left, right| name_bytes(left).cmp(name_bytes(right)));
-    Ok(names.into_iter())
+    Ok(names.into())
 }
 
 /// Looks at one item, and opens it if it is a folder.

@@ -12,9 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::application::{Application, COMMIT, SCHEMA, application_with, counter, counter_of};
+use common::engine::Device;
 use common::{Everything, everything, path, read, read_all, tree};
-use hushkeep_repo::Tree;
-use hushkeep_repo::tree::{Consistency, Layout, TreeErrorKind};
+use hushkeep_repo::tree::{Consistency, FileView, Layout, TreeError, TreeErrorKind, TreeItem};
+use hushkeep_repo::{ProblemKind, RelPath, Tree};
 use hushkeep_sources::{FolderOptions, FolderTree};
 use rusqlite::Connection;
 
@@ -244,6 +245,78 @@ fn a_journal_that_no_longer_fits_its_database_is_told() {
         assert_eq!(read(&folder_tree, name).2, Consistency::ChangedWhileRead, "{name}");
     }
     application.end();
+}
+
+/// A folder in which something happens just before the walk is asked for its next item.
+struct Meanwhile<'a> {
+    tree: FolderTree,
+    /// The root is item 1, and the database item 2.
+    before_item: u32,
+    happens: &'a (dyn Fn() + Sync),
+}
+
+impl Tree for Meanwhile<'_> {
+    fn walk(&self) -> Box<dyn Iterator<Item = Result<TreeItem, TreeError>> + Send + '_> {
+        let (mut walk, mut item) = (self.tree.walk(), 0);
+        Box::new(std::iter::from_fn(move || {
+            item += 1;
+            if item == self.before_item {
+                (self.happens)();
+            }
+            walk.next()
+        }))
+    }
+
+    fn open(&self, path: &RelPath) -> Result<Box<dyn FileView + '_>, TreeError> {
+        self.tree.open(path)
+    }
+}
+
+/// A cache of one page makes SQLite write to the database in the middle of the transaction.
+const HALF_WRITTEN: &str = "PRAGMA cache_size = 1; BEGIN; UPDATE one SET n = 7, filler = randomblob(500)";
+
+#[test]
+fn what_a_copied_database_needs_is_never_left_out_in_silence() {
+    for (pragmas, sql, needed) in
+        [("PRAGMA journal_mode = WAL;", COMMIT, "chat.db-wal"), ("", HALF_WRITTEN, "chat.db-journal")]
+    {
+        let (folder, database, mut application) = application_with(pragmas);
+        application.run(sql);
+        application.kill();
+        let starts_again_and_ends_well = || {
+            let mut application = Application::start(&database);
+            application.run("SELECT * FROM one");
+            application.end();
+            assert!(!folder.path().join(needed).exists());
+        };
+        let tree = Meanwhile { tree: tree(folder.path()), before_item: 3, happens: &starts_again_and_ends_well };
+        let problems = Device::new().back_up(&tree).problems;
+        let problems: Vec<_> = problems.into_iter().map(|problem| (problem.path.to_string(), problem.kind)).collect();
+        let expected = ProblemKind::Unread(TreeErrorKind::GoneFromDatabase);
+        assert_eq!(problems, [(format!("chats/{needed}"), expected)]);
+    }
+}
+
+#[test]
+fn what_a_copied_database_needs_comes_with_it_though_it_is_younger_than_the_list_of_files() {
+    for (pragmas, sql, counter) in [("PRAGMA journal_mode = WAL;", COMMIT, 1), ("", HALF_WRITTEN, 0)] {
+        let (folder, database, application) = application_with(pragmas);
+        application.end();
+        fs::write(folder.path().join("chat.db-between"), "x").unwrap();
+        let starts_again_and_crashes = || {
+            let mut application = Application::start(&database);
+            application.run(sql);
+            application.kill();
+        };
+        let tree = Meanwhile { tree: tree(folder.path()), before_item: 2, happens: &starts_again_and_crashes };
+        let mut device = Device::new();
+        let report = device.back_up(&tree);
+        assert_eq!(report.problems, []);
+        let restored = tempfile::tempdir().unwrap();
+        device.restore(&report.snapshot.unwrap(), &restored.path().join("chats"));
+        assert_eq!(counter_of(&Connection::open(restored.path().join("chats/chat.db")).unwrap()), counter);
+        assert!(restored.path().join("chats/chat.db-between").exists());
+    }
 }
 
 #[test]

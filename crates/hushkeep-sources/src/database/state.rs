@@ -51,12 +51,25 @@ impl State {
     /// database's own and undo or redo what never happened to it. One that says nothing, and has changed or gone,
     /// is left out too. Any other must be kept, and it is an error if it cannot be.
     pub(crate) fn keeps(&self, suffix: &str, found: Option<Stamp>) -> bool {
-        let then = match suffix {
-            "-journal" => &self.journal,
-            "-wal" => &self.wal,
-            _ => return found.is_some(),
-        };
-        then.as_ref().is_some_and(|then| !then.has_ended() || found == Some(then.stamp))
+        match self.part(suffix) {
+            None if suffix == "-shm" => found.is_some(),
+            None => false,
+            Some(then) => !then.has_ended() || found == Some(then.stamp),
+        }
+    }
+
+    /// Whether the database alone, without this file beside it, is not what its application committed.
+    pub(crate) fn needs(&self, suffix: &str) -> bool {
+        self.part(suffix).is_some_and(|then| !then.has_ended())
+    }
+
+    /// The part that a file beside the database has in the state.
+    fn part(&self, suffix: &str) -> Option<&Part> {
+        match suffix {
+            "-journal" => self.journal.as_ref(),
+            "-wal" => self.wal.as_ref(),
+            _ => None,
+        }
     }
 
     /// Whether this is the state of the database that has this stamp.

@@ -11,9 +11,9 @@ use hushkeep_core::name::RepositoryId;
 use hushkeep_repo::state::{StateError, StateKey};
 use hushkeep_repo::{
     BackupOptions, BackupReport, Overwrite, Quiet, RelPath, Repository, RestoreOptions, Snapshot, Source, State,
-    Timestamp,
+    Timestamp, Tree,
 };
-use hushkeep_sources::{FolderTarget, FolderTree};
+use hushkeep_sources::FolderTarget;
 use hushkeep_storage::MemoryStorage;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -35,7 +35,7 @@ impl Device {
     }
 
     /// Backs up a folder, and publishes that as a snapshot.
-    pub(crate) fn back_up(&mut self, tree: &FolderTree) -> BackupReport {
+    pub(crate) fn back_up(&mut self, tree: &dyn Tree) -> BackupReport {
         let options = BackupOptions { now: now(), device_name: "phone".into(), dry_run: false };
         let source = Source { label: RelPath::new(LABEL).unwrap(), path: b"/data/chats".to_vec(), tree };
         let report = self.repository.backup(&[source], &options, &Quiet).unwrap();
