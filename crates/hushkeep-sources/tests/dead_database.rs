@@ -10,7 +10,7 @@ use std::path::Path;
 
 use common::application::{COMMIT, application_with, counter_of};
 use common::engine::Device;
-use common::{Everything, everything, path, read, tree};
+use common::{everything, kept, path, read, tree};
 use hushkeep_repo::Tree;
 use hushkeep_repo::tree::{Consistency, Layout};
 use rusqlite::Connection;
@@ -53,15 +53,6 @@ fn check_views(folder: &Path) {
         assert_eq!(consistency, Consistency::Consistent, "{item}");
         assert!(items.iter().all(|other| !absorbed.contains(other)), "{item}");
     }
-}
-
-/// What a restore gives back of a folder: names, bytes, modes and modification times.
-fn kept(folder: &Everything, base: &Path) -> Vec<(String, Vec<u8>, [i64; 3])> {
-    let kept = folder.iter().map(|(path, (bytes, [mode, seconds, nanos, ..]))| {
-        let name = path.strip_prefix(base).unwrap().display().to_string();
-        (name, bytes.clone(), [*mode, *seconds, *nanos])
-    });
-    kept.collect()
 }
 
 /// What SQLite makes of a folder when the application starts again: what it says, and every byte it leaves.

@@ -49,6 +49,15 @@ pub(crate) fn everything(folder: &Path) -> Everything {
     found
 }
 
+/// What a restore gives back of a folder: names, bytes, modes and modification times.
+pub(crate) fn kept(folder: &Everything, base: &Path) -> Vec<(String, Vec<u8>, [i64; 3])> {
+    let kept = folder.iter().map(|(path, (bytes, [mode, seconds, nanos, ..]))| {
+        let name = path.strip_prefix(base).unwrap().display().to_string();
+        (name, bytes.clone(), [*mode, *seconds, *nanos])
+    });
+    kept.collect()
+}
+
 /// Reads a view to its end in pieces of an awkward size.
 pub(crate) fn read_all(view: &mut dyn FileView) -> Vec<u8> {
     let (mut bytes, mut buffer) = (Vec::new(), vec![0; 10_007]);
