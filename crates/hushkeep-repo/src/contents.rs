@@ -193,35 +193,42 @@ impl Contents {
         let (segment, offset) =
             pack.segment(at.segment).ok_or_else(|| self.damaged(at, DamageCause::UnknownContent))?;
         let range = offset..offset + u64::from(segment.sealed_len);
-        let opened = match segment.class {
+        let mut opened = match segment.class {
             Class::Data => self.objects.read_segment(&pack.info, at.segment, range)?,
             Class::Metadata | Class::Names => self.objects.read_kept_segment(&pack.info, at.segment, range)?,
         };
         match segment.coding {
-            Coding::Plain => Ok(opened),
+            Coding::Plain => {
+                // What was read around it is not to be kept in memory with it.
+                opened.shrink_to_fit();
+                Ok(opened)
+            }
             Coding::Zstd => codec::decompress(&opened, segment.raw_len as usize)
                 .ok_or_else(|| self.damaged(at, DamageCause::Content).into()),
         }
     }
 
-    /// The names of a list.
+    /// The names of a list, kept for the next time.
     pub(crate) fn names(&self, list: ListNo) -> Result<Arc<NameList>, ReadError> {
-        self.names.get_or_read(list, NameList::len, || {
-            let at = self.index.names_of(list).ok_or_else(|| {
-                let object = self.index.list_id(list).map(|id| pack_name(&id).to_string());
-                Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
-            })?;
-            let encoded = self.read_segment(at)?;
-            if self.index.names_digest(list) != Some(NameList::digest(&encoded)) {
-                return Err(self.damaged(at, DamageCause::Content).into());
-            }
-            let names = NameList::decode(&encoded).map_err(|error| self.damaged(at, error))?;
-            let row = self.index.pack(at.pack).and_then(|pack| pack.segment(at.segment));
-            if row.is_none_or(|(row, _)| row.count() != names.len() as u64) {
-                return Err(self.damaged(at, DamageCause::Length).into());
-            }
-            Ok(names)
-        })
+        self.names.get_or_read(list, NameList::len, || self.read_names(list))
+    }
+
+    /// The names of a list.
+    pub(crate) fn read_names(&self, list: ListNo) -> Result<NameList, ReadError> {
+        let at = self.index.names_of(list).ok_or_else(|| {
+            let object = self.index.list_id(list).map(|id| pack_name(&id).to_string());
+            Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
+        })?;
+        let encoded = self.read_segment(at)?;
+        if self.index.names_digest(list) != Some(NameList::digest(&encoded)) {
+            return Err(self.damaged(at, DamageCause::Content).into());
+        }
+        let names = NameList::decode(&encoded).map_err(|error| self.damaged(at, error))?;
+        let row = self.index.pack(at.pack).and_then(|pack| pack.segment(at.segment));
+        if row.is_none_or(|(row, _)| row.count() != names.len() as u64) {
+            return Err(self.damaged(at, DamageCause::Length).into());
+        }
+        Ok(names)
     }
 
     /// Cuts an unpacked segment into its contents.

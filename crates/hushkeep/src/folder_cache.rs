@@ -9,12 +9,13 @@ use crate::private_file;
 
 /// A cache in a folder for this user alone. Whatever fails there only costs fetching again.
 #[derive(Debug)]
-pub(crate) struct FolderCache {
+pub struct FolderCache {
     folder: PathBuf,
 }
 
 impl FolderCache {
-    pub(crate) fn new(folder: PathBuf) -> Self {
+    /// A cache in this folder, which is made when something is kept.
+    pub fn new(folder: PathBuf) -> Self {
         Self { folder }
     }
 

@@ -92,7 +92,7 @@ impl Home {
     }
 
     /// What this device keeps of a repository's storage.
-    pub(crate) fn cache(&self, repository: &RepositoryId) -> Option<FolderCache> {
+    pub fn cache(&self, repository: &RepositoryId) -> Option<FolderCache> {
         let folder = self.cache.as_ref()?.join(repository.to_string());
         Some(FolderCache::new(folder))
     }

@@ -52,6 +52,7 @@ pub use hushkeep_sources as sources;
 pub use hushkeep_storage as storage;
 
 pub use find::{CreateError, FindError, Found, KeepKey, NewRepository};
+pub use folder_cache::FolderCache;
 pub use gather::{GatherError, Gathered, SourceOptions, Sources, Unavailable};
 pub use home::{DeviceState, Home, HomeError};
 pub use place::Place;

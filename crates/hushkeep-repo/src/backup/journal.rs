@@ -1,7 +1,7 @@
 //! The journal: packs that an unfinished backup has uploaded, so that the next one need not send them again.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError, put_varint};
@@ -13,10 +13,20 @@ use crate::pack::PackInfo;
 use crate::state::{State, StateError, StateKey};
 use crate::storage::Folder;
 
+/// The journal is written when so small a part of its packs is new: each time would cost the square of their number.
+const NEW_PART: usize = 32;
+
 /// This device's journal, kept up to date while packs are uploaded.
 pub(super) struct Journal<'a> {
     state: &'a dyn State,
-    packs: Mutex<Vec<(ObjectId, u64)>>,
+    packs: Mutex<Packs>,
+}
+
+#[derive(Default)]
+struct Packs {
+    all: Vec<(ObjectId, u64)>,
+    /// How many of them are written down.
+    written: usize,
 }
 
 impl<'a> Journal<'a> {
@@ -24,13 +34,14 @@ impl<'a> Journal<'a> {
         let bytes = state.load(StateKey::Journal)?.unwrap_or_default();
         // A journal that does not decode only costs sending its packs again.
         let packs = decode(&bytes).unwrap_or_default();
-        Ok(Self { state, packs: Mutex::new(packs) })
+        let written = packs.len();
+        Ok(Self { state, packs: Mutex::new(Packs { all: packs, written }) })
     }
 
     /// The packs of an unfinished backup that can be used: the journal names them, a fresh listing shows them at
     /// their full length, no commit names them yet, and they open.
     pub(super) fn usable(&self, objects: &Objects, tables: &Tables) -> Result<Vec<PackInfo>, ReadError> {
-        let named = self.packs.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let named = self.lock().all.clone();
         if named.is_empty() {
             return Ok(Vec::new());
         }
@@ -51,21 +62,25 @@ impl<'a> Journal<'a> {
         Ok(packs)
     }
 
-    /// Notes a pack that is on the storage now.
+    /// Notes a pack that is on the storage now. A crash can make the journal forget the last few of many.
     pub(super) fn add(&self, id: ObjectId, len: u64) -> Result<(), StateError> {
-        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
-        packs.push((id, len));
-        self.state.store(StateKey::Journal, &encode(&packs))
+        let mut packs = self.lock();
+        packs.all.push((id, len));
+        if packs.all.len() - packs.written <= packs.written / NEW_PART {
+            return Ok(());
+        }
+        packs.written = packs.all.len();
+        self.state.store(StateKey::Journal, &encode(&packs.all))
     }
 
     /// Forgets all packs: a commit names them now.
     pub(super) fn clear(&self) -> Result<(), StateError> {
-        let mut packs = self.packs.lock().unwrap_or_else(PoisonError::into_inner);
-        if packs.is_empty() {
-            return Ok(());
-        }
-        packs.clear();
-        self.state.store(StateKey::Journal, &[])
+        let packs = std::mem::take(&mut *self.lock());
+        if packs.all.is_empty() { Ok(()) } else { self.state.store(StateKey::Journal, &[]) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Packs> {
+        self.packs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -181,7 +181,7 @@ impl Known {
     fn take_names(&mut self, contents: &Contents, list: ListNo, wanted: &ContentSet) -> Result<(), ReadError> {
         let epoch = contents.index.list_epoch(list);
         let Some(keys) = epoch.and_then(|epoch| contents.objects.keyring.epoch(epoch)) else { return Ok(()) };
-        let names = match contents.names(list) {
+        let names = match contents.read_names(list) {
             Ok(names) => names,
             Err(ReadError::Damaged(damage)) => {
                 self.damage.push(damage);
