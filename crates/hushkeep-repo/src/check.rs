@@ -8,9 +8,11 @@ use std::collections::HashMap;
 use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::seal::{self, Header};
 
-use crate::config::ClearConfig;
+use crate::config::{ClearConfig, Config, ConfigName};
+use crate::contents::read_index;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::objects::{index_name, pack_name};
+use crate::history::IndexRow;
+use crate::objects::{index_name, number_of, pack_name};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::state::StateError;
@@ -81,11 +83,7 @@ impl Repository {
                 }
             }
         }
-        let listed = self.list(Folder::Index)?;
-        report.objects += listed.len() as u64;
-        let known =
-            |info: &&ObjectInfo| self.history.tables().all_indexes().any(|row| index_name(&row.id) == info.name);
-        report.unreferenced += (listed.len() - listed.iter().filter(known).count()) as u64;
+        damage.extend(self.check_indexes(&mut report)?);
 
         let mut bad = self.check_listing(&mut report)?;
         self.read_packs(options, progress, &mut bad, &mut report)?;
@@ -110,7 +108,7 @@ impl Repository {
     fn check_small(&self, name: &ObjectName) -> Result<bool, ReadError> {
         match name.folder() {
             Folder::Config => self.open_config(name),
-            _ => self.contents.objects.read_body(ObjectKind::Commit, name).map(|_| true),
+            _ => self.history.verify(&self.contents.objects, name).map(|()| true),
         }
     }
 
@@ -126,8 +124,36 @@ impl Repository {
             let is_ours = objects.keyring.epochs().any(|keys| keys.check().matches(&clear.key_check));
             return if is_ours { Err(damaged(DamageCause::UnknownEpoch)) } else { Ok(false) };
         };
-        seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
-        Ok(true)
+        let body = seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
+        let clear = ClearConfig::decode(&header.clear).map_err(|error| damaged(error.into()))?;
+        let (config, older_epochs) = Config::decode(clear, &body).map_err(|error| damaged(error.into()))?;
+        // Another config, or an older one, could be shown in its place.
+        let named = ConfigName { number: number_of(name).unwrap_or_default(), ..config.name(keys, &older_epochs) };
+        let is_other =
+            named.number != config.number || (named.number == self.config.number && named != self.config_name());
+        if is_other { Err(damaged(DamageCause::Content)) } else { Ok(true) }
+    }
+
+    /// Compares the index objects that are there with what the commits say of them. Also of those that others have
+    /// replaced: what is wrong with one tells of the storage.
+    fn check_indexes(&self, report: &mut CheckReport) -> Result<Vec<Damage>, ReadError> {
+        let listed = self.list(Folder::Index)?;
+        report.objects += listed.len() as u64;
+        let rows: HashMap<ObjectName, IndexRow> =
+            self.history.tables().all_indexes().map(|row| (index_name(&row.id), row)).collect();
+        let mut damage = Vec::new();
+        for info in listed {
+            let Some(row) = rows.get(&info.name) else {
+                report.unreferenced += 1;
+                continue;
+            };
+            match read_index(&self.contents.objects, row) {
+                Ok(_) => {}
+                Err(ReadError::Damaged(found)) => damage.push(found),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(damage)
     }
 
     /// Compares the listing of packs with the packs that the commits name.

@@ -272,6 +272,17 @@ impl History {
         }
     }
 
+    /// Opens a commit, every bit of it, and compares it with its name and with what its successors say of it.
+    pub(crate) fn verify(&self, objects: &Objects, name: &ObjectName) -> Result<(), ReadError> {
+        let body = objects.read_body(ObjectKind::Commit, name)?;
+        let (commit, _) = Commit::decode(&body).map_err(|error| Damage::new(name, error))?;
+        let is_named = self.tables.commit_id(name.file()).is_none_or(|id| id == CommitId::of(&body));
+        if is_named && number_of(name) == Some(commit.number) {
+            return Ok(());
+        }
+        Err(Damage::new(name, DamageCause::Content).into())
+    }
+
     /// Commits that have been ancestors of an old one, so that no device has taken them for the newest since long, and
     /// that neither it nor younger ones are based on; none if they are fewer than `least`.
     pub(crate) fn droppable(

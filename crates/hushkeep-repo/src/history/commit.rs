@@ -21,6 +21,10 @@ impl CommitId {
         Self(digest("hushkeep/1 commit id", body))
     }
 
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8; 16] {
         &self.0
     }

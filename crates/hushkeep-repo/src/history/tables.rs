@@ -119,6 +119,12 @@ impl Tables {
         self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row)).map(|(_, file)| file)
     }
 
+    /// The id of the commit before that has this file name.
+    pub(super) fn commit_id(&self, file: &str) -> Option<CommitId> {
+        let mut rows = self.commits.iter().filter_map(|(id, row)| Some((id, decode_commit(row)?.1)));
+        rows.find(|(_, other)| other == file).map(|(id, _)| CommitId::from_bytes(*id))
+    }
+
     /// Whether a commit is named whose object may be gone.
     pub(super) fn is_dropped(&self, id: &CommitId) -> bool {
         let row = self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row));
