@@ -27,6 +27,7 @@
 //! * [`NewRepository`]: making one.
 //! * [`Ask`] and [`Secret`]: getting the backup key.
 //! * [`protectors`]: the ways to get the key back, and changing them.
+//! * [`retention`]: which snapshots to keep.
 //! * [`Sources`]: what to back up. [`Selection`]: what to restore.
 //!
 //! Everything else is done with the opened [`repo::Repository`].
@@ -38,6 +39,7 @@ mod home;
 mod place;
 mod private_file;
 pub mod protectors;
+pub mod retention;
 mod selection;
 mod unlock;
 
