@@ -15,10 +15,11 @@ use crate::index_writer::{IndexError, NewIndex};
 use crate::pack::PackInfo;
 use crate::progress::Progress;
 use crate::repository::Repository;
+use crate::retention::seconds_until_dropped;
 use crate::state::StateError;
 use crate::storage::StorageError;
 use crate::storage_clock::StorageClock;
-use plan::Plan;
+use plan::{Plan, amount};
 
 /// How often a prune begins at most, if other devices publish meanwhile.
 const MAX_STARTS: usize = 5;
@@ -62,6 +63,10 @@ pub struct PruneReport {
     pub undeleted: Vec<String>,
     /// The storage tells no times, so that nothing can be dropped safely.
     pub no_clock: bool,
+    /// How long a pack is marked here before it is dropped.
+    pub wait_seconds: u64,
+    /// How long it takes until the first of those that wait can be dropped.
+    pub next_drop_seconds: Option<u64>,
     /// Damage that was met: what it concerns was left as it is.
     pub damage: Vec<Damage>,
 }
@@ -124,7 +129,7 @@ impl Repository {
         let clock = StorageClock::read(&self.contents.objects)?;
         let mut plan = self.plan_prune(options, &clock)?;
         let mut report = plan.report();
-        report.no_clock = clock.now.is_none();
+        self.tell_times(&plan, &clock, options.now, &mut report);
         if options.dry_run {
             return Ok(report);
         }
@@ -135,6 +140,18 @@ impl Repository {
         }
         self.sweep(&mut report)?;
         Ok(report)
+    }
+
+    /// Tells what can be dropped now, and when the rest can be: by the storage's clock, or this device's if that is later.
+    fn tell_times(&self, plan: &Plan, clock: &StorageClock, now: Timestamp, report: &mut PruneReport) {
+        let features = self.contents.objects.storage.features();
+        let latest = clock.now.map(|stored| stored.max(now));
+        let ripe = plan.ripe(clock, latest, features);
+        report.dropped = amount(&ripe);
+        report.waiting = plan.waiting(&ripe);
+        report.no_clock = clock.now.is_none();
+        report.wait_seconds = seconds_until_dropped(features).unsigned_abs();
+        report.next_drop_seconds = plan.next_drop_seconds(clock, latest, features);
     }
 
     /// What cannot be read may tell of what is needed.
@@ -157,8 +174,7 @@ impl Repository {
         self.contents.add_own(new.clone(), Some(index.row.id));
         let clock = StorageClock::read(&self.contents.objects)?;
         let ripe = plan.ripe(&clock, clock.now, self.contents.objects.storage.features());
-        report.dropped = Amount::default();
-        ripe.iter().for_each(|row| report.dropped.add(row.len));
+        report.dropped = amount(&ripe);
         report.waiting = plan.waiting(&ripe);
         let old_commits = self.old_commits(&clock)?;
 

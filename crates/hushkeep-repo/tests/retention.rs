@@ -100,11 +100,16 @@ fn a_forgotten_snapshot_is_gone_and_its_bytes_follow_when_they_waited() {
         // The second snapshot's lists are based on the first one's: those were copied.
         assert_eq!((place.count(Folder::Packs), report.written.packs), (3, 1));
         place.wait(wait - 1);
-        assert_eq!(prune(&mut repository, &place).waiting.packs, 1);
+        let report = prune(&mut repository, &place);
+        assert_eq!((report.waiting.packs, report.wait_seconds), (1, wait.unsigned_abs()));
+        assert_eq!(report.next_drop_seconds, Some(1));
         assert_eq!(place.count(Folder::Packs), 3);
         place.wait(1);
-        let report = prune(&mut repository, &place);
-        assert_eq!((report.dropped.packs, report.waiting.packs), (1, 0), "{report:?}");
+        let dry_run = PruneOptions { dry_run: true, ..options(&place) };
+        for options in [dry_run, options(&place)] {
+            let report = repository.prune(&options, &Quiet).unwrap();
+            assert_eq!((report.dropped.packs, report.waiting.packs), (1, 0), "{report:?}");
+        }
         assert_eq!(place.count(Folder::Packs), 2);
         assert_restores(&repository, &repository.snapshots()[0], &second);
         let other = Device::new(2).open(&place.storage);

@@ -53,16 +53,14 @@ struct Use {
 
 impl Plan {
     pub(super) fn report(&self) -> PruneReport {
-        let mut report = PruneReport {
+        PruneReport {
+            marked: amount(&self.to_mark),
             revived: self.revived,
             repacked: self.repacked,
             unused_bytes: self.unused_bytes,
             total_bytes: self.total_bytes,
-            waiting: amount(&self.marked),
             ..PruneReport::default()
-        };
-        report.marked = amount(&self.to_mark);
-        report
+        }
     }
 
     /// Whether there is anything to publish.
@@ -80,6 +78,18 @@ impl Plan {
         self.marked.iter().filter(is_ripe).copied().collect()
     }
 
+    /// How many seconds after `now` the first pack will have been marked long enough that is not yet.
+    pub(super) fn next_drop_seconds(
+        &self,
+        clock: &StorageClock,
+        now: Option<Timestamp>,
+        features: Features,
+    ) -> Option<u64> {
+        let wait = retention::seconds_until_dropped(features);
+        let ages = self.marked.iter().filter_map(|row| clock.age(row.marked_since()?, now?));
+        ages.filter_map(|age| u64::try_from(wait.saturating_sub(age)).ok()).filter(|left| *left > 0).min()
+    }
+
     /// Leaves a pack as it is.
     pub(super) fn spare(&mut self, id: &ObjectId) {
         self.to_mark.retain(|row| row.id != *id);
@@ -93,7 +103,7 @@ impl Plan {
     }
 }
 
-fn amount(rows: &[PackRow]) -> Amount {
+pub(super) fn amount(rows: &[PackRow]) -> Amount {
     let mut amount = Amount::default();
     rows.iter().for_each(|row| amount.add(row.len));
     amount
