@@ -61,8 +61,12 @@ impl Ask for Owner {
             None if self.prompts == 0 => return Ok(None),
             None => self.prompts -= 1,
         }
-        if let Some(error) = refused {
-            note(format_args!("{error}; try again"));
+        match refused {
+            None => {}
+            Some(error @ SecretError::OutdatedDeviceKey) => {
+                note(format_args!("{error}: most likely it was replaced on another device"));
+            }
+            Some(error) => note(format_args!("{error}; try again")),
         }
         prompt_secret(has_passphrase).map(Some)
     }

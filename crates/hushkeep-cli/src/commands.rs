@@ -43,7 +43,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Key(key::KeyCommand),
     /// Get the key back on a new device, and keep it there
-    Recover(OpenArgs),
+    Recover(recover::RecoverArgs),
     /// Write completions for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages

@@ -231,14 +231,24 @@ impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         let next = match error {
             SecretError::AnotherRecoveryKey => {
-                "check the place given with --repo, or use this repository's recovery key"
+                "check the place given with --repo, or use this repository's newest recovery key"
             }
+            SecretError::OutdatedDeviceKey => return outdated_device_key(facts(&error)),
             SecretError::WrongPassphrase => "try again, or use the recovery key",
             SecretError::NotARecoveryKey(_) => "compare what you gave with your recovery key, group by group",
             _ => "use the recovery key",
         };
         Self::new(Exit::WrongKey, facts(&error), "nothing was read or written; the backup is whole", next)
     }
+}
+
+fn outdated_device_key(what: String) -> Failure {
+    Failure::new(
+        Exit::WrongKey,
+        what,
+        "nothing was read or written; most likely the key was replaced on another device",
+        "run `recover` with the new recovery key; if you replaced no key, do not trust this storage",
+    )
 }
 
 impl From<repo::UnlockError> for Failure {
@@ -255,7 +265,8 @@ impl From<repo::UnlockError> for Failure {
                 Exit::RolledBack,
                 what,
                 "the storage shows an older state than this device has seen: newer snapshots are missing",
-                "if you put an old copy there yourself, bring back the newer one; else do not trust this storage",
+                "if you put an old copy there yourself, bring back the newer one, or go on from the old one with \
+                 `recover --accept-rollback`; else do not trust this storage",
             ),
             repo::UnlockError::NotInForce => Self::new(
                 Exit::WrongKey,

@@ -8,6 +8,7 @@ use hushkeep::{Found, Home, Opened, OpenedBy, Place};
 use crate::args::{KeyArgs, RepoArgs};
 use crate::ask::Owner;
 use crate::failure::{Exit, Failure};
+use crate::format;
 use crate::output::note;
 
 /// Opens the repository, by what was named, by the key on this device, or by what the owner gives.
@@ -32,11 +33,26 @@ pub(crate) fn open_by(place: &Place, owner: Owner) -> Result<Opened, Failure> {
 /// A secret that was named is used even if this device has the key: who names one wants to know that it works.
 pub(crate) fn unlock(found: Found, mut owner: Owner) -> Result<Opened, Failure> {
     let opened = if owner.has_files() { found.unlock_by_asking(&mut owner)? } else { found.unlock(&mut owner)? };
-    warn_of_repair(opened.by);
+    warn(&opened);
+    Ok(opened)
+}
+
+/// Tells what the owner should know of a repository that was just opened.
+pub(crate) fn warn(opened: &Opened) {
+    if let OpenedBy::RecoveryKey { repaired_group: Some(group) } = opened.by {
+        note(format_args!("group {group} of the recovery key was wrong and could be repaired: correct what you have"));
+    }
     let damaged = opened.repository.damaged_commits();
     damaged.iter().for_each(|damage| note(format_args!("damaged: {damage}")));
     MET_DAMAGE.store(!damaged.is_empty(), Ordering::Relaxed);
-    Ok(opened)
+    let outdated = opened.repository.outdated_commits().count() as u64;
+    if outdated > 0 {
+        let changes = format::count(outdated, "change");
+        note(format_args!(
+            "note: {changes} to the repository came under an old key after it was replaced, and count for nothing: \
+             from a device that did not know yet (back up there again), or from who has the old key"
+        ));
+    }
 }
 
 /// Whether the repository that was opened has commits that cannot be read.
@@ -53,13 +69,6 @@ pub(crate) fn end() -> Result<(), Failure> {
         "snapshots may be missing; the command did its work with all that can be read",
         "run `check --read-data` to see what is hurt, and `snapshots` to see what is there",
     ))
-}
-
-/// Tells which group of a recovery key was wrong.
-pub(crate) fn warn_of_repair(by: OpenedBy) {
-    if let OpenedBy::RecoveryKey { repaired_group: Some(group) } = by {
-        note(format_args!("group {group} of the recovery key was wrong and could be repaired: correct what you have"));
-    }
 }
 
 /// Whether a file is named that is not there.

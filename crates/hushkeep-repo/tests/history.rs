@@ -219,7 +219,7 @@ fn protectors_change_and_the_configs_of_three_numbers_stay() {
     assert_eq!(storage.list(Folder::Config).unwrap().len(), 6);
     assert_eq!(device.open(&storage).protectors().len(), 6);
     let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
-    assert_eq!(locked.protectors().len(), 6);
+    assert_eq!(locked.protectors().count(), 6);
 }
 
 #[test]

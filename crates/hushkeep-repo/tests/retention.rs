@@ -8,14 +8,17 @@ use std::sync::Arc;
 use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
+use hushkeep_core::name::ProtectorId;
 use hushkeep_repo::storage::{Features, Folder, StorageErrorKind};
 use hushkeep_repo::{
-    CheckOptions, LockedRepository, PruneError, PruneOptions, PruneReport, Quiet, Repository, Storage, UnlockError,
+    CheckOptions, LockedRepository, Protector, ProtectorKind, PruneError, PruneOptions, PruneReport, Quiet, Repository,
+    RotateError, Storage, UnlockError,
 };
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 const DAY: i64 = 86_400;
+const ID: ProtectorId = ProtectorId::from_bytes([1; 4]);
 
 /// A storage in memory with a clock.
 struct Place {
@@ -372,6 +375,33 @@ fn after_a_rotation_only_the_new_key_opens_and_nothing_is_sent_again() {
             assert_whole(&repository);
         }
     }
+}
+
+/// The device dies between the new config and the commit that names it: the old key goes on, and so do the ways to it.
+#[test]
+fn the_old_protectors_are_found_below_those_of_a_rotation_that_was_not_completed() {
+    let place = Place::new(true);
+    let device = Device::new(1);
+    let mut repository = device.create(&place.storage);
+    let recovery_key = repository.protectors().to_vec();
+    let passphrase = |byte| Protector::new(ID, ProtectorKind::Passphrase(vec![byte]), String::new(), at(NOW));
+    repository.set_protectors([recovery_key.as_slice(), &[passphrase(1)]].concat(), at(NOW)).unwrap();
+    let dying = FaultStorage::new(Arc::clone(&place.storage), |call| {
+        (call.operation == Operation::Put && call.subject.starts_with("commits/")).then_some(Fault::CrashBefore)
+    });
+    let dying: Arc<dyn Storage> = Arc::new(dying);
+    let mut dead = device.open(&dying);
+    let failed = dead.rotate(&new_key(), [recovery_key.as_slice(), &[passphrase(2)]].concat(), at(NOW));
+    assert!(matches!(failed, Err(RotateError::Unknown(_))), "{failed:?}");
+
+    let locked = LockedRepository::find(Arc::clone(&place.storage)).unwrap();
+    let wraps = locked.protectors().filter_map(|(_, kind)| match kind {
+        ProtectorKind::Passphrase(wrap) => Some(wrap.as_slice()),
+        _ => None,
+    });
+    assert_eq!(wraps.collect::<Vec<_>>(), [[2], [1]]);
+    assert!(matches!(open_with(&new_key(), &device, &place.storage), Err(UnlockError::NotInForce)));
+    assert_eq!(device.open(&place.storage).protectors().len(), 2);
 }
 
 /// Somebody has the old key and a session that began before the rotation.

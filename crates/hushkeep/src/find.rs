@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
-use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_core::name::RepositoryId;
 use hushkeep_core::recovery::RecoveryKey;
 use hushkeep_repo::storage::{Folder, Storage, StorageError, StorageErrorKind};
-use hushkeep_repo::{self as repo, LockedRepository, ProtectorKind, Repository};
+use hushkeep_repo::{self as repo, LockedRepository, Repository};
 use hushkeep_storage::OpenError;
 
 use crate::home::{DeviceState, Home, HomeError, key_file_contents};
@@ -89,11 +89,6 @@ impl Found {
     /// The repository's id, as it says itself.
     pub fn id(&self) -> RepositoryId {
         self.locked.id()
-    }
-
-    /// The ways to get its key back, as it says itself.
-    pub fn protectors(&self) -> &[(ProtectorId, ProtectorKind)] {
-        self.locked.protectors()
     }
 }
 

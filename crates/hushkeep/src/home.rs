@@ -16,9 +16,14 @@ use crate::folder_cache::FolderCache;
 use crate::place::Place;
 use crate::private_file;
 
+/// How many keys of unfinished rotations are kept.
+const MAX_NEXT_KEYS: usize = 16;
+
 /// The folder with what this device remembers of each repository: `<repository id>/` with
 ///
 /// * `key`: the backup key, written like a recovery key, if it is kept on this device;
+/// * `key.next`: keys that rotations may have put in its place, as long as this device does not know: one a line, the
+///   newest first;
 /// * `places`: where the repository was found, each ended by a zero byte;
 /// * `tips`, `journal`, `device`: the engine's state, see [`StateKey`].
 ///
@@ -161,10 +166,8 @@ impl DeviceState {
     pub fn key(&self) -> Result<Option<BackupKey>, HomeError> {
         let path = self.key_file();
         let Some(bytes) = self.read(&path)?.map(Zeroizing::new) else { return Ok(None) };
-        match str::from_utf8(&bytes).map(RecoveryKey::parse) {
-            Ok(Ok(Parsed::Exact(key))) => Ok(Some(key)),
-            _ => Err(HomeError::KeyDamaged { path }),
-        }
+        let key = str::from_utf8(&bytes).ok().and_then(whole_key);
+        key.map(Some).ok_or(HomeError::KeyDamaged { path })
     }
 
     /// Keeps the backup key on this device.
@@ -175,6 +178,58 @@ impl DeviceState {
     /// The file that the backup key is kept in.
     pub fn key_file(&self) -> PathBuf {
         self.folder.join("key")
+    }
+
+    /// The keys of rotations of which this device does not know whether they went through, the newest first.
+    pub(crate) fn next_keys(&self) -> Result<Vec<BackupKey>, HomeError> {
+        let path = self.next_key_file();
+        let Some(bytes) = self.read(&path)?.map(Zeroizing::new) else { return Ok(Vec::new()) };
+        let keys = str::from_utf8(&bytes).ok().and_then(|text| text.lines().map(whole_key).collect());
+        keys.ok_or(HomeError::KeyDamaged { path })
+    }
+
+    /// Keeps the key of a rotation that is about to begin, beside the one that holds.
+    pub(crate) fn keep_next_key(&self, key: &BackupKey) -> Result<(), HomeError> {
+        let earlier = match self.next_keys() {
+            // What cannot be read opens nothing.
+            Err(HomeError::KeyDamaged { .. }) => Vec::new(),
+            earlier => earlier?,
+        };
+        let keys: Vec<&BackupKey> = [key].into_iter().chain(&earlier).take(MAX_NEXT_KEYS).collect();
+        self.set_next_keys(&keys)
+    }
+
+    /// Makes the key of a rotation that went through this device's key.
+    pub(crate) fn adopt_next_key(&self, key: &BackupKey) -> Result<(), HomeError> {
+        self.keep_key(key)?;
+        self.set_next_keys(&[])
+    }
+
+    /// Forgets the key of a rotation that surely did not go through.
+    pub(crate) fn drop_next_key(&self, key: &BackupKey) -> Result<(), HomeError> {
+        let keys = self.next_keys()?;
+        let others: Vec<&BackupKey> = keys.iter().filter(|other| !other.ct_eq(key)).collect();
+        self.set_next_keys(&others)
+    }
+
+    pub(crate) fn set_next_keys(&self, keys: &[&BackupKey]) -> Result<(), HomeError> {
+        let path = self.next_key_file();
+        if keys.is_empty() {
+            return self.remove(&path);
+        }
+        let lines: Vec<_> = keys.iter().map(|key| RecoveryKey::from_backup_key(key).to_text()).collect();
+        let mut text = Zeroizing::new(Vec::with_capacity(lines.iter().map(|line| line.len() + 1).sum()));
+        lines.iter().for_each(|line| text.extend(line.bytes().chain([b'\n'])));
+        self.write(&path, &text)
+    }
+
+    fn next_key_file(&self) -> PathBuf {
+        self.folder.join("key.next")
+    }
+
+    /// Forgets what this device has seen of the history: what is shown next is taken as it is.
+    pub(crate) fn forget_tips(&self) -> Result<(), HomeError> {
+        self.remove(&self.folder.join(StateKey::Tips.name()))
     }
 
     /// Removes everything that is remembered of a repository that was never made.
@@ -209,6 +264,18 @@ impl DeviceState {
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), HomeError> {
         private_file::replace(path, bytes).map_err(|source| HomeError::Write { path: path.to_owned(), source })
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), HomeError> {
+        private_file::remove(path).map_err(|source| HomeError::Write { path: path.to_owned(), source })
+    }
+}
+
+/// A backup key from the text of its recovery key. One that changes by itself is not to be trusted, nor repaired.
+fn whole_key(text: &str) -> Option<BackupKey> {
+    match RecoveryKey::parse(text) {
+        Ok(Parsed::Exact(key)) => Some(key),
+        _ => None,
     }
 }
 

@@ -27,6 +27,7 @@
 //! * [`NewRepository`]: making one.
 //! * [`Ask`] and [`Secret`]: getting the backup key.
 //! * [`protectors`]: the ways to get the key back, and changing them.
+//! * [`Rotation`]: replacing the key.
 //! * [`retention`]: which snapshots to keep.
 //! * [`Sources`]: what to back up. [`Selection`]: what to restore.
 //!
@@ -40,6 +41,7 @@ mod place;
 mod private_file;
 pub mod protectors;
 pub mod retention;
+mod rotation;
 mod selection;
 mod unlock;
 
@@ -58,6 +60,7 @@ pub use folder_cache::FolderCache;
 pub use gather::{GatherError, Gathered, SourceOptions, Sources, Unavailable};
 pub use home::{DeviceState, Home, HomeError};
 pub use place::Place;
+pub use rotation::{RotateError, Rotated, Rotation};
 pub use selection::Selection;
 pub use unlock::{Ask, Opened, OpenedBy, Secret, SecretError, UnlockError};
 

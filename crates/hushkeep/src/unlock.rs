@@ -4,10 +4,11 @@ use std::io;
 use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
-use hushkeep_core::name::ProtectorId;
+use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_core::recovery::{Parsed, RecoveryKey, RecoveryKeyError};
 use hushkeep_core::wrap::{Passphrase, PassphraseWrap, UnwrapError};
-use hushkeep_repo::{self as repo, ProtectorKind, Repository};
+use hushkeep_repo::state::StateKey;
+use hushkeep_repo::{self as repo, ProtectorKind, ReadError, Repository, State};
 use zeroize::Zeroizing;
 
 use crate::find::Found;
@@ -17,7 +18,8 @@ use crate::home::{DeviceState, HomeError};
 pub trait Ask {
     /// Returns what the owner gives; `None` if there is nothing to give, or nothing more.
     ///
-    /// Called again, with the reason, as long as what was given does not open the repository.
+    /// Called again, with the reason, as long as what was given does not open the repository. Called with a reason at
+    /// once if the key on this device does not open it any more.
     fn secret(&mut self, has_passphrase: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>>;
 }
 
@@ -36,9 +38,12 @@ pub enum SecretError {
     /// It is no recovery key.
     #[error(transparent)]
     NotARecoveryKey(#[from] RecoveryKeyError),
-    /// It is a whole recovery key, of another repository.
-    #[error("this recovery key belongs to another repository")]
+    /// It is a whole recovery key: of another repository, or one that was replaced.
+    #[error("this recovery key belongs to another repository, or was replaced by a newer one")]
     AnotherRecoveryKey,
+    /// This device keeps a key that does not fit: it was replaced on another device, or an old state is shown.
+    #[error("the key on this device does not open this repository any more")]
+    OutdatedDeviceKey,
     /// Nothing was given.
     #[error("nothing was given")]
     EmptyPassphrase,
@@ -96,7 +101,7 @@ pub enum UnlockError {
     NoKey,
     /// What the owner gave last does not open it.
     #[error(transparent)]
-    Refused(SecretError),
+    Refused(#[from] SecretError),
     /// The owner could not be asked.
     #[error("cannot ask for the key")]
     Asking(#[source] io::Error),
@@ -109,55 +114,100 @@ pub enum UnlockError {
 }
 
 /// How many protectors are tried: what a config says is not proven before one of them opens it, and each try can
-/// cost a gigabyte and many seconds.
-const MAX_TRIED: usize = 32;
+/// cost a gigabyte and many seconds. Two configs can have 32 each.
+const MAX_TRIED: usize = 64;
+
+/// Opens the repository with a key of which the config says that it fits.
+type Open<'a> = &'a mut dyn FnMut(&BackupKey) -> Result<Repository, UnlockError>;
 
 impl Found {
     /// Opens the repository by the key that is kept on this device, else by what the owner gives.
     pub fn unlock(self, ask: &mut dyn Ask) -> Result<Opened, UnlockError> {
-        match self.device.key()? {
-            Some(key) if self.locked.accepts(&key) => self.open(key, OpenedBy::DeviceKey),
-            _ => self.unlock_by_asking(ask),
+        let failure = match self.open_by_next_key() {
+            Ok(Some(opened)) => return Ok(opened),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        let kept = self.device.key()?;
+        let outdated = kept.is_some().then_some(SecretError::OutdatedDeviceKey);
+        let fitting = kept.filter(|key| self.locked.accepts(key));
+        let opened = fitting.map(|key| self.open(&key).map(|repository| (repository, key)));
+        match (opened, failure) {
+            (Some(Ok((repository, key))), _) => Ok(self.opened(repository, key, OpenedBy::DeviceKey)),
+            (_, Some(failure)) | (Some(Err(failure)), None) => Err(failure),
+            (None, None) => self.ask(ask, outdated, &mut |key| self.open(key)),
         }
     }
 
     /// Opens the repository by what the owner gives, whatever is kept on this device.
     pub fn unlock_by_asking(self, ask: &mut dyn Ask) -> Result<Opened, UnlockError> {
-        let (key, by) = self.ask_for_key(ask)?;
-        self.open(key, by)
+        self.ask(ask, None, &mut |key| self.open(key))
     }
 
-    /// Asks the owner until something gives the key of this repository. The repository stays locked.
-    pub fn ask_for_key(&self, ask: &mut dyn Ask) -> Result<(BackupKey, OpenedBy), UnlockError> {
-        let mut refused = None;
-        loop {
-            let secret = ask.secret(self.has_passphrase(), refused.as_ref()).map_err(UnlockError::Asking)?;
-            let Some(secret) = secret else { return Err(refused.map_or(UnlockError::NoKey, UnlockError::Refused)) };
-            match self.try_secret(&secret) {
-                Ok(proven) => return Ok(proven),
-                Err(error) => refused = Some(error),
+    /// Opens the repository by what the owner gives, and keeps its key on this device.
+    ///
+    /// Where the storage shows less than this device has seen, `accepts_rollback` is asked. If it agrees, because the
+    /// owner put an old copy there, this device takes the history as it is shown, and forgets what it has seen.
+    pub fn recover(
+        self,
+        ask: &mut dyn Ask,
+        accepts_rollback: &mut dyn FnMut() -> io::Result<bool>,
+    ) -> Result<Opened, UnlockError> {
+        let opened = self.ask(ask, None, &mut |key| match self.open(key) {
+            Err(UnlockError::Repository(repo::UnlockError::RolledBack))
+                if accepts_rollback().map_err(UnlockError::Asking)? =>
+            {
+                self.open_as_shown(key)
             }
-        }
-    }
-
-    /// Tells whether a secret gives the key of this repository. Reads nothing more than what was found.
-    pub fn try_secret(&self, secret: &Secret) -> Result<(BackupKey, OpenedBy), SecretError> {
-        match secret {
-            Secret::RecoveryKey(text) => self.try_recovery_key(text),
-            Secret::Passphrase(text) => {
-                let passphrase = Passphrase::new(text).map_err(|_| SecretError::EmptyPassphrase)?;
-                self.try_passphrase(&passphrase)
-            }
-        }
+            opened => opened,
+        })?;
+        opened.device.keep_key(&opened.key)?;
+        Ok(opened)
     }
 
     /// Whether a passphrase may open this repository.
     pub fn has_passphrase(&self) -> bool {
-        self.protectors().iter().any(|(_, kind)| matches!(kind, ProtectorKind::Passphrase(_)))
+        self.locked.protectors().any(|(_, kind)| matches!(kind, ProtectorKind::Passphrase(_)))
     }
 
-    fn try_recovery_key(&self, text: &str) -> Result<(BackupKey, OpenedBy), SecretError> {
-        let (key, repaired_group) = match RecoveryKey::parse(text)? {
+    /// Opens the repository by the key of a rotation of which this device did not see the end, if it went through.
+    fn open_by_next_key(&self) -> Result<Option<Opened>, UnlockError> {
+        let mut failure = None;
+        for key in self.device.next_keys()?.into_iter().filter(|key| self.locked.accepts(key)) {
+            match self.open(&key) {
+                Ok(repository) => {
+                    // While commits are damaged, older keys may be taken again when they are whole. What cannot be
+                    // written now is tried again at the next opening.
+                    if repository.damaged_commits().is_empty() {
+                        let _ = self.device.adopt_next_key(&key);
+                    }
+                    return Ok(Some(self.opened(repository, key, OpenedBy::DeviceKey)));
+                }
+                Err(UnlockError::Repository(repo::UnlockError::NotInForce | repo::UnlockError::WrongKey)) => {}
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(None), Err)
+    }
+
+    /// Asks the owner until something opens the repository. `refused` is why a first way did not.
+    fn ask(&self, ask: &mut dyn Ask, mut refused: Option<SecretError>, open: Open<'_>) -> Result<Opened, UnlockError> {
+        loop {
+            let secret = ask.secret(self.has_passphrase(), refused.as_ref()).map_err(UnlockError::Asking)?;
+            let Some(secret) = secret else { return Err(refused.map_or(UnlockError::NoKey, UnlockError::Refused)) };
+            let opened = match &secret {
+                Secret::RecoveryKey(text) => self.open_by_recovery_key(text, open),
+                Secret::Passphrase(text) => self.open_by_passphrase(text, open),
+            };
+            match opened {
+                Err(UnlockError::Refused(error)) => refused = Some(error),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn open_by_recovery_key(&self, text: &str, open: Open<'_>) -> Result<Opened, UnlockError> {
+        let (key, repaired_group) = match RecoveryKey::parse(text).map_err(SecretError::from)? {
             Parsed::Exact(key) => (key, None),
             Parsed::Repaired(repair) => {
                 let group = repair.group();
@@ -165,37 +215,74 @@ impl Found {
             }
         };
         match (self.locked.accepts(&key), repaired_group) {
-            (true, repaired_group) => Ok((key, OpenedBy::RecoveryKey { repaired_group })),
-            (false, None) => Err(SecretError::AnotherRecoveryKey),
-            (false, Some(_)) => Err(RecoveryKeyError::ManyWrongGroups.into()),
+            (true, repaired_group) => Ok(self.opened(open(&key)?, key, OpenedBy::RecoveryKey { repaired_group })),
+            (false, None) => Err(SecretError::AnotherRecoveryKey.into()),
+            (false, Some(_)) => Err(SecretError::from(RecoveryKeyError::ManyWrongGroups).into()),
         }
     }
 
-    fn try_passphrase(&self, passphrase: &Passphrase) -> Result<(BackupKey, OpenedBy), SecretError> {
-        let mut refused = SecretError::NoPassphrase;
-        for (id, kind) in self.protectors().iter().take(MAX_TRIED) {
+    fn open_by_passphrase(&self, text: &str, open: Open<'_>) -> Result<Opened, UnlockError> {
+        let passphrase = Passphrase::new(text).map_err(|_| SecretError::EmptyPassphrase)?;
+        let (mut refused, mut failure) = (SecretError::NoPassphrase, None);
+        for (id, kind) in self.locked.protectors().take(MAX_TRIED) {
             let ProtectorKind::Passphrase(wrap) = kind else { continue };
-            let opened = match PassphraseWrap::decode(wrap) {
-                Ok(wrap) => wrap.open(passphrase, &self.id(), *id),
-                Err(_) => Err(UnwrapError::Damaged),
+            let key = match open_wrap(wrap, &passphrase, &self.id(), *id) {
+                Ok(key) if self.locked.accepts(&key) => Ok(key),
+                Ok(_) => Err(SecretError::PassphraseDamaged),
+                Err(error) => Err(error),
             };
-            refused = match opened {
-                Ok(key) if self.locked.accepts(&key) => return Ok((key, OpenedBy::Passphrase(*id))),
-                Err(UnwrapError::WrongPassphrase) => SecretError::WrongPassphrase,
-                Err(UnwrapError::OutOfMemory(error)) => SecretError::OutOfMemory { memory_kib: error.memory_kib },
-                Ok(_) | Err(_) => SecretError::PassphraseDamaged,
-            };
+            match key.map(|key| (open(&key), key)) {
+                Ok((Ok(repository), key)) => return Ok(self.opened(repository, key, OpenedBy::Passphrase(*id))),
+                // It may be left of a rotation that was never completed: the same passphrase gives an earlier key.
+                Ok((Err(error), _)) if may_be_left_over(&error) => failure = failure.or(Some(error)),
+                Ok((Err(error), _)) => return Err(error),
+                Err(error) => refused = error,
+            }
         }
-        Err(refused)
+        Err(failure.unwrap_or(refused.into()))
     }
 
-    fn open(self, key: BackupKey, by: OpenedBy) -> Result<Opened, UnlockError> {
-        let Self { locked, device, home, place } = self;
-        let id = locked.id();
-        let (state, rng) = (Arc::new(device.clone()), Box::new(crate::random()));
-        let repository = locked.unlock(&key, state, rng, crate::now())?;
+    fn open(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
+        let (state, rng) = (Arc::new(self.device.clone()), Box::new(crate::random()));
+        let repository = self.locked.unlock(key, state, rng, crate::now())?;
         // Only now is it proven that the repository is its owner's.
-        home.remember(&place, &id)?;
-        Ok(Opened { repository, key, by, device })
+        self.home.remember(&self.place, &self.id())?;
+        Ok(repository)
     }
+
+    /// Opens the repository without what this device has seen of its history.
+    fn open_as_shown(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
+        let seen = self.device.load(StateKey::Tips).map_err(repo::UnlockError::from)?;
+        self.device.forget_tips()?;
+        let opened = self.open(key);
+        if let (Err(_), Some(seen)) = (&opened, seen) {
+            self.device.store(StateKey::Tips, &seen).map_err(repo::UnlockError::from)?;
+        }
+        opened
+    }
+
+    fn opened(&self, repository: Repository, key: BackupKey, by: OpenedBy) -> Opened {
+        Opened { repository, key, by, device: self.device.clone() }
+    }
+}
+
+/// Whether a key that fits a config may be one that never came into force.
+fn may_be_left_over(error: &UnlockError) -> bool {
+    let UnlockError::Repository(error) = error else { return false };
+    matches!(error, repo::UnlockError::NotInForce | repo::UnlockError::Read(ReadError::Damaged(_)))
+}
+
+/// The key behind a passphrase, from the record of a protector.
+pub(crate) fn open_wrap(
+    wrap: &[u8],
+    passphrase: &Passphrase,
+    repository: &RepositoryId,
+    id: ProtectorId,
+) -> Result<BackupKey, SecretError> {
+    let wrap = PassphraseWrap::decode(wrap).map_err(|_| SecretError::PassphraseDamaged)?;
+    wrap.open(passphrase, repository, id).map_err(|error| match error {
+        UnwrapError::WrongPassphrase => SecretError::WrongPassphrase,
+        UnwrapError::OutOfMemory(error) => SecretError::OutOfMemory { memory_kib: error.memory_kib },
+        _ => SecretError::PassphraseDamaged,
+    })
 }

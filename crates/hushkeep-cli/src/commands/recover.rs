@@ -1,31 +1,55 @@
 //! `hushkeep recover`: get the key back on a new device.
 
+use std::io;
+
+use clap::Args;
 use hushkeep::repo::Snapshot;
 use hushkeep::{Found, Home};
 use serde_json::json;
 
 use super::backup::short;
 use super::snapshots;
-use crate::args::OpenArgs;
-use crate::ask::Owner;
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::ask::{self, Owner};
 use crate::failure::Failure;
 use crate::format;
 use crate::output::{Output, note};
-use crate::session::warn_of_repair;
+use crate::session;
 
 /// From this many days on, a newest snapshot is old enough to be doubted.
 const OLD_DAYS: i64 = 8;
 
-pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
+#[derive(Args)]
+pub(crate) struct RecoverArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Take the history as the storage shows it, even if this device has seen more: for who put an old copy there
+    #[arg(long)]
+    accept_rollback: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure> {
     let home = Home::from_environment()?;
     let found = Found::find_any(&home, &args.repo.repo)?;
-    let opened = found.unlock_by_asking(&mut Owner::with(&args.key))?;
-    opened.device.keep_key(&opened.key)?;
-    warn_of_repair(opened.by);
+    let mut accepted = false;
+    let opened = found.recover(&mut Owner::with(&args.key), &mut || {
+        accepted = accepts_rollback(args)?;
+        Ok(accepted)
+    })?;
+    session::warn(&opened);
+    if accepted {
+        note("from now on this device takes the history as the storage shows it; another one that has seen more");
+        note("refuses it, until you run \"recover --accept-rollback\" there as well");
+    }
     let snapshots = opened.repository.snapshots();
     let newest = snapshots.last();
     let object = json!({
         "repository": opened.repository.id().to_string(),
+        "accepted_rollback": accepted,
         "snapshots": snapshots.len(),
         "newest": newest.map(snapshots::object),
     });
@@ -37,8 +61,17 @@ pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether the owner says that it is their own doing that the storage shows less than this device has seen.
+fn accepts_rollback(args: &RecoverArgs) -> io::Result<bool> {
+    if args.accept_rollback || !ask::is_at_terminal() {
+        return Ok(args.accept_rollback);
+    }
+    note("warning: the storage shows an older state than this device has seen: newer snapshots are missing");
+    ask::confirm("did you put an older copy there yourself, and shall this device go on from it?")
+}
+
 /// A new device cannot know whether the storage shows everything: its owner may.
-fn tell_newest(newest: &Snapshot, output: &mut Output) -> std::io::Result<()> {
+fn tell_newest(newest: &Snapshot, output: &mut Output) -> io::Result<()> {
     let now = hushkeep::now();
     let (number, id, time) = (newest.number, short(&newest.id), format::time(newest.time));
     let (age, device) = (format::age(newest.time, now), format::printable(newest.device_name.as_bytes()));

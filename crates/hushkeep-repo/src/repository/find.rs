@@ -80,10 +80,16 @@ impl LockedRepository {
         self.id
     }
 
-    /// The newest config's protectors. Not authenticated before the repository is unlocked: whoever uses one
-    /// limits what its parameters may ask for.
-    pub fn protectors(&self) -> &[(ProtectorId, ProtectorKind)] {
-        self.configs.first().map(|config| config.clear.protectors.as_slice()).unwrap_or_default()
+    /// The protectors of all configs, the newest first, each once: a config above the one that holds may be left of a
+    /// rotation that was never completed. Not authenticated before the repository is unlocked: whoever uses one
+    /// limits what its parameters may ask for, and how many are tried.
+    pub fn protectors(&self) -> impl Iterator<Item = &(ProtectorId, ProtectorKind)> {
+        let mut told: Vec<&(ProtectorId, ProtectorKind)> = Vec::new();
+        self.configs.iter().flat_map(|config| &config.clear.protectors).filter(move |protector| {
+            let is_new = !told.contains(protector);
+            told.extend(is_new.then_some(*protector));
+            is_new
+        })
     }
 
     /// Whether a key is this repository's. Reads nothing more.

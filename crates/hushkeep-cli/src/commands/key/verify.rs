@@ -13,15 +13,15 @@ use crate::output::{Output, note};
 pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     let home = Home::from_environment()?;
     let found = Found::find(&home, &args.repo.repo)?;
-    let (key, by) = found.ask_for_key(&mut Owner::with(&args.key))?;
-    let (name, repaired_group) = match by {
+    let opened = found.unlock_by_asking(&mut Owner::with(&args.key))?;
+    let (name, repaired_group) = match opened.by {
         OpenedBy::RecoveryKey { repaired_group } => ("recovery key", repaired_group),
         _ => ("passphrase", None),
     };
     let object = json!({ "opens": true, "repaired_group": repaired_group });
     output.result("summary", object, format_args!("this {name} opens the repository"))?;
     if let Some(number) = repaired_group {
-        tell_group(&key, number);
+        tell_group(&opened.key, number);
     }
     Ok(())
 }

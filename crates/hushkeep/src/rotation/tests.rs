@@ -1,0 +1,305 @@
+use std::sync::Arc;
+
+use hushkeep_core::name::RepositoryId;
+use hushkeep_core::recovery::Parsed;
+use hushkeep_core::wrap::KdfParams;
+use hushkeep_repo::state::StateKey;
+use hushkeep_repo::storage::{Features, Folder, StorageErrorKind};
+use hushkeep_repo::{LockedRepository, Repository, State, Storage};
+use hushkeep_storage::fault::{self, Fault};
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
+use tempfile::TempDir;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::{Ask, Found, Home, OpenedBy, Secret, UnlockError};
+
+const GEESE: &str = "seven geese cross the frozen canal";
+
+const PROTECTOR: ProtectorId = ProtectorId::from_bytes([7; 4]);
+
+/// A repository in memory with a passphrase, and a device that keeps its key.
+struct World {
+    folder: TempDir,
+    memory: MemoryStorage,
+    key: BackupKey,
+}
+
+/// An owner who gives these, each once, and remembers what was refused.
+struct Owner {
+    secrets: Vec<Secret>,
+    refused: Vec<Option<SecretError>>,
+}
+
+impl Ask for Owner {
+    fn secret(&mut self, _: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
+        self.refused.push(refused.cloned());
+        Ok(self.secrets.pop())
+    }
+}
+
+fn nobody() -> Owner {
+    Owner { secrets: Vec::new(), refused: Vec::new() }
+}
+
+fn with_key(key: &BackupKey) -> Owner {
+    Owner { secrets: vec![Secret::RecoveryKey(RecoveryKey::from_backup_key(key).to_text())], ..nobody() }
+}
+
+fn with_passphrase(text: &str) -> Owner {
+    Owner { secrets: vec![Secret::Passphrase(Zeroizing::new(text.to_owned()))], ..nobody() }
+}
+
+fn geese() -> Passphrase {
+    Passphrase::new(GEESE).unwrap()
+}
+
+impl World {
+    fn new() -> Self {
+        let rng = &mut crate::random();
+        let (id, key) = (RepositoryId::generate(rng), BackupKey::generate(rng));
+        let memory = MemoryStorage::new(Features { create_if_absent: true });
+        let world = Self { folder: tempfile::tempdir().unwrap(), memory, key };
+        let device = world.home("phone").device(&id);
+        let (state, now) = (Arc::new(device.clone()), crate::now());
+        let made = Repository::create(world.storage(), state, &world.key, id, now, Box::new(crate::random()));
+        let mut repository = made.unwrap();
+        device.keep_key(&world.key).unwrap();
+        let wrap = PassphraseWrap::seal(&world.key, &geese(), KdfParams::FLOOR, &id, PROTECTOR, rng).unwrap();
+        let kind = ProtectorKind::Passphrase(wrap.encode());
+        let passphrase = Protector::new(PROTECTOR, kind, "geese".to_owned(), now);
+        repository.set_protectors([repository.protectors(), &[passphrase]].concat(), now).unwrap();
+        world
+    }
+
+    fn home(&self, device: &str) -> Home {
+        Home::at(&self.folder.path().join(device))
+    }
+
+    fn storage(&self) -> Arc<dyn Storage> {
+        Arc::new(self.memory.clone())
+    }
+
+    fn found_through(&self, device: &str, storage: Arc<dyn Storage>) -> Found {
+        let locked = LockedRepository::find(storage).unwrap();
+        let home = self.home(device);
+        let place = self.folder.path().join("repo").to_str().unwrap().parse().unwrap();
+        Found { device: home.device(&locked.id()), locked, home, place }
+    }
+
+    fn found(&self, device: &str) -> Found {
+        self.found_through(device, self.storage())
+    }
+
+    /// Opens the repository on a device that has its key.
+    fn open(&self, device: &str) -> Opened {
+        self.found(device).unlock(&mut nobody()).unwrap()
+    }
+
+    fn opens_by(&self, mut owner: Owner) -> Result<Opened, UnlockError> {
+        self.found("laptop").unlock(&mut owner)
+    }
+}
+
+fn key_of(rotation: &Rotation) -> BackupKey {
+    match RecoveryKey::parse(&rotation.recovery_key().to_text()).unwrap() {
+        Parsed::Exact(key) => key,
+        Parsed::Repaired(_) => panic!("a key as it was written"),
+    }
+}
+
+#[test]
+fn the_new_key_opens_and_the_old_one_does_not() {
+    let world = World::new();
+    let mut opened = world.open("phone");
+    let mut rotation = Rotation::prepare();
+    assert_eq!(rotation.dropped(&opened).len(), 1);
+    let wrong = Passphrase::new("seven ducks").unwrap();
+    assert_eq!(rotation.carry_over(&opened, &wrong), Err(SecretError::WrongPassphrase));
+    assert_eq!(rotation.carry_over(&opened, &geese()), Ok(vec![PROTECTOR]));
+    assert!(rotation.dropped(&opened).is_empty());
+    let (new, file) = (key_of(&rotation), world.folder.path().join("new-key"));
+    let rotated = rotation.run(&mut opened, Some(&file)).unwrap();
+    assert!(rotated.undeleted.is_empty() && rotated.flaw.is_none() && opened.key.ct_eq(&new));
+
+    assert_eq!(fs::read_to_string(&file).unwrap().trim(), RecoveryKey::from_backup_key(&new).to_lines().as_str());
+    let opened = world.open("phone");
+    assert!(opened.key.ct_eq(&new) && opened.device.next_keys().unwrap().is_empty());
+    assert_eq!(opened.repository.protectors()[1].label, "geese");
+    assert!(world.opens_by(with_passphrase(GEESE)).unwrap().key.ct_eq(&new));
+    assert!(world.opens_by(with_key(&new)).is_ok());
+    let refused = world.opens_by(with_key(&world.key)).err().unwrap();
+    assert!(matches!(refused, UnlockError::Refused(SecretError::AnotherRecoveryKey)), "{refused}");
+}
+
+#[test]
+fn a_passphrase_that_is_not_carried_over_is_gone() {
+    let world = World::new();
+    let mut opened = world.open("phone");
+    Rotation::prepare().run(&mut opened, None).unwrap();
+    let refused = world.opens_by(with_passphrase(GEESE)).err().unwrap();
+    assert!(matches!(refused, UnlockError::Refused(SecretError::NoPassphrase)), "{refused}");
+}
+
+#[test]
+fn a_key_is_never_kept_nowhere_nor_written_over_a_file() {
+    let world = World::new();
+    let mut opened = world.opens_by(with_key(&world.key)).unwrap();
+    assert!(matches!(Rotation::prepare().run(&mut opened, None), Err(RotateError::KeptNowhere)));
+    let mut opened = world.open("phone");
+    let file = world.folder.path().join("taken");
+    fs::write(&file, "mine").unwrap();
+    assert!(matches!(Rotation::prepare().run(&mut opened, Some(&file)), Err(RotateError::KeyFile { .. })));
+    assert_eq!(fs::read(&file).unwrap(), b"mine");
+    assert!(opened.device.next_keys().unwrap().is_empty() && world.open("phone").key.ct_eq(&world.key));
+}
+
+#[test]
+fn another_device_hears_that_its_key_was_replaced() {
+    let world = World::new();
+    let never = &mut || panic!("nothing was rolled back");
+    world.found("tablet").recover(&mut with_key(&world.key), never).unwrap();
+    let mut opened = world.open("phone");
+    Rotation::prepare().run(&mut opened, None).unwrap();
+    let mut owner = nobody();
+    let refused = world.found("tablet").unlock(&mut owner).err().unwrap();
+    assert!(matches!(refused, UnlockError::Refused(SecretError::OutdatedDeviceKey)), "{refused}");
+    assert_eq!(owner.refused, [Some(SecretError::OutdatedDeviceKey)], "told before anything is asked");
+    world.found("tablet").recover(&mut with_key(&opened.key), never).unwrap();
+    assert_eq!(world.open("tablet").by, OpenedBy::DeviceKey);
+}
+
+/// How many calls to the storage opening takes, and opening and rotating.
+fn calls() -> (u64, u64) {
+    let world = World::new();
+    let counting = Arc::new(FaultStorage::new(world.storage(), |_| None));
+    let mut opened = world.found_through("phone", counting.clone()).unlock(&mut nobody()).unwrap();
+    let opening = counting.calls();
+    Rotation::prepare().run(&mut opened, None).unwrap();
+    (opening, counting.calls())
+}
+
+/// The storage fails or the device loses it at every call in turn, before the call takes effect or after.
+#[test]
+fn whatever_fails_the_device_opens_the_repository_afterwards() {
+    let (opening, all) = calls();
+    assert!(all > opening + 10);
+    let lost = StorageErrorKind::Unreachable;
+    for fault in [Fault::Refuse(lost), Fault::LoseReply(lost), Fault::CrashBefore, Fault::CrashAfter] {
+        for call in opening..all {
+            let world = World::new();
+            let failing = Arc::new(FaultStorage::new(world.storage(), fault::once(call, fault)));
+            let mut opened = world.found_through("phone", failing).unlock(&mut nobody()).unwrap();
+            let mut rotation = Rotation::prepare();
+            rotation.carry_over(&opened, &geese()).unwrap();
+            let (new, file) = (key_of(&rotation), world.folder.path().join("new-key"));
+            let ended = rotation.run(&mut opened, Some(&file));
+
+            let mut opened = world.open("phone");
+            let is_new = opened.key.ct_eq(&new);
+            assert!(is_new || opened.key.ct_eq(&world.key), "{fault:?} {call}");
+            assert_eq!(is_new, opened.device.key().unwrap().unwrap().ct_eq(&new));
+            assert!(world.opens_by(with_key(&opened.key)).is_ok(), "{fault:?} {call}");
+            assert!(world.opens_by(with_passphrase(GEESE)).unwrap().key.ct_eq(&opened.key), "{fault:?} {call}");
+            match ended {
+                Ok(_) => assert!(is_new && file.exists()),
+                Err(RotateError::Unchanged(_)) => {
+                    assert!(!is_new && !file.exists() && opened.device.next_keys().unwrap().is_empty());
+                }
+                Err(_) => assert!(file.exists()),
+            }
+
+            // What was left over is in nobody's way.
+            Rotation::prepare().run(&mut opened, None).unwrap();
+            assert!(world.open("phone").key.ct_eq(&opened.key));
+            assert!(opened.device.next_keys().unwrap().is_empty());
+        }
+    }
+}
+
+/// The program is killed: it does not even hear what the storage says. Both keys are on the device then.
+#[test]
+fn wherever_it_is_killed_the_device_opens_the_repository_afterwards() {
+    let (opening, all) = calls();
+    for call in opening..=all {
+        let world = World::new();
+        let dying = Arc::new(FaultStorage::new(world.storage(), fault::crash_at(call)));
+        let mut opened = world.found_through("phone", dying).unlock(&mut nobody()).unwrap();
+        let rotation = Rotation::prepare();
+        let new = key_of(&rotation);
+        let device = opened.device.clone();
+        let _ = rotation.run(&mut opened, None);
+        device.keep_key(&world.key).unwrap();
+        device.set_next_keys(&[&new]).unwrap();
+
+        let opened = world.open("phone");
+        assert_eq!(opened.by, OpenedBy::DeviceKey);
+        let is_new = opened.key.ct_eq(&new);
+        assert!(is_new || opened.key.ct_eq(&world.key));
+        assert_eq!(is_new, device.next_keys().unwrap().is_empty(), "kept until it is known");
+        assert!(device.key().unwrap().unwrap().ct_eq(&opened.key));
+        assert!(world.open("phone").key.ct_eq(&opened.key));
+    }
+}
+
+/// Killed between its last two writes, or with a key of an earlier rotation that nobody knows the end of.
+#[test]
+fn what_lies_beside_the_key_does_not_hide_it() {
+    let world = World::new();
+    let mut opened = world.open("phone");
+    opened.device.keep_next_key(&BackupKey::generate(&mut crate::random())).unwrap();
+    assert!(world.open("phone").key.ct_eq(&world.key));
+    assert_eq!(opened.device.next_keys().unwrap().len(), 1, "its commit may still come to light");
+
+    Rotation::prepare().run(&mut opened, None).unwrap();
+    opened.device.keep_next_key(&opened.key).unwrap();
+    assert!(world.open("phone").key.ct_eq(&opened.key));
+    assert!(opened.device.next_keys().unwrap().is_empty());
+
+    fs::write(opened.device.key_file().with_extension("next"), "torn").unwrap();
+    assert!(world.open("phone").key.ct_eq(&opened.key));
+    fs::remove_file(opened.device.key_file()).unwrap();
+    assert!(matches!(world.found("phone").unlock(&mut nobody()), Err(UnlockError::Home(_))));
+}
+
+/// Beside damaged commits older ones are taken, so that a key opens which may not hold: neither is given up then.
+#[test]
+fn beside_damage_no_key_is_given_up() {
+    let world = World::new();
+    let commits_fail = |call: &fault::Call<'_>| {
+        let is_commit = call.operation == Operation::Put && call.subject.starts_with("commits/");
+        is_commit.then_some(Fault::Refuse(StorageErrorKind::Unreachable))
+    };
+    let failing = Arc::new(FaultStorage::new(world.storage(), commits_fail));
+    let mut opened = world.found_through("phone", failing).unlock(&mut nobody()).unwrap();
+    let rotation = Rotation::prepare();
+    let new = key_of(&rotation);
+    assert!(matches!(rotation.run(&mut opened, None), Err(RotateError::Unknown(_))));
+    let stray = "commits/0000000009".parse().unwrap();
+    world.memory.put(&stray, b"damaged").unwrap();
+    assert!(world.open("phone").key.ct_eq(&new));
+    world.memory.delete(&stray).unwrap();
+    assert!(world.open("phone").key.ct_eq(&world.key));
+}
+
+#[test]
+fn an_old_copy_is_taken_only_if_its_owner_says_so() {
+    let world = World::new();
+    let mut opened = world.open("phone");
+    let before = world.memory.list(Folder::Commits).unwrap();
+    let protectors = opened.repository.protectors().to_vec();
+    opened.repository.set_protectors(protectors, crate::now()).unwrap();
+    for info in world.memory.list(Folder::Commits).unwrap() {
+        if before.iter().all(|kept| kept.name != info.name) {
+            world.memory.delete(&info.name).unwrap();
+        }
+    }
+    let rolled_back = |refused: Result<Opened, UnlockError>| {
+        matches!(refused, Err(UnlockError::Repository(repo::UnlockError::RolledBack)))
+    };
+    assert!(rolled_back(world.found("phone").unlock(&mut nobody())));
+    assert!(rolled_back(world.found("phone").recover(&mut with_key(&world.key), &mut || Ok(false))));
+    assert!(opened.device.load(StateKey::Tips).unwrap().is_some());
+    world.found("phone").recover(&mut with_key(&world.key), &mut || Ok(true)).unwrap();
+    assert_eq!(world.open("phone").by, OpenedBy::DeviceKey);
+}
