@@ -3,92 +3,21 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+mod world;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use serde_json::Value;
-use tempfile::TempDir;
+use world::{World, copy};
 
-/// A folder with chats, a repository and the homes of some devices.
-struct World {
-    folder: TempDir,
-}
-
-/// What a run of the program said.
-struct Run {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl World {
-    /// A world with one backup, made by the device `phone`, and its recovery key in `recovery-key`.
-    fn with_backup() -> Self {
-        let world = Self { folder: tempfile::tempdir().unwrap() };
-        world.write("chats/hello.txt", b"hello");
-        // Random enough not to be compressed away: damage in the middle must hit it.
-        let noise: Vec<u8> = (0..300_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
-        world.write("chats/video.mp4", &noise);
-        world.run("phone", &["backup", "chats", "--init", "--recovery-key-file", "recovery-key"]).expect(0);
-        world
-    }
-
-    fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
-    }
-
-    fn write(&self, path: &str, contents: &[u8]) {
-        fs::create_dir_all(self.path(path).parent().unwrap()).unwrap();
-        fs::write(self.path(path), contents).unwrap();
-    }
-
-    /// Runs a command on a device, with the repository in `repo`.
-    fn run(&self, device: &str, args: &[&str]) -> Run {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hushkeep"));
-        command.current_dir(self.folder.path()).args(args).env("HUSHKEEP_HOME", device).env("HUSHKEEP_REPO", "repo");
-        for secret in ["HUSHKEEP_RECOVERY_KEY_FILE", "HUSHKEEP_PASSPHRASE_FILE"] {
-            command.env_remove(secret);
-        }
-        let Output { status, stdout, stderr } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        Run { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
-    }
-
-    /// Flips a bit in the middle of the largest object: the pack with the video.
-    fn damage_video(&self) {
-        let packs = fs::read_dir(self.path("repo/packs")).unwrap().map(|entry| entry.unwrap().path());
-        let largest = packs.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
-        let mut bytes = fs::read(&largest).unwrap();
-        let middle = bytes.len() / 2;
-        bytes[middle] ^= 1;
-        fs::remove_file(&largest).unwrap();
-        fs::write(&largest, bytes).unwrap();
-    }
-}
-
-impl Run {
-    /// Fails unless the run ended with this code; returns what was said, both outputs together.
-    fn expect(self, code: i32) -> String {
-        assert_eq!(self.code, code, "{}{}", self.out, self.err);
-        self.out + &self.err
-    }
-
-    fn objects(&self) -> Vec<Value> {
-        self.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
+/// Flips a bit in the middle of the largest object: the pack with the video.
+fn damage_video(world: &World) {
+    let packs = fs::read_dir(world.path("repo/packs")).unwrap().map(|entry| entry.unwrap().path());
+    let largest = packs.max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let mut bytes = fs::read(&largest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(&largest).unwrap();
+    fs::write(&largest, bytes).unwrap();
 }
 
 #[test]
@@ -172,7 +101,7 @@ fn a_history_that_was_rolled_back_is_noticed() {
 #[test]
 fn damage_is_named_and_everything_else_restored() {
     let world = World::with_backup();
-    world.damage_video();
+    damage_video(&world);
     world.run("phone", &["check", "-q"]).expect(0);
     assert!(world.run("phone", &["check", "--read-data"]).expect(14).contains("chats/video.mp4"));
     world.run("phone", &["restore", "-t", "restored"]).expect(14);
