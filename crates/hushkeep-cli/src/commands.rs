@@ -5,9 +5,11 @@ mod check;
 mod completions;
 mod diff;
 mod dump;
+mod forget;
 mod key;
 mod ls;
 mod man;
+mod prune;
 mod recover;
 mod restore;
 mod snapshots;
@@ -28,7 +30,7 @@ pub(crate) enum Command {
     /// Restore a snapshot into a folder, every byte verified
     Restore(restore::RestoreArgs),
     /// List the snapshots
-    Snapshots(OpenArgs),
+    Snapshots(snapshots::SnapshotsArgs),
     /// List what is in a snapshot
     Ls(ls::LsArgs),
     /// Write one file of a snapshot to standard output
@@ -39,6 +41,10 @@ pub(crate) enum Command {
     Check(check::CheckArgs),
     /// Show how much is stored
     Stats(OpenArgs),
+    /// Forget snapshots, by name or by a policy of what to keep
+    Forget(forget::ForgetArgs),
+    /// Give back what no snapshot needs any more
+    Prune(prune::PruneArgs),
     /// Show and change the ways to get the key of the backup back
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -62,6 +68,8 @@ impl Command {
             Self::Diff(args) => Some(&args.repo.repo),
             Self::Check(args) => Some(&args.repo.repo),
             Self::Stats(args) => Some(&args.repo.repo),
+            Self::Forget(args) => Some(&args.repo.repo),
+            Self::Prune(args) => Some(&args.repo.repo),
             Self::Key(command) => Some(command.place()),
             Self::Recover(args) => Some(&args.repo.repo),
             Self::Completions(_) | Self::Man(_) => None,
@@ -78,6 +86,8 @@ impl Command {
             Self::Diff(args) => args.json.json,
             Self::Check(args) => args.json.json,
             Self::Stats(args) => args.json.json,
+            Self::Forget(args) => args.json.json,
+            Self::Prune(args) => args.json.json,
             Self::Key(command) => command.json(),
             Self::Recover(args) => args.json.json,
             Self::Dump(_) | Self::Completions(_) | Self::Man(_) => false,
@@ -96,6 +106,8 @@ pub(crate) fn run(command: Command, invocation: &Invocation, output: &mut Output
         Command::Diff(args) => diff::run(&args, output),
         Command::Check(args) => check::run(&args, output),
         Command::Stats(args) => stats::run(&args, output),
+        Command::Forget(args) => forget::run(&args, invocation, output),
+        Command::Prune(args) => prune::run(&args, invocation, output),
         Command::Key(command) => key::run(command, invocation, output),
         Command::Recover(args) => recover::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),

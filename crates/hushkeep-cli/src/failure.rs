@@ -3,6 +3,8 @@
 //! Only this file knows of exit codes; `docs/exit-codes.md` lists them. In the advice, what stands between
 //! backquotes is a command of this program.
 
+mod upkeep;
+
 use std::error::Error;
 use std::io;
 

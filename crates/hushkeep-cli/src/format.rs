@@ -41,7 +41,11 @@ pub(crate) fn time_utc(time: Timestamp) -> String {
 
 /// How long ago something was, in its largest unit: `3 days`.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
-    let seconds = now.seconds.saturating_sub(then.seconds).max(0).unsigned_abs();
+    duration(now.seconds.saturating_sub(then.seconds).max(0).unsigned_abs())
+}
+
+/// A length of time, in its largest unit: `3 days`.
+pub(crate) fn duration(seconds: u64) -> String {
     match seconds {
         0..60 => "less than a minute".to_owned(),
         60..3600 => count(seconds / 60, "minute"),

@@ -10,6 +10,9 @@ use jiff::{Timestamp, ToSpan};
 
 use crate::format::instant;
 
+/// How many characters of an id are shown.
+pub(crate) const SHORT_ID_LEN: usize = 8;
+
 /// The name of a snapshot, as it was typed.
 #[derive(Clone)]
 pub(crate) struct SnapshotSpec(String);
@@ -34,6 +37,11 @@ impl FromStr for SnapshotSpec {
 }
 
 impl SnapshotSpec {
+    /// Whether it is a date or a time, which only says where to look for a snapshot.
+    pub(crate) fn is_date(&self) -> bool {
+        end_of(&self.0, &TimeZone::UTC).is_some()
+    }
+
     /// The snapshot of this name among `snapshots`, oldest first.
     pub(crate) fn find<'a>(&self, snapshots: &'a [Snapshot]) -> Result<&'a Snapshot, SpecError> {
         self.find_in(snapshots, &TimeZone::system())
@@ -71,9 +79,13 @@ fn steps_back(text: &str) -> Option<usize> {
     }
 }
 
-/// The number that `text` is, if a snapshot has it. Two devices may have given the same number at once.
+/// The number that `text` is. Two devices may have given the same number at once.
+///
+/// Fewer digits than a short id has are always a number: who names a snapshot that is gone must not hit another one,
+/// the id of which begins like it.
 fn number_among(text: &str, snapshots: &[Snapshot]) -> Option<u64> {
-    text.parse().ok().filter(|number| snapshots.iter().any(|snapshot| snapshot.number == *number))
+    let is_short = text.len() < SHORT_ID_LEN;
+    text.parse().ok().filter(|number| is_short || snapshots.iter().any(|snapshot| snapshot.number == *number))
 }
 
 /// The last moment that a date or time means: of a day its end, of a minute its last second.
@@ -106,6 +118,12 @@ mod tests {
         assert_eq!(steps_back("latest"), Some(0));
         assert_eq!(steps_back("latest~12"), Some(12));
         assert_eq!((steps_back("latest~"), steps_back("latest2"), steps_back("3f2a")), (None, None, None));
+    }
+
+    #[test]
+    fn a_few_digits_are_a_number_whether_a_snapshot_has_it_or_not() {
+        assert_eq!((number_among("2", &[]), number_among("1234567", &[])), (Some(2), Some(1_234_567)));
+        assert_eq!((number_among("12345678", &[]), number_among("2a", &[])), (None, None));
     }
 
     #[test]

@@ -20,6 +20,7 @@ use crate::invocation::Invocation;
 use crate::output::{Output, note};
 use crate::progress::Meter;
 use crate::session;
+use crate::snapshot_spec::SHORT_ID_LEN;
 
 #[derive(Args)]
 pub(crate) struct BackupArgs {
@@ -314,5 +315,5 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
 
 /// The beginning of an id that people type.
 pub(super) fn short(id: &impl ToString) -> String {
-    id.to_string().chars().take(8).collect()
+    id.to_string().chars().take(SHORT_ID_LEN).collect()
 }

@@ -1,17 +1,36 @@
 //! `hushkeep snapshots`: list the snapshots.
 
-use hushkeep::repo::{Snapshot, SnapshotSource};
+use std::collections::BTreeMap;
+
+use clap::Args;
+use hushkeep::repo::{Repository, Snapshot, SnapshotSource};
 use serde_json::{Value, json};
 
 use super::backup::short;
-use crate::args::OpenArgs;
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
 use crate::failure::Failure;
 use crate::format;
 use crate::output::Output;
 use crate::session;
 
-pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
+#[derive(Args)]
+pub(crate) struct SnapshotsArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// List those that were forgotten, and which device forgot them
+    #[arg(long)]
+    forgotten: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &SnapshotsArgs, output: &mut Output) -> Result<(), Failure> {
     let opened = session::open(&args.repo, &args.key)?;
+    if args.forgotten {
+        return list_forgotten(&opened.repository, output);
+    }
     let snapshots = opened.repository.snapshots();
     for snapshot in snapshots {
         output.object("snapshot", object(snapshot))?;
@@ -24,6 +43,30 @@ pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     if snapshots.iter().any(|snapshot| snapshot.problems > 0) {
         output.text("in those with problems, some items are missing, or changed while they were read\n")?;
     }
+    Ok(())
+}
+
+/// Lists what is left of forgotten snapshots. A device is known by name as long as a snapshot of it is there.
+fn list_forgotten(repository: &Repository, output: &mut Output) -> Result<(), Failure> {
+    let name = |snapshot: &Snapshot| (snapshot.device, format::printable(snapshot.device_name.as_bytes()));
+    let names: BTreeMap<_, _> = repository.snapshots().iter().map(name).collect();
+    let mut forgotten: Vec<_> = repository.forgotten_snapshots().collect();
+    forgotten.sort_by_key(|snapshot| (snapshot.number, snapshot.id));
+    for snapshot in &forgotten {
+        let object = json!({
+            "id": snapshot.id.to_string(),
+            "number": snapshot.number,
+            "forgotten_by": names.get(&snapshot.device),
+            "forgotten_by_id": snapshot.device.to_string(),
+        });
+        output.object("forgotten", object)?;
+    }
+    let rows = forgotten.iter().map(|snapshot| {
+        let device = names.get(&snapshot.device).cloned().unwrap_or_else(|| short(&snapshot.device));
+        [short(&snapshot.id), snapshot.number.to_string(), device]
+    });
+    output.text(format::table(["ID", "NUMBER", "FORGOTTEN BY"], rows))?;
+    output.text(format_args!("{} forgotten\n", format::count(forgotten.len() as u64, "snapshot")))?;
     Ok(())
 }
 

@@ -1,0 +1,210 @@
+//! Keeping a backup in order over the years: what is forgotten and what is given back.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod world;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+use world::{Run, World, copy};
+
+const RECOVERY_KEY: [&str; 2] = ["--recovery-key-file", "recovery-key"];
+
+/// A world with this many backups, each with a file of its own that the next one has no more.
+fn with_backups(count: u64) -> World {
+    let world = World::with_backup();
+    for number in 2..=count {
+        world.write("chats/day.jpg", &noise(number));
+        world.run("phone", &["backup", "chats", "-q"]).expect(0);
+    }
+    world
+}
+
+/// Bytes that cannot be compressed (xorshift).
+fn noise(seed: u64) -> Vec<u8> {
+    let next = |state: &u64| {
+        let state = state ^ (state << 13);
+        let state = state ^ (state >> 7);
+        Some(state ^ (state << 17))
+    };
+    std::iter::successors(Some(seed), next).skip(16).map(|state| state.to_le_bytes()[3]).take(100_000).collect()
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.insert(path.clone(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Lets time pass for the repository: a folder's clock are the times of its files.
+fn wait(world: &World, seconds: u64) {
+    for path in files(&world.path("repo")).keys() {
+        let then = SystemTime::now() - Duration::from_secs(seconds);
+        fs::File::open(path).unwrap().set_modified(then).unwrap();
+    }
+}
+
+/// The objects of one type, of a run that must end well.
+fn told(run: Run, kind: &str) -> Vec<Value> {
+    let objects = run.objects().into_iter().filter(|object| object["type"] == kind).collect();
+    run.expect(0);
+    objects
+}
+
+fn numbers(objects: &[Value]) -> Vec<u64> {
+    objects.iter().map(|object| object["number"].as_u64().unwrap()).collect()
+}
+
+fn snapshots(world: &World) -> Vec<u64> {
+    numbers(&told(world.run("phone", &["snapshots", "--json"]), "snapshot"))
+}
+
+#[test]
+fn a_policy_keeps_the_newest_of_a_day_and_says_why() {
+    let world = with_backups(3);
+    let said = world.run("phone", &["forget", "--keep-daily", "7", "--keep-within", "1h", "-n"]).expect(0);
+    assert!(said.contains("would forget 0 snapshots") && said.contains("daily snapshot, within 1h"), "{said}");
+    let objects = world.run("phone", &["forget", "--keep-weekly", "1", "--json"]).objects();
+    let of = |kind: &str| objects.iter().filter(|object| object["type"] == kind).cloned().collect::<Vec<_>>();
+    assert_eq!((numbers(&of("forgotten")), numbers(&of("kept"))), (vec![1, 2], vec![3]));
+    assert_eq!(of("kept")[0]["reasons"][0], "weekly snapshot");
+    assert_eq!((&objects[3]["forgotten"], &objects[3]["kept"]), (&2.into(), &1.into()));
+    assert_eq!(snapshots(&world), [3]);
+
+    let listed = told(world.run("phone", &["snapshots", "--forgotten", "--json"]), "forgotten");
+    assert_eq!(numbers(&listed), [1, 2]);
+    assert!(listed[0]["forgotten_by"].is_string() && listed[0]["id"].is_string());
+    let said = world.run("phone", &["forget", "--keep-weekly", "1"]).expect(0);
+    assert!(said.contains("forgot 0 snapshots, kept 1"), "{said}");
+}
+
+#[test]
+fn each_device_has_its_own_policy_unless_they_are_thrown_together() {
+    let world = with_backups(2);
+    world.run("tablet", &[&["recover"], &RECOVERY_KEY[..]].concat()).expect(0);
+    for _ in 0..2 {
+        world.run("tablet", &["backup", "chats"]).expect(0);
+    }
+    let forget = |by: &[&str]| {
+        let args = [&["forget", "--keep-last", "1", "-n", "--json"], by].concat();
+        numbers(&told(world.run("phone", &args), "kept"))
+    };
+    assert_eq!((forget(&[]), forget(&["--group-by", "device"])), (vec![2, 4], vec![2, 4]));
+    assert_eq!((forget(&["--group-by", "paths"]), forget(&["--group-by", ""])), (vec![4], vec![4]));
+    world.run("phone", &["forget", "--keep-last", "1", "--group-by", "tags"]).expect(2);
+}
+
+#[test]
+fn snapshots_are_forgotten_by_name_and_never_the_last_one_by_accident() {
+    let world = with_backups(4);
+    world.run("phone", &["forget", "2", "latest~2", "2"]).expect(0);
+    assert_eq!(snapshots(&world), [1, 3, 4], "latest~2 is number 2 as well");
+    world.run("phone", &["forget", "2"]).expect(1);
+    for wrong in [
+        &["forget"][..],
+        &["forget", "--keep-last", "0"],
+        &["forget", "--keep-within", "1w"],
+        &["forget", "1", "--keep-last", "1"],
+        &["forget", "2100-01-01"],
+        &["forget", "1", "3", "4"],
+    ] {
+        world.run("phone", wrong).expect(2);
+    }
+    assert_eq!(snapshots(&world), [1, 3, 4]);
+    world.run("phone", &["forget", "1", "3", "4", "--allow-remove-all"]).expect(0);
+    assert_eq!(snapshots(&world), [0; 0]);
+    world.run("phone", &["backup", "chats"]).expect(0);
+    world.run("phone", &["forget", "--keep-last", "0", "--allow-remove-all"]).expect(0);
+    assert_eq!(snapshots(&world), [0; 0]);
+}
+
+#[test]
+fn dry_runs_change_nothing() {
+    let world = with_backups(3);
+    let before = files(&world.path("repo"));
+    for command in [&["forget", "1", "-n"][..], &["forget", "--keep-last", "1", "--prune", "-n"], &["prune", "-n"]] {
+        world.run("phone", command).expect(0);
+        assert_eq!(files(&world.path("repo")), before, "{command:?}");
+    }
+    world.run("phone", &["forget", "1", "2", "-q"]).expect(0);
+    let before = files(&world.path("repo"));
+    let report = &told(world.run("phone", &["prune", "-n", "--json"]), "summary")[0];
+    assert!(report["marked"]["packs"] == 1 && report["dry_run"] == true, "{report}");
+    assert!(files(&world.path("repo")) == before);
+}
+
+#[test]
+fn what_was_forgotten_is_given_back_when_it_has_waited() {
+    let world = with_backups(3);
+    let bytes = || files(&world.path("repo/packs")).values().map(Vec::len).sum::<usize>();
+    let before = bytes();
+    let said = world.run("phone", &["forget", "--keep-last", "1", "--prune"]).expect(0);
+    assert!(said.contains("forgot 2") && said.contains("marked") && said.contains("other devices"), "{said}");
+    assert!(bytes() >= before, "another device may be reading it");
+    let report = &told(world.run("phone", &["prune", "--json"]), "summary")[0];
+    let seconds = report["wait_seconds"].as_u64().unwrap();
+    assert!(report["waiting"]["packs"] == 1 && report["dropped"]["packs"] == 0, "{report}");
+    assert!(report["next_drop_seconds"].as_u64().unwrap() <= seconds);
+
+    wait(&world, seconds + 60);
+    let report = &told(world.run("phone", &["prune", "-n", "--json"]), "summary")[0];
+    assert_eq!(report["dropped"]["packs"], 1);
+    let said = world.run("phone", &["prune"]).expect(0);
+    assert!(said.contains("gave back: ") && !said.contains("other devices"), "{said}");
+    assert!(bytes() < before);
+    assert!(world.run("phone", &["prune"]).expect(0).contains("nothing to give back"));
+    world.run("phone", &["check", "--read-data"]).expect(0);
+    world.run("phone", &["restore", "-t", "restored"]).expect(0);
+    assert_eq!(fs::read(world.path("restored/chats/day.jpg")).unwrap(), fs::read(world.path("chats/day.jpg")).unwrap());
+}
+
+#[test]
+fn forgetting_and_pruning_at_once_is_two_objects() {
+    let world = with_backups(3);
+    let objects = world.run("phone", &["forget", "--keep-last", "1", "--prune", "--json"]).objects();
+    let kinds: Vec<_> = objects.iter().map(|object| object["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["kept", "forgotten", "forgotten", "summary", "prune"]);
+    for wrong in [&["prune", "--max-unused", "5"][..], &["prune", "--max-repack-size", "5GB"]] {
+        world.run("phone", wrong).expect(2);
+    }
+}
+
+#[test]
+fn nothing_is_pruned_beside_damage() {
+    let world = with_backups(3);
+    let commit = files(&world.path("repo/commits")).into_keys().next_back().unwrap();
+    fs::remove_file(&commit).unwrap();
+    fs::write(commit, b"damaged").unwrap();
+    let said = world.run("phone", &["prune"]).expect(14);
+    assert!(said.contains("nothing was given back"), "{said}");
+}
+
+#[test]
+fn an_old_copy_that_was_put_back_is_taken_if_its_owner_says_so() {
+    let world = World::with_backup();
+    copy(&world.path("repo"), &world.path("old"));
+    world.run("phone", &["backup", "chats"]).expect(0);
+    fs::remove_dir_all(world.path("repo")).unwrap();
+    copy(&world.path("old"), &world.path("repo"));
+    let said = world.run("phone", &["backup", "chats"]).expect(13);
+    assert!(said.contains("recover --accept-rollback"), "{said}");
+    let recover = [&["recover"], &RECOVERY_KEY[..]].concat();
+    world.run("phone", &recover).expect(13);
+    world.run("phone", &["snapshots"]).expect(13);
+    let args = [recover.as_slice(), &["--accept-rollback", "--json"]].concat();
+    assert_eq!(told(world.run("phone", &args), "summary")[0]["accepted_rollback"], true);
+    assert_eq!(told(world.run("phone", &args), "summary")[0]["accepted_rollback"], false, "it is as it was seen");
+    world.run("phone", &["backup", "chats"]).expect(0);
+}
