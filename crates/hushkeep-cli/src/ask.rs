@@ -1,4 +1,4 @@
-//! Asking the owner: for what opens the repository, and whether to make one.
+//! Asking the owner: for what opens the repository, and whether to do what cannot be undone.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -132,7 +132,8 @@ fn prompt_secret(has_passphrase: bool) -> io::Result<Secret> {
     Ok(Secret::RecoveryKey(typed))
 }
 
-fn prompt(question: &str) -> io::Result<Zeroizing<String>> {
+/// Asks for a secret, without showing what is typed.
+pub(crate) fn prompt(question: &str) -> io::Result<Zeroizing<String>> {
     rpassword::prompt_password(question).map(Zeroizing::new)
 }
 

@@ -504,7 +504,7 @@ impl From<RemoveError> for Failure {
                 Exit::Failed,
                 what,
                 "nothing was removed",
-                "to be rid of a recovery key that others have seen, make a new repository at another place",
+                "to be rid of a recovery key that others have seen, run `key rotate`",
             ),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! * `args`: what several commands take.
 //! * `commands`: one file for each command.
-//! * `session`, `ask`: opening a repository, and asking for what opens it.
+//! * `session`, `ask`, `recovery_key`: opening a repository, asking for what opens it, and showing that.
 //! * `output`, `progress`, `format`: what people and scripts read.
 //! * `failure`: every error's exit code and advice, in one table.
 
@@ -15,6 +15,7 @@ mod interrupt;
 mod invocation;
 mod output;
 mod progress;
+mod recovery_key;
 mod session;
 mod snapshot_spec;
 

@@ -1,4 +1,4 @@
-//! Keeping a backup in order over the years: what is forgotten and what is given back.
+//! Keeping a backup in order over the years: what is forgotten, what is given back, and what a new key changes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -189,6 +189,94 @@ fn nothing_is_pruned_beside_damage() {
     fs::write(commit, b"damaged").unwrap();
     let said = world.run("phone", &["prune"]).expect(14);
     assert!(said.contains("nothing was given back"), "{said}");
+}
+
+#[test]
+fn after_a_rotation_the_old_recovery_key_is_refused_and_other_devices_hear_what_to_do() {
+    let world = with_backups(2);
+    world.run("tablet", &[&["recover"], &RECOVERY_KEY[..]].concat()).expect(0);
+    let args = ["key", "rotate", "--yes", "--new-recovery-key-file", "new-key", "--json"];
+    let summary = &told(world.run("phone", &args), "summary")[0];
+    assert!(summary["device_key"] == true && summary["recovery_key_file"] == "new-key", "{summary}");
+
+    world.run("laptop", &[&["key", "verify"], &RECOVERY_KEY[..]].concat()).expect(12);
+    world.run("laptop", &["key", "verify", "--recovery-key-file", "new-key"]).expect(0);
+    let said = world.run("tablet", &["backup", "chats"]).expect(12);
+    assert!(said.contains("replaced on another device") && said.contains("recover"), "{said}");
+    world.run("tablet", &["recover", "--recovery-key-file", "new-key"]).expect(0);
+    for device in ["tablet", "phone"] {
+        let said = world.run(device, &["backup", "chats"]).expect(0);
+        assert!(said.contains("of it 0 B new"), "nothing is sent again: {said}");
+    }
+    world.run("phone", &["restore", "1", "-t", "restored"]).expect(0);
+    world.run("phone", &["check", "--read-data"]).expect(0);
+    let key = fs::read_to_string(world.path("new-key")).unwrap();
+    assert_eq!(world.run("phone", &["key", "show"]).expect(0), key);
+}
+
+#[test]
+fn a_rotation_that_cannot_be_meant_changes_nothing() {
+    let world = World::with_backup();
+    world.write("geese", b"seven geese cross the frozen canal\n");
+    world.write("ducks", b"seven ducks cross the frozen canal\n");
+    world.run("phone", &["key", "add", "passphrase", "--new-passphrase-file", "geese"]).expect(0);
+    let before = files(&world.path("repo"));
+    let rotate = |rest: &[&str]| world.run("phone", &[&["key", "rotate"], rest].concat());
+    assert!(rotate(&[]).expect(2).contains("--yes"));
+    assert!(rotate(&["--yes"]).expect(2).contains("--keep-passphrase-file"));
+    rotate(&["--yes", "--keep-passphrase-file", "ducks"]).expect(12);
+    rotate(&["--yes", "--keep-passphrase-file", "nowhere"]).expect(1);
+    rotate(&["--yes", "--drop-passphrases", "--new-recovery-key-file", "recovery-key"]).expect(1);
+    rotate(&["--yes", "--drop-passphrases", "--new-recovery-key-file", "-"]).expect(2);
+    let by_key = [&["key", "rotate", "--yes", "--drop-passphrases"], &RECOVERY_KEY[..]].concat();
+    assert!(world.run("laptop", &by_key).expect(2).contains("kept nowhere"));
+    assert_eq!(files(&world.path("repo")), before);
+    world.run("phone", &["snapshots"]).expect(0);
+    assert_eq!(files(&world.path("phone/state")).keys().filter(|path| path.ends_with("key.next")).count(), 0);
+}
+
+#[test]
+fn passphrases_are_kept_or_dropped_as_their_owner_says() {
+    let world = World::with_backup();
+    world.write("geese", b"seven geese cross the frozen canal\n");
+    world.write("ducks", b"seven ducks cross the frozen canal\n");
+    for file in ["geese", "ducks"] {
+        let add = ["key", "add", "passphrase", "--new-passphrase-file", file, "--label", file];
+        world.run("phone", &add).expect(0);
+    }
+    let keep = ["--yes", "--drop-passphrases", "--keep-passphrase-file", "ducks"];
+    // A device without a key of its own needs a file for the new one.
+    let by_phrase = ["key", "rotate", "--passphrase-file", "geese", "--new-recovery-key-file", "new-key"];
+    let said = world.run("laptop", &[&by_phrase[..], &keep].concat()).expect(0);
+    assert!(said.contains("(ducks) leads to the new key") && said.contains("(geese) opens this repository no more"));
+    world.run("tablet", &["snapshots", "--passphrase-file", "geese"]).expect(12);
+    world.run("tablet", &["recover", "--passphrase-file", "ducks"]).expect(0);
+    let listed = told(world.run("tablet", &["key", "list", "--json"]), "protector");
+    assert_eq!(listed.iter().map(|key| key["label"].as_str().unwrap()).collect::<Vec<_>>(), ["", "ducks"]);
+}
+
+/// Somebody with the old key goes on where the owner has a new one.
+#[test]
+fn what_is_written_under_the_old_key_counts_for_nothing_and_is_told() {
+    let world = with_backups(3);
+    copy(&world.path("repo"), &world.path("stolen"));
+    let thief = |args: &[&str]| {
+        let all = [args, &["-r", "stolen"], &RECOVERY_KEY[..]].concat();
+        world.run("thief", &all).expect(0);
+    };
+    thief(&["forget", "2"]);
+    thief(&["prune", "--max-unused", "0%"]);
+    world.run("phone", &["key", "rotate", "--yes"]).expect(0);
+    for (path, bytes) in files(&world.path("stolen")) {
+        let to = world.path("repo").join(path.strip_prefix(world.path("stolen")).unwrap());
+        if !to.exists() && !path.to_str().unwrap().contains("config") {
+            fs::write(to, bytes).unwrap();
+        }
+    }
+    let run = world.run("phone", &["snapshots", "--json"]);
+    assert_eq!(numbers(&run.objects()), [1, 2, 3]);
+    assert_eq!(run.err.matches("under an old key").count(), 1, "{}", run.err);
+    run.expect(0);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `hushkeep backup`: back up, and make the repository the first time.
 
-use std::io::{self, IsTerminal};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,7 @@ use crate::format;
 use crate::invocation::Invocation;
 use crate::output::{Output, note};
 use crate::progress::Meter;
+use crate::recovery_key;
 use crate::session;
 use crate::snapshot_spec::SHORT_ID_LEN;
 
@@ -126,14 +127,14 @@ fn create(args: &BackupArgs, home: &Home, output: &mut Output) -> Result<Opened,
             "name a file that does not exist yet with --recovery-key-file",
         ));
     }
-    if args.no_device_key && in_file.is_none() && !is_shown(output) {
+    if args.no_device_key && in_file.is_none() && !recovery_key::is_shown(output) {
         return Err(Failure::usage(
             "the key of the new repository would be kept nowhere",
             "name a new file with --recovery-key-file, or leave out --no-device-key",
         ));
     }
     let new = NewRepository::generate();
-    let recovery_key = new.recovery_key();
+    let new_key = new.recovery_key();
     let keep = KeepKey { on_device: !args.no_device_key, in_file };
     let opened = new.create(home, &args.repo.repo, &keep)?;
     output.object(
@@ -146,17 +147,8 @@ fn create(args: &BackupArgs, home: &Home, output: &mut Output) -> Result<Opened,
         }),
     )?;
     note(format_args!("made a new repository at {}", args.repo.repo));
-    if is_shown(output) {
-        note(format_args!("\nits recovery key is\n\n{}\n", *recovery_key.to_lines()));
-        note("write it down and keep it away from this device: whoever has it can read the backup,");
-        note("and without it a lost device is a lost backup\n");
-    }
+    recovery_key::show(&new_key, output);
     Ok(opened)
-}
-
-/// Whether the recovery key of a new repository is shown: to a person only, never to a log.
-fn is_shown(output: &Output) -> bool {
-    !output.is_json() && io::stderr().is_terminal()
 }
 
 fn backed_up(
@@ -265,14 +257,9 @@ fn tell_first_time(
     if output.is_json() {
         return Ok(());
     }
-    let show = invocation.command("key show");
-    let recovery_key = match (&args.recovery_key_file, args.no_device_key) {
-        (Some(path), _) => format!("in {}; move it away from this device", path.display()),
-        (None, true) => "shown above, and kept nowhere else".to_owned(),
-        (None, false) if is_shown(output) => format!("shown above; to see it again, run \"{show}\""),
-        (None, false) => format!("run \"{show}\" and write it down"),
-    };
-    output.text(format_args!("\nrecovery key: {recovery_key}\n"))?;
+    let file = args.recovery_key_file.as_deref();
+    let place = recovery_key::whereabouts(file, !args.no_device_key, invocation, output);
+    output.text(format_args!("\nrecovery key: {place}\n"))?;
     let stats = opened.repository.stats()?;
     let (objects, size) = (format::count(stats.objects(), "object"), format::size(stats.bytes()));
     output.text(format_args!("what the storage sees: {objects}, {size}, no names\n"))?;

@@ -3,6 +3,7 @@
 mod add;
 mod list;
 mod remove;
+mod rotate;
 mod show;
 mod verify;
 
@@ -27,6 +28,8 @@ pub(crate) enum KeyCommand {
     Add(add::AddCommand),
     /// Remove a passphrase
     Remove(remove::RemoveArgs),
+    /// Replace the key: what is backed up from then on cannot be read with the old one
+    Rotate(rotate::RotateArgs),
 }
 
 impl KeyCommand {
@@ -37,6 +40,7 @@ impl KeyCommand {
             Self::Verify(args) => &args.repo.repo,
             Self::Add(add::AddCommand::Passphrase(args)) => &args.repo.repo,
             Self::Remove(args) => &args.repo.repo,
+            Self::Rotate(args) => &args.repo.repo,
         }
     }
 
@@ -47,6 +51,7 @@ impl KeyCommand {
             Self::Verify(args) => args.json.json,
             Self::Add(add::AddCommand::Passphrase(args)) => args.json.json,
             Self::Remove(args) => args.json.json,
+            Self::Rotate(args) => args.json.json,
         }
     }
 }
@@ -58,5 +63,6 @@ pub(crate) fn run(command: KeyCommand, invocation: &Invocation, output: &mut Out
         KeyCommand::Verify(args) => verify::run(&args, output),
         KeyCommand::Add(add::AddCommand::Passphrase(args)) => add::run(&args, invocation, output),
         KeyCommand::Remove(args) => remove::run(&args, output),
+        KeyCommand::Rotate(args) => rotate::run(&args, invocation, output),
     }
 }

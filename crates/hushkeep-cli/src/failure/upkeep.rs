@@ -1,5 +1,6 @@
-//! What goes wrong in keeping a repository in order: forgetting and pruning.
+//! What goes wrong in keeping a repository in order: forgetting, pruning, replacing the key.
 
+use hushkeep::RotateError;
 use hushkeep::repo::{self, ForgetError, PruneError};
 use hushkeep::retention::EmptyPolicy;
 
@@ -41,6 +42,34 @@ impl From<PruneError> for Failure {
             }
             PruneError::RolledBack => repo::UnlockError::RolledBack.into(),
             error => Self::new(Exit::Failed, facts(&error), "every snapshot is as whole as before", LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<RotateError> for Failure {
+    fn from(error: RotateError) -> Self {
+        let what = facts(&error);
+        match error {
+            RotateError::KeptNowhere => Self::usage(
+                what,
+                "name a new file with --new-recovery-key-file, or run `recover` first to keep the key on this device",
+            ),
+            RotateError::KeyFile { .. } => Self::new(
+                Exit::Failed,
+                what,
+                "the key is as it was",
+                "name another file with --new-recovery-key-file: one that does not exist yet, in a folder that does",
+            ),
+            RotateError::Home(error) => error.into(),
+            RotateError::Unchanged(error) => Self { meaning: "the old key still holds".to_owned(), ..error.into() },
+            RotateError::Unknown(_) => Self::new(
+                Exit::Storage,
+                what,
+                "the key was replaced, or is as it was: this device keeps both and finds out by itself",
+                "keep the old recovery key and the new one; when the storage can be reached, `key show` shows the \
+                 one that holds",
+            ),
+            _ => Self::new(Exit::Failed, what, "the key was replaced, or is as it was", LOOK_AGAIN),
         }
     }
 }

@@ -1,0 +1,189 @@
+//! `hushkeep key rotate`: a new key, from now on.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use hushkeep::core::name::ProtectorId;
+use hushkeep::core::wrap::Passphrase;
+use hushkeep::repo::{Protector, ProtectorKind};
+use hushkeep::{Opened, RotateError, Rotated, Rotation, SecretError};
+use serde_json::json;
+
+use crate::args::{JsonArgs, KeyArgs, RepoArgs};
+use crate::ask;
+use crate::failure::{Exit, Failure};
+use crate::format;
+use crate::invocation::Invocation;
+use crate::output::{Output, note};
+use crate::{recovery_key, session};
+
+#[derive(Args)]
+pub(crate) struct RotateArgs {
+    #[command(flatten)]
+    pub(crate) repo: RepoArgs,
+    /// Write the new recovery key to this file, which must not exist yet
+    #[arg(long, value_name = "FILE")]
+    new_recovery_key_file: Option<PathBuf>,
+    /// Keep the passphrase in this file: it will lead to the new key. For several passphrases give it several times
+    #[arg(long, value_name = "FILE")]
+    keep_passphrase_file: Vec<PathBuf>,
+    /// Drop the passphrases that are not kept by --keep-passphrase-file
+    #[arg(long)]
+    drop_passphrases: bool,
+    /// Replace the key without asking first
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    key: KeyArgs,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+pub(crate) fn run(args: &RotateArgs, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
+    let in_file = args.new_recovery_key_file.as_deref();
+    refuse_silence(args)?;
+    let mut opened = session::open(&args.repo, &args.key)?;
+    if in_file.is_none() && !opened.device.key_file().exists() {
+        return Err(RotateError::KeptNowhere.into());
+    }
+    let mut rotation = Rotation::prepare();
+    let mut kept = Vec::new();
+    for file in &args.keep_passphrase_file {
+        kept.extend(carry_over_from(file, &mut rotation, &opened)?);
+    }
+    if !args.drop_passphrases {
+        kept.extend(ask_for_others(&mut rotation, &opened)?);
+    }
+    let is_kept = |protector: &&Protector| kept.contains(&protector.id);
+    let kept_names: Vec<String> = opened.repository.protectors().iter().filter(is_kept).map(name).collect();
+    let dropped: Vec<String> = rotation.dropped(&opened).iter().map(|protector| name(protector)).collect();
+    if !args.yes && !confirmed(&dropped)? {
+        return Err(Failure::new(
+            Exit::Failed,
+            "the key was not replaced",
+            "nothing was changed, as you wished",
+            "run the command again when you are ready",
+        ));
+    }
+    let dropped_ids: Vec<String> = rotation.dropped(&opened).iter().map(|old| old.id.to_string()).collect();
+    let new_key = rotation.recovery_key();
+    let rotated = rotation.run(&mut opened, in_file)?;
+    let on_device = opened.device.key_file().exists();
+    output.object(
+        "summary",
+        json!({
+            "recovery_key_file": in_file.map(|path| path.display().to_string()),
+            "device_key": on_device,
+            "kept": kept.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "dropped": dropped_ids,
+            "undeleted": rotated.undeleted,
+        }),
+    )?;
+    note("replaced the key of the repository");
+    recovery_key::show(&new_key, output);
+    let place = recovery_key::whereabouts(in_file, on_device, invocation, output);
+    output.text(format_args!("new recovery key: {place}\n"))?;
+    tell_what_it_means(&kept_names, &dropped, invocation, output)?;
+    tell_flaws(rotated)
+}
+
+/// Without a terminal every question needs its answer beforehand.
+fn refuse_silence(args: &RotateArgs) -> Result<(), Failure> {
+    if args.new_recovery_key_file.as_deref() == Some(Path::new("-")) {
+        return Err(Failure::usage(
+            "the new recovery key cannot be written to standard input",
+            "name a file that does not exist yet with --new-recovery-key-file",
+        ));
+    }
+    if !args.yes && !ask::is_at_terminal() {
+        return Err(Failure::usage("nobody is there to say yes", "run the command again with --yes"));
+    }
+    Ok(())
+}
+
+/// Keeps the passphrase in a file.
+fn carry_over_from(file: &Path, rotation: &mut Rotation, opened: &Opened) -> Result<Vec<ProtectorId>, Failure> {
+    let unchanged = |failure: Failure| Failure { meaning: "the key is as it was".to_owned(), ..failure };
+    let typed = ask::read_line(file).map_err(|error| {
+        let what = format!("{} cannot be read: {error}", file.display());
+        unchanged(Failure::new(Exit::Failed, what, "", "name a readable file with --keep-passphrase-file"))
+    })?;
+    let passphrase = Passphrase::new(&typed).map_err(|_| SecretError::EmptyPassphrase);
+    let carried = passphrase.and_then(|passphrase| rotation.carry_over(opened, &passphrase));
+    carried.map_err(|error| {
+        let what = format!("{}: {error}", file.display());
+        let next = "name a file with a passphrase that opens the repository; `key list` lists what there is";
+        unchanged(Failure { what, next: next.to_owned(), ..error.into() })
+    })
+}
+
+/// Asks for each passphrase that is not kept yet; just enter drops it.
+fn ask_for_others(rotation: &mut Rotation, opened: &Opened) -> Result<Vec<ProtectorId>, Failure> {
+    let mut kept = Vec::new();
+    let others: Vec<Protector> = rotation.dropped(opened).into_iter().cloned().collect();
+    for old in others.iter().filter(|old| matches!(old.kind, ProtectorKind::Passphrase(_))) {
+        if !ask::is_at_terminal() {
+            return Err(Failure::usage(
+                format!("{} would no longer open the repository", name(old)),
+                "keep it with --keep-passphrase-file, or drop it with --drop-passphrases",
+            ));
+        }
+        while rotation.dropped(opened).iter().any(|dropped| dropped.id == old.id) {
+            let typed = ask::prompt(&format!("{}, to keep it (or just enter to drop it): ", name(old)))?;
+            let Ok(passphrase) = Passphrase::new(&typed) else { break };
+            match rotation.carry_over(opened, &passphrase) {
+                Ok(ids) => kept.extend(ids),
+                Err(error) => note(format_args!("{error}; try again")),
+            }
+        }
+    }
+    Ok(kept)
+}
+
+fn confirmed(dropped: &[String]) -> io::Result<bool> {
+    note("everything that is backed up from now on will need a new key. the old recovery key will open the");
+    note("repository no more, and your other devices must be given the new one");
+    dropped.iter().for_each(|name| note(format_args!("{name} will be dropped")));
+    ask::confirm("replace the key?")
+}
+
+fn name(protector: &Protector) -> String {
+    let kind = if matches!(protector.kind, ProtectorKind::Passphrase(_)) { "passphrase" } else { "protector" };
+    match format::printable(protector.label.as_bytes()) {
+        label if label.is_empty() => format!("{kind} {}", protector.id),
+        label => format!("{kind} {} ({label})", protector.id),
+    }
+}
+
+/// What the new key protects, and what it cannot.
+fn tell_what_it_means(
+    kept: &[String],
+    dropped: &[String],
+    invocation: &Invocation,
+    output: &mut Output,
+) -> io::Result<()> {
+    for (names, what) in [(kept, "leads to the new key as well"), (dropped, "opens this repository no more")] {
+        for name in names {
+            output.text(format_args!("{name} {what}\n"))?;
+        }
+    }
+    output.text("the old recovery key opens this repository no more: cross it out where you wrote it down\n")?;
+    output.text("what is backed up from now on can be read with the new key alone\n")?;
+    output.text("what was stored before stays readable for who has the old key and can get at the storage\n")?;
+    output.text(format_args!("\nnext, on each of your other devices:\n  {}\n", invocation.command("recover")))
+}
+
+fn tell_flaws(rotated: Rotated) -> Result<(), Failure> {
+    if !rotated.undeleted.is_empty() {
+        note(format_args!(
+            "warning: the storage refuses to delete {}: who has the old key can still try the old passphrases there",
+            format::count(rotated.undeleted.len() as u64, "older config"),
+        ));
+    }
+    let Some(error) = rotated.flaw else { return Ok(()) };
+    Err(Failure {
+        meaning: "the new key holds all the same; what is left of the old one may still lie on the storage".to_owned(),
+        ..error.into()
+    })
+}
