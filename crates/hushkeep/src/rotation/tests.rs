@@ -56,9 +56,13 @@ fn geese() -> Passphrase {
 
 impl World {
     fn new() -> Self {
+        Self::on(Features { create_if_absent: true })
+    }
+
+    fn on(features: Features) -> Self {
         let rng = &mut crate::random();
         let (id, key) = (RepositoryId::generate(rng), BackupKey::generate(rng));
-        let memory = MemoryStorage::new(Features { create_if_absent: true });
+        let memory = MemoryStorage::new(features);
         let world = Self { folder: tempfile::tempdir().unwrap(), memory, key };
         let device = world.home("phone").device(&id);
         let (state, now) = (Arc::new(device.clone()), crate::now());
@@ -221,8 +225,8 @@ fn whatever_fails_the_device_opens_the_repository_afterwards() {
 #[test]
 fn wherever_it_is_killed_the_device_opens_the_repository_afterwards() {
     let (opening, all) = calls();
-    for call in opening..=all {
-        let world = World::new();
+    for (call, create_if_absent) in (opening..=all).flat_map(|call| [(call, true), (call, false)]) {
+        let world = World::on(Features { create_if_absent });
         let dying = Arc::new(FaultStorage::new(world.storage(), fault::crash_at(call)));
         let mut opened = world.found_through("phone", dying).unlock(&mut nobody()).unwrap();
         let rotation = Rotation::prepare();
@@ -240,6 +244,26 @@ fn wherever_it_is_killed_the_device_opens_the_repository_afterwards() {
         assert!(device.key().unwrap().unwrap().ct_eq(&opened.key));
         assert!(world.open("phone").key.ct_eq(&opened.key));
     }
+}
+
+/// A storage that never deletes keeps the old configs: the old key still opens those, and nothing else.
+#[test]
+fn where_old_configs_stay_the_old_key_is_refused_all_the_same() {
+    let world = World::new();
+    world.found("tablet").recover(&mut with_key(&world.key), &mut || Ok(false)).unwrap();
+    let no_deletes = |call: &fault::Call<'_>| {
+        (call.operation == Operation::Delete).then_some(Fault::Refuse(StorageErrorKind::Denied))
+    };
+    let keeping = Arc::new(FaultStorage::new(world.storage(), no_deletes));
+    let mut opened = world.found_through("phone", keeping).unlock(&mut nobody()).unwrap();
+    assert!(!Rotation::prepare().run(&mut opened, None).unwrap().undeleted.is_empty());
+    let is_rotated = |refused: Result<Opened, UnlockError>| {
+        matches!(refused, Err(UnlockError::Repository(repo::UnlockError::Read(repo::ReadError::Rotated))))
+    };
+    assert!(is_rotated(world.found("tablet").unlock(&mut nobody())));
+    assert!(is_rotated(world.opens_by(with_key(&world.key))));
+    assert!(is_rotated(world.opens_by(with_passphrase(GEESE))));
+    assert!(world.open("phone").key.ct_eq(&opened.key));
 }
 
 /// Killed between its last two writes, or with a key of an earlier rotation that nobody knows the end of.
