@@ -138,6 +138,8 @@ fn dry_runs_change_nothing() {
         world.run("phone", command).expect(0);
         assert_eq!(files(&world.path("repo")), before, "{command:?}");
     }
+    let report = &told(world.run("phone", &["forget", "1", "2", "--prune", "-n", "--json"]), "prune")[0];
+    assert_eq!(report["marked"]["packs"], 1, "as if they were forgotten");
     world.run("phone", &["forget", "1", "2", "-q"]).expect(0);
     let before = files(&world.path("repo"));
     let report = &told(world.run("phone", &["prune", "-n", "--json"]), "summary")[0];

@@ -16,6 +16,7 @@ use crate::pack::PackInfo;
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::retention::seconds_until_dropped;
+use crate::snapshot::SnapshotId;
 use crate::state::StateError;
 use crate::storage::StorageError;
 use crate::storage_clock::StorageClock;
@@ -114,6 +115,9 @@ pub enum PruneError {
 impl Repository {
     /// Gives back what no snapshot needs any more, as far as it has been known for long enough.
     pub fn prune(&mut self, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport, PruneError> {
+        if options.dry_run {
+            return self.preview_prune(&[], options);
+        }
         for _ in 0..MAX_STARTS {
             match self.prune_once(options, progress) {
                 Err(PruneError::Busy) => {}
@@ -123,16 +127,17 @@ impl Repository {
         Err(PruneError::Busy)
     }
 
+    /// Tells what a prune would do if these snapshots were forgotten. Changes nothing.
+    pub fn preview_prune(
+        &mut self,
+        forgotten: &[SnapshotId],
+        options: &PruneOptions,
+    ) -> Result<PruneReport, PruneError> {
+        Ok(self.begin_prune(forgotten, options)?.1)
+    }
+
     fn prune_once(&mut self, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport, PruneError> {
-        self.refresh()?;
-        self.refuse_damage()?;
-        let clock = StorageClock::read(&self.contents.objects)?;
-        let mut plan = self.plan_prune(options, &clock)?;
-        let mut report = plan.report();
-        self.tell_times(&plan, &clock, options.now, &mut report);
-        if options.dry_run {
-            return Ok(report);
-        }
+        let (mut plan, mut report) = self.begin_prune(&[], options)?;
         let before = self.history.tables().clone();
         let new = self.repack(&mut plan, &mut report, progress)?;
         if plan.changes_anything() {
@@ -140,6 +145,21 @@ impl Repository {
         }
         self.sweep(&mut report)?;
         Ok(report)
+    }
+
+    /// What is to be done if these snapshots are forgotten, too, and what there is to tell of it beforehand.
+    fn begin_prune(
+        &mut self,
+        forgotten: &[SnapshotId],
+        options: &PruneOptions,
+    ) -> Result<(Plan, PruneReport), PruneError> {
+        self.refresh()?;
+        self.refuse_damage()?;
+        let clock = StorageClock::read(&self.contents.objects)?;
+        let plan = self.plan_prune(forgotten, options, &clock)?;
+        let mut report = plan.report();
+        self.tell_times(&plan, &clock, options.now, &mut report);
+        Ok((plan, report))
     }
 
     /// Tells what can be dropped now, and when the rest can be: by the storage's clock, or this device's if that is later.

@@ -93,6 +93,10 @@ fn a_forgotten_snapshot_is_gone_and_its_bytes_follow_when_they_waited() {
         let (first, second) = (tree(&[1, 2, 3], 100), tree(&[4, 5, 6], 101));
         backup(&mut repository, &first, NOW);
         backup(&mut repository, &second, NOW + 60);
+        let first_id = repository.snapshots()[0].id;
+        let preview = repository.preview_prune(&[first_id], &options(&place)).unwrap();
+        assert_eq!((preview.marked.packs, place.count(Folder::Packs)), (1, 2), "{preview:?}");
+        assert_eq!(prune(&mut repository, &place).marked.packs, 0);
         forget(&mut repository, &[1], &place);
         assert_eq!(numbers(&place), [2]);
         let forgotten: Vec<u64> = repository.forgotten_snapshots().map(|snapshot| snapshot.number).collect();

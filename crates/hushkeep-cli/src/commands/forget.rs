@@ -140,10 +140,10 @@ pub(crate) fn run(args: &ForgetArgs, invocation: &Invocation, output: &mut Outpu
     if !args.quiet {
         tell_end(ids.len(), kept, args, invocation, output)?;
     }
-    if !args.prune || args.dry_run {
+    if !args.prune {
         return Ok(());
     }
-    prune::prune_as_usual(&mut opened, args.quiet, invocation, output)
+    prune::prune_after(&mut opened, &ids, (args.dry_run, args.quiet), invocation, output)
 }
 
 /// A date means the newest snapshot before its end: too loose a name for what is to go for good.
@@ -235,9 +235,7 @@ fn tell_end(
 ) -> io::Result<()> {
     let snapshots = format::count(forgotten as u64, "snapshot");
     if args.dry_run {
-        output.text(format_args!("dry run: would forget {snapshots} and keep {kept}\n"))?;
-        let unknown = "what pruning would give back can be told when they are forgotten\n";
-        return if args.prune { output.text(unknown) } else { Ok(()) };
+        return output.text(format_args!("dry run: would forget {snapshots} and keep {kept}\n"));
     }
     output.text(format_args!("forgot {snapshots}, kept {kept}\n"))?;
     if args.prune || forgotten == 0 {

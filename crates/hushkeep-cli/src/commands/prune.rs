@@ -2,7 +2,7 @@
 
 use clap::Args;
 use hushkeep::Opened;
-use hushkeep::repo::{Amount, PruneOptions, PruneReport, Timestamp};
+use hushkeep::repo::{Amount, PruneOptions, PruneReport, SnapshotId, Timestamp};
 use serde_json::{Value, json};
 
 use crate::args::{JsonArgs, KeyArgs, RepoArgs, VerbosityArgs};
@@ -48,43 +48,49 @@ pub(crate) fn run(args: &PruneArgs, invocation: &Invocation, output: &mut Output
         max_repack_bytes: args.max_repack_size,
         dry_run: args.dry_run,
     };
-    prune(&mut opened, &options, args.quiet, "summary", invocation, output)
+    let meter = Meter::new(output.is_json(), &VerbosityArgs { quiet: args.quiet, verbose: false });
+    output.flush()?;
+    let report = opened.repository.prune(&options, &meter);
+    meter.finish();
+    tell(&report?, &options, "summary", args.quiet, invocation, output)
 }
 
-/// Prunes within the usual limits, after something was forgotten.
-pub(super) fn prune_as_usual(
+/// Prunes within the usual limits after these snapshots were forgotten, or in a dry run tells what that would do.
+pub(super) fn prune_after(
     opened: &mut Opened,
-    quiet: bool,
+    forgotten: &[SnapshotId],
+    (dry_run, quiet): (bool, bool),
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<(), Failure> {
     let (now, max_unused, max_repack_bytes) = (hushkeep::now(), MAX_UNUSED, MAX_REPACK_BYTES);
-    let options = PruneOptions { now, max_unused, max_repack_bytes, dry_run: false };
-    prune(opened, &options, quiet, "prune", invocation, output)
+    let options = PruneOptions { now, max_unused, max_repack_bytes, dry_run };
+    let meter = Meter::new(output.is_json(), &VerbosityArgs { quiet, verbose: false });
+    output.flush()?;
+    let report = match dry_run {
+        true => opened.repository.preview_prune(forgotten, &options),
+        false => opened.repository.prune(&options, &meter),
+    };
+    meter.finish();
+    tell(&report?, &options, "prune", quiet, invocation, output)
 }
 
-/// Prunes, and tells programs of it in an object of type `kind`.
-fn prune(
-    opened: &mut Opened,
+/// Tells what was done, programs in an object of type `kind`.
+fn tell(
+    report: &PruneReport,
     options: &PruneOptions,
-    quiet: bool,
     kind: &str,
+    quiet: bool,
     invocation: &Invocation,
     output: &mut Output,
 ) -> Result<(), Failure> {
-    let meter = Meter::new(output.is_json(), &VerbosityArgs { quiet, verbose: false });
-    output.flush()?;
-    let report = opened.repository.prune(options, &meter);
-    meter.finish();
-    let report = report?;
     for damage in &report.damage {
         output.object("damage", json!({ "object": damage.object, "message": damage.cause.to_string() }))?;
         note(format_args!("damaged: {damage}"));
     }
-    output.object(kind, object(&report, options.dry_run))?;
+    output.object(kind, object(report, options.dry_run))?;
     if !quiet {
-        let prune = invocation.command("prune");
-        output.text(text(&report, options, &prune))?;
+        output.text(text(report, options, &invocation.command("prune")))?;
     }
     if report.damage.is_empty() {
         return Ok(());

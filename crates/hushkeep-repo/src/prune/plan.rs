@@ -13,6 +13,7 @@ use crate::pack::{Class, PackInfo, Segment};
 use crate::refs::{ContentRef, Run};
 use crate::repository::Repository;
 use crate::retention;
+use crate::snapshot::SnapshotId;
 use crate::storage::{Features, Folder, ObjectInfo};
 use crate::storage_clock::StorageClock;
 
@@ -110,10 +111,16 @@ pub(super) fn amount(rows: &[PackRow]) -> Amount {
 }
 
 impl Repository {
-    /// Looks at everything that is stored, and at what the snapshots need of it.
-    pub(super) fn plan_prune(&self, options: &PruneOptions, clock: &StorageClock) -> Result<Plan, PruneError> {
+    /// Looks at everything that is stored, and at what the snapshots need of it that are not `forgotten`.
+    pub(super) fn plan_prune(
+        &self,
+        forgotten: &[SnapshotId],
+        options: &PruneOptions,
+        clock: &StorageClock,
+    ) -> Result<Plan, PruneError> {
         let mut plan = Plan::default();
-        for source in self.snapshots().iter().flat_map(|snapshot| &snapshot.sources) {
+        let kept = self.snapshots().iter().filter(|snapshot| !forgotten.contains(&snapshot.id));
+        for source in kept.flat_map(|snapshot| &snapshot.sources) {
             plan.needs.add_list(source.root, &self.contents).map_err(|error| match error {
                 ReadError::Damaged(damage) => PruneError::Incomplete(damage),
                 error => error.into(),
