@@ -29,7 +29,7 @@ pub(crate) fn run(args: &RemoveArgs, output: &mut Output) -> Result<(), Failure>
     output.result("summary", object, format_args!("removed passphrase {}", args.id))?;
     if !kept.is_empty() {
         note(format_args!(
-            "warning: the storage refuses to delete {}: the passphrase still opens what is there. rotate the key",
+            "warning: the storage refuses to delete {}: the passphrase still opens what is there. replace the key with \"key rotate\"",
             format::count(kept.len() as u64, "older config"),
         ));
         return Ok(());
