@@ -117,7 +117,9 @@ pub(crate) fn run(args: &ForgetArgs, invocation: &Invocation, output: &mut Outpu
     if args.snapshots.is_empty() && policy.is_empty() && !args.allow_remove_all {
         return Err(retention::EmptyPolicy.into());
     }
-    let mut opened = session::open(&args.repo, &args.key)?;
+    // What is given back is decided by what the storage really has.
+    let open = if args.prune { session::open_uncached } else { session::open };
+    let mut opened = open(&args.repo, &args.key)?;
     let all = opened.repository.snapshots();
     let ids = match args.snapshots.as_slice() {
         [] => {

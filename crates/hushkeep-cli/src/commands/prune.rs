@@ -41,7 +41,7 @@ const MAX_UNUSED: f64 = 0.05;
 const MAX_REPACK_BYTES: u64 = 5 << 30;
 
 pub(crate) fn run(args: &PruneArgs, invocation: &Invocation, output: &mut Output) -> Result<(), Failure> {
-    let mut opened = session::open(&args.repo, &args.key)?;
+    let mut opened = session::open_uncached(&args.repo, &args.key)?;
     let options = PruneOptions {
         now: hushkeep::now(),
         max_unused: args.max_unused,
