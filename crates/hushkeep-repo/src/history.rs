@@ -102,17 +102,17 @@ impl History {
         }
     }
 
-    /// Decides on commits under older keys that none under the newest continues. Those that were stored before the
-    /// rotation, by the storage's clock, were only seen too late, and are tips. Later ones were written by a device that
-    /// did not know of the new key, or by who stole the old one, and are not taken. Only where damage leaves nothing
-    /// else do they tell the state, so that one bad object does not lock the owner out.
+    /// Decides on commits under older keys that none under the newest continues. Those that were stored before their
+    /// own key was replaced, by the storage's clock, were only seen too late, and are tips. Later ones were written by a
+    /// device that did not know of the next key, or by who stole the old one, and are not taken. Only where damage leaves
+    /// nothing else do they tell the state, so that one bad object does not lock the owner out.
     fn take_older(&mut self, older: Vec<Tip>) {
         let is_all_there_is = self.tips.is_empty() && !self.damaged.is_empty();
-        let rotated = self.rotated_at();
+        let replaced: Vec<Option<Timestamp>> = older.iter().map(|tip| self.replaced_at(tip.epoch)).collect();
         let mut covered: HashSet<String> = HashSet::new();
-        for tip in older {
+        for (tip, replaced) in older.into_iter().zip(replaced) {
             let stored = self.listed.get(&tip.name).copied().flatten();
-            let came_before = stored.zip(rotated).is_some_and(|(stored, rotated)| stored <= rotated);
+            let came_before = stored.zip(replaced).is_some_and(|(stored, replaced)| stored <= replaced);
             if covered.contains(tip.name.file()) {
                 continue;
             }
@@ -126,13 +126,13 @@ impl History {
         self.outdated.retain(|name| !covered.contains(name.file()));
     }
 
-    /// When the commit was stored that began the newest epoch.
-    fn rotated_at(&self) -> Option<Timestamp> {
-        // Without exclusive creation the storage may show a commit late that was there before the rotation.
+    /// When the commit was stored that ended an epoch by beginning the next.
+    fn replaced_at(&self, epoch: Epoch) -> Option<Timestamp> {
         let tip = self.tips.first()?;
-        let file = match &tip.commit.epoch_start {
+        let file = match tip.commit.epoch_starts.get(epoch.0 as usize) {
             Some(start) => self.tables.commit_file(start)?,
-            None => tip.name.file().to_owned(),
+            None if tip.epoch.0.checked_sub(1) == Some(epoch.0) => tip.name.file().to_owned(),
+            None => return None,
         };
         *self.listed.get(&ObjectName::new(Folder::Commits, file).ok()?)?
     }
@@ -352,15 +352,19 @@ impl History {
             config: change.config.max(self.config()),
             older_epochs: objects.keyring.encode_older(),
             growth,
-            epoch_start: self.epoch_start(objects.keyring.newest()),
+            epoch_starts: self.epoch_starts(objects.keyring.newest()),
         };
         Tip { id: CommitId::NONE, name, epoch: objects.keyring.newest(), commit, len: 0, tables }
     }
 
-    /// The commit that began an epoch, unless it is the first, or still to begin.
-    fn epoch_start(&self, epoch: Epoch) -> Option<CommitId> {
-        let tip = self.tips.iter().find(|tip| tip.epoch == epoch && epoch != Epoch::FIRST)?;
-        Some(tip.commit.epoch_start.unwrap_or(tip.id))
+    /// The commits that began the epochs up to this one, as far as they have begun.
+    fn epoch_starts(&self, epoch: Epoch) -> Vec<CommitId> {
+        let Some(tip) = self.tips.iter().max_by_key(|tip| tip.epoch) else { return Vec::new() };
+        let mut starts = tip.commit.epoch_starts.clone();
+        let has_begun = starts.len() < tip.epoch.0 as usize;
+        starts.extend(has_begun.then_some(tip.id));
+        starts.truncate(epoch.0 as usize);
+        starts
     }
 
     /// Makes the commit just written the only tip.

@@ -428,3 +428,39 @@ fn who_has_only_the_old_key_cannot_go_on_writing() {
         assert_whole(&repository);
     }
 }
+
+/// What a thief writes between two rotations was stored before the second; it was too late for the first all the same.
+#[test]
+fn a_second_rotation_does_not_let_in_what_the_first_kept_out() {
+    let mut place = Place::new(false);
+    let owner = Device::new(1);
+    let mut repository = owner.create(&place.storage);
+    backup(&mut repository, &tree(&[1], 4), NOW);
+    let stolen: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: false }));
+    copy(&place.storage, &stolen);
+    repository.rotate(&new_key(), repository.protectors().to_vec(), at(NOW)).unwrap();
+
+    backup(&mut Device::new(2).open(&stolen), &tree(&[66], 4), NOW + 60);
+    place.wait(DAY);
+    copy(&stolen, &place.storage);
+    place.wait(DAY);
+    let third = BackupKey::from_secret(Secret::build(|bytes| *bytes = [5; 32]));
+    let mut repository = open_with(&new_key(), &owner, &place.storage).unwrap();
+    repository.rotate(&third, repository.protectors().to_vec(), at(NOW)).unwrap();
+    backup(&mut repository, &tree(&[1, 2], 4), NOW + 120);
+
+    for device in [&owner, &Device::new(3)] {
+        let repository = open_with(&third, device, &place.storage).unwrap();
+        assert_eq!(repository.snapshots().len(), 2);
+        assert_eq!(repository.outdated_commits().count(), 1);
+    }
+}
+
+/// Copies what is not there yet.
+fn copy(from: &Arc<dyn Storage>, to: &Arc<dyn Storage>) {
+    for info in Folder::ALL.into_iter().flat_map(|folder| from.list(folder).unwrap()) {
+        if to.get(&info.name).is_err() {
+            to.put(&info.name, &from.get(&info.name).unwrap()).unwrap();
+        }
+    }
+}

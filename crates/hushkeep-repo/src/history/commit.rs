@@ -14,7 +14,7 @@ use crate::storage::{Folder, ObjectName};
 pub(crate) struct CommitId([u8; 16]);
 
 impl CommitId {
-    /// Stands for a commit that is not written yet, or for none.
+    /// Stands for a commit that is not written yet.
     pub(super) const NONE: Self = Self([0; 16]);
 
     pub(super) fn of(body: &[u8]) -> Self {
@@ -84,8 +84,8 @@ pub(super) struct Commit {
     /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
     pub(super) older_epochs: Vec<u8>,
     pub(super) growth: Growth,
-    /// The commit that began its epoch; `None` in that commit, and in the first epoch.
-    pub(super) epoch_start: Option<CommitId>,
+    /// The commits that began the epochs from the second on, as far as the commit's own; itself is not among them.
+    pub(super) epoch_starts: Vec<CommitId>,
 }
 
 /// A commit that another names.
@@ -107,13 +107,17 @@ impl Commit {
         self.growth.write(&mut record, 7);
         tables.write(&mut record, 10);
         record.critical(14, self.config.digest);
-        record.critical(15, self.epoch_start.unwrap_or(CommitId::NONE).0).finish()
+        let starts: Vec<u8> = self.epoch_starts.iter().flat_map(|id| id.0).collect();
+        record.critical(15, starts).finish()
     }
 
     /// Reads a commit's body (spec §11.1).
     pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
         let record = Record::parse(body, 15)?;
-        let epoch_start = CommitId(record.array(15)?);
+        let (starts, rest) = record.required(15)?.as_chunks();
+        if !rest.is_empty() {
+            return Err(WireError::Truncated);
+        }
         let commit = Self {
             number: record.int(1)?,
             parents: decode_parents(record.required(2)?)?,
@@ -122,7 +126,7 @@ impl Commit {
             config: ConfigName { number: record.int(5)?, digest: record.array(14)? },
             older_epochs: record.required(6)?.to_vec(),
             growth: Growth::read(&record, 7)?,
-            epoch_start: (epoch_start != CommitId::NONE).then_some(epoch_start),
+            epoch_starts: starts.iter().copied().map(CommitId).collect(),
         };
         Ok((commit, Tables::read(&record, 10)?))
     }
@@ -193,7 +197,7 @@ mod tests {
             config: ConfigName { number: 2, digest: [4; 16] },
             older_epochs: vec![1, 2, 3],
             growth: Growth::default().next(10).unwrap(),
-            epoch_start: Some(CommitId([3; 16])),
+            epoch_starts: vec![CommitId([3; 16]), CommitId([4; 16])],
         };
         let mut tables = Tables::default();
         tables.insert_commit(&CommitId([7; 16]), &name);
