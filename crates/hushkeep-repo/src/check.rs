@@ -74,7 +74,8 @@ impl Repository {
         let mut damage = self.contents.damage.clone();
         damage.extend(self.history.damaged().iter().cloned());
         for folder in [Folder::Config, Folder::Commits] {
-            for info in self.list(folder)? {
+            // What has no number is none of the repository's.
+            for info in self.list(folder)?.into_iter().filter(|info| number_of(&info.name).is_some()) {
                 report.objects += 1;
                 match self.check_small(&info.name) {
                     Ok(is_used) => report.unreferenced += u64::from(!is_used),

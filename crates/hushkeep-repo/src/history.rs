@@ -413,7 +413,8 @@ pub(crate) enum PublishError {
 /// owner where a commit cannot be opened.
 fn newest_epoch(objects: &Objects) -> Result<Option<Epoch>, ReadError> {
     let mut newest = None;
-    for info in objects.storage.list(Folder::Config).map_err(ReadError::Storage)? {
+    let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
+    for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
         let object = objects.storage.get(&info.name);
         let object = object.map_err(|error| ReadError::from_storage(error, &info.name))?;
         newest = newest.max(Header::parse(&object).ok().map(|(header, _)| header.epoch));

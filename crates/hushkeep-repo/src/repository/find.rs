@@ -175,7 +175,8 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
         return Ok(first);
     }
     let commits = storage.list(Folder::Commits).map_err(ReadError::Storage)?;
-    let mut commits: Vec<ObjectName> = commits.into_iter().map(|info| info.name).collect();
+    let commits = commits.into_iter().map(|info| info.name);
+    let mut commits: Vec<ObjectName> = commits.filter(|name| number_of(name).is_some()).collect();
     commits.sort_unstable_by_key(|name| Reverse(number_of(name)));
     for commit in commits {
         let object = storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit))?;
