@@ -146,6 +146,10 @@ impl Opener {
         if header.kind != kind {
             return Err(OpenError::WrongKind { expected: kind, found: header.kind });
         }
+        // Only a config tells anything to who has no key.
+        if kind != ObjectKind::Config && !header.clear.is_empty() {
+            return Err(OpenError::NotAnObject);
+        }
         if header.repository != *keys.repository() {
             return Err(OpenError::WrongRepository);
         }

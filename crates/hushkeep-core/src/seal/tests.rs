@@ -26,13 +26,22 @@ fn a_single_segment_object_round_trips() {
 }
 
 #[test]
+fn only_a_config_may_have_a_clear_part() {
+    for kind in ObjectKind::ALL {
+        let object = seal_single(&keys(1, 0), kind, b"clear".to_vec(), b"body", 0, &mut rng());
+        assert_eq!(open_single(&keys(1, 0), kind, &object).is_ok(), kind == ObjectKind::Config, "{kind}");
+    }
+}
+
+#[test]
 fn every_bit_is_authenticated() {
     let keys = keys(1, 0);
-    let object = seal_single(&keys, ObjectKind::Commit, b"c".to_vec(), b"body", 0, &mut rng());
+    let object = seal_single(&keys, ObjectKind::Config, b"c".to_vec(), b"body", 0, &mut rng());
+    assert!(open_single(&keys, ObjectKind::Config, &object).is_ok());
     for bit in 0..object.len() * 8 {
         let mut bad = object.clone();
         bad[bit / 8] ^= 1 << (bit % 8);
-        assert!(open_single(&keys, ObjectKind::Commit, &bad).is_err(), "bit {bit}");
+        assert!(open_single(&keys, ObjectKind::Config, &bad).is_err(), "bit {bit}");
     }
 }
 
