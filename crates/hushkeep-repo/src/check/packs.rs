@@ -206,7 +206,8 @@ impl Repository {
             Coding::Zstd => codec::decompress(&opened, row.raw_len as usize).ok_or(DamageCause::Content)?,
         };
         if row.class == Class::Names {
-            let is_right = names_digest(table, row) == Some(NameList::digest(&contents));
+            let has_digest = names_digest(table, row) == Some(NameList::digest(&contents));
+            let is_right = has_digest && NameList::decode(&contents)?.len() as u64 == row.count();
             return if is_right { Ok(()) } else { Err(DamageCause::Content.into()) };
         }
         let slices = self.contents.slices(at, &contents)?;
