@@ -7,9 +7,10 @@ use std::iter::Peekable;
 use hushkeep_core::name::ContentName;
 
 use crate::RelPath;
-use crate::error::{DamageCause, ReadError};
+use crate::error::{Damage, DamageCause, ReadError};
 use crate::file_list_reader::FileListReader;
 use crate::node::{Content, Entry, EntryKind, FileEntry};
+use crate::objects::pack_name;
 use crate::refs::{NodeName, Run};
 use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry, SnapshotSource};
@@ -68,10 +69,10 @@ impl Repository {
     /// file.
     pub fn read_file(&self, entry: &SnapshotEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
         match &entry.entry.kind {
-            EntryKind::File(file) => self.write_contents(file, out),
-            EntryKind::HardLink { original } => match self.find_entry(entry.list, original)?.map(|e| e.kind) {
-                Some(EntryKind::File(file)) => self.write_contents(&file, out),
-                _ => Err(ReadFileError::NotAFile),
+            EntryKind::File(file) => self.write_contents(entry, file, out),
+            EntryKind::HardLink { .. } => match self.find_original(entry)? {
+                Some(file) => self.write_contents(entry, &file, out),
+                None => Err(ReadFileError::NotAFile),
             },
             EntryKind::Directory | EntryKind::Symlink { .. } => Err(ReadFileError::NotAFile),
         }
@@ -101,13 +102,26 @@ impl Repository {
         }
     }
 
-    /// Looks an entry up by its path below the source's root.
-    pub(crate) fn find_entry(&self, list: NodeName, path: &RelPath) -> Result<Option<Entry>, ReadError> {
-        let (mut reader, _) = FileListReader::open(&self.contents, list)?;
-        reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.path == *path)).transpose()
+    /// The file that a hard link is another name of: it comes before the link (spec §10.4).
+    pub(crate) fn find_original(&self, link: &SnapshotEntry) -> Result<Option<FileEntry>, ReadError> {
+        let EntryKind::HardLink { original } = &link.entry.kind else { return Ok(None) };
+        if *original >= link.entry.path {
+            return Ok(None);
+        }
+        let (mut reader, _) = FileListReader::open(&self.contents, link.list)?;
+        let found = reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.path >= *original)).transpose()?;
+        Ok(match found {
+            Some(Entry { path, kind: EntryKind::File(file), .. }) if path == *original => Some(file),
+            _ => None,
+        })
     }
 
-    fn write_contents(&self, file: &FileEntry, out: &mut dyn Write) -> Result<(), ReadFileError> {
+    fn write_contents(
+        &self,
+        entry: &SnapshotEntry,
+        file: &FileEntry,
+        out: &mut dyn Write,
+    ) -> Result<(), ReadFileError> {
         let runs = self.contents_of(file)?;
         let mut hasher = blake3::Hasher::new();
         let mut len = 0;
@@ -117,12 +131,18 @@ impl Repository {
             len += content.len() as u64;
             out.write_all(&content).map_err(ReadFileError::Output)?;
         }
-        let is_whole = len == file.len && file.hash.is_none_or(|hash| hasher.finalize() == hash);
-        match runs.first() {
-            Some(run) if !is_whole => {
-                Err(ReadError::from(self.contents.damaged_content(run.start, DamageCause::Content)).into())
-            }
-            _ => out.flush().map_err(ReadFileError::Output),
+        if len == file.len && file.hash.is_none_or(|hash| hasher.finalize() == hash) {
+            return out.flush().map_err(ReadFileError::Output);
+        }
+        Err(ReadError::from(self.damaged_file(&runs, entry.list, DamageCause::Content)).into())
+    }
+
+    /// Blames the pack that a file begins in, or, if it has no contents, that of the list that tells of it.
+    pub(crate) fn damaged_file(&self, runs: &[Run], list: NodeName, cause: DamageCause) -> Damage {
+        match (runs.first(), self.contents.node(list)) {
+            (Some(run), _) => self.contents.damaged_content(run.start, cause),
+            (None, Ok(node)) => self.contents.damaged_content(node, cause),
+            (None, Err(_)) => Damage::new(&pack_name(&list.list), cause),
         }
     }
 

@@ -10,10 +10,12 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::node::{Content, EntryKind, FileEntry};
 use crate::objects::pack_name;
 use crate::progress::Progress;
+use crate::refs::NodeName;
 use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry};
 use crate::target::{Existing, Target, TargetError, TargetErrorKind};
 use crate::tree::Metadata;
+use pieces::Pieces;
 use window::{Failed, NewFile, Window};
 
 /// Files that belong to a database while it is in use. Left from elsewhere, they would corrupt a restored one.
@@ -207,7 +209,7 @@ impl Restore<'_, '_> {
                 }
                 Ok(())
             }
-            EntryKind::File(file) => self.file(entry.path, file, &metadata),
+            EntryKind::File(file) => self.file(entry.path, file, &metadata, entry.list),
             EntryKind::Symlink { target } => {
                 self.link(&entry.path, |place| place.create_symlink(&entry.path, target, &metadata))
             }
@@ -218,7 +220,14 @@ impl Restore<'_, '_> {
         }
     }
 
-    fn file(&mut self, path: RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), RestoreError> {
+    /// Restores a file of which this list tells.
+    fn file(
+        &mut self,
+        path: RelPath,
+        file: &FileEntry,
+        metadata: &Metadata,
+        list: NodeName,
+    ) -> Result<(), RestoreError> {
         // Neither length nor time of a database tell whether its log has changed it.
         let proof = matches!(file.content, Content::Chunks(_)).then_some((file.len, metadata));
         match self.keeps(&path, proof) {
@@ -233,32 +242,32 @@ impl Restore<'_, '_> {
             Ok(false) => {}
             Err(error) => return self.problem(path, error.into()),
         }
+        if !self.options.dry_run {
+            self.progress.item(&path);
+            match self.plan(&path, file, metadata, list) {
+                Ok(()) => {}
+                Err(PlanError::Item(error)) => return self.problem(path, error),
+                Err(PlanError::Storage(error)) => return Err(error.into()),
+            }
+        }
         self.report.files += 1;
-        self.report.bytes += file.len;
-        if self.options.dry_run {
-            return Ok(());
-        }
-        self.progress.item(&path);
-        if let Err(error) = self.plan(&path, file, metadata) {
-            self.report.files -= 1;
-            self.report.bytes -= file.len;
-            return match error {
-                PlanError::Item(error) => self.problem(path, error),
-                PlanError::Storage(error) => Err(error.into()),
-            };
-        }
+        self.report.bytes = self.report.bytes.saturating_add(file.len);
         if self.window.is_full() { self.flush() } else { Ok(()) }
     }
 
-    /// Begins a file, and notes what is to be written into it.
-    fn plan(&mut self, path: &RelPath, file: &FileEntry, metadata: &Metadata) -> Result<(), PlanError> {
+    /// Begins a file, and notes what is to be written into it. Its length is a claim until its pieces were found.
+    fn plan(&mut self, path: &RelPath, file: &FileEntry, metadata: &Metadata, list: NodeName) -> Result<(), PlanError> {
         let runs = self.repository.contents_of(file)?;
+        let wrong = self.repository.damaged_file(&runs, list, DamageCause::Content);
+        let pieces = Pieces::of(&self.repository.contents, file, &runs, &wrong)?;
+        if let Some(damage) = pieces.damage.clone().filter(|_| !self.options.best_effort) {
+            return Err(PlanError::Item(damage.into()));
+        }
         if let Content::Pages { .. } = file.content {
             self.set_sidecars_aside(path)?;
         }
         let place = self.target.create_file(path, file.len)?;
-        let new = NewFile { path: path.clone(), place, entry: file, metadata: *metadata, runs: &runs };
-        self.window.add(&self.repository.contents, new, self.options.best_effort)?;
+        self.window.add(NewFile { path: path.clone(), place, entry: file, metadata: *metadata, pieces, wrong });
         if self.originals.contains(path) {
             self.planned.push(path.clone());
         }
@@ -311,12 +320,13 @@ impl Restore<'_, '_> {
     fn hard_link(&mut self, entry: SnapshotEntry) -> Result<(), RestoreError> {
         let EntryKind::HardLink { original } = &entry.entry.kind else { return Ok(()) };
         let original_path = entry.label.join(original.as_bytes()).unwrap_or_default();
-        if self.linkable.contains(&original_path) || self.options.dry_run {
+        let comes_before = *original < entry.entry.path;
+        if comes_before && (self.linkable.contains(&original_path) || self.options.dry_run) {
             return self.link(&entry.path, |place| place.create_hard_link(&entry.path, &original_path));
         }
-        match self.repository.find_entry(entry.list, original)?.map(|original| original.kind) {
-            Some(EntryKind::File(file)) => self.file(entry.path, &file, &entry.entry.metadata),
-            _ => {
+        match self.repository.find_original(&entry)? {
+            Some(file) => self.file(entry.path, &file, &entry.entry.metadata, entry.list),
+            None => {
                 let object = pack_name(&entry.list.list).to_string();
                 self.problem(entry.path, Damage { object, cause: DamageCause::OutsideFolder }.into())
             }
@@ -348,7 +358,7 @@ impl Restore<'_, '_> {
         for Failed { path, len, error, kept_as } in failed {
             self.linkable.remove(&path);
             self.report.files -= 1;
-            self.report.bytes -= len;
+            self.report.bytes = self.report.bytes.saturating_sub(len);
             self.problem(path, error)?;
             if let Some(problem) = self.report.problems.last_mut() {
                 problem.kept_as = kept_as;

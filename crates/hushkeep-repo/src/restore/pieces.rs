@@ -5,7 +5,6 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::{Content, FileEntry};
 use crate::refs::{ContentRef, Run};
-use crate::storage::Folder;
 
 /// One piece of a file: where it lies, and where it belongs.
 pub(super) struct Piece {
@@ -36,11 +35,12 @@ impl Part {
 }
 
 impl Pieces {
-    /// The pieces of a file that consists of `runs`. A failing storage is an error.
+    /// The pieces of a file that consists of `runs`. If they do not have its length together, `wrong` is damaged. A failing
+    /// storage is an error.
     ///
     /// Pages have places of their own. Chunks follow one another: behind a gap of unknown length they are placed from
     /// the end of the file, as far back as the next gap.
-    pub(super) fn of(contents: &Contents, entry: &FileEntry, runs: &[Run]) -> Result<Self, ReadError> {
+    pub(super) fn of(contents: &Contents, entry: &FileEntry, runs: &[Run], wrong: &Damage) -> Result<Self, ReadError> {
         let mut pieces = Self::default();
         let (mut offset, mut behind) = (0, Vec::new());
         for run in runs {
@@ -65,7 +65,7 @@ impl Pieces {
         let rest: u64 = behind.iter().map(Part::len).sum();
         offset = pieces.place(&mut behind, entry.len.saturating_sub(rest)).max(offset);
         if offset != entry.len && pieces.damage.is_none() {
-            pieces.damage = Some(wrong_length(contents, runs));
+            pieces.damage = Some(Damage { cause: DamageCause::Length, ..wrong.clone() });
         }
         Ok(pieces)
     }
@@ -92,11 +92,4 @@ fn parts_of(contents: &Contents, run: Run) -> Result<Vec<Part>, ReadError> {
         parts.push(Part { at, run, lens });
     }
     Ok(parts)
-}
-
-fn wrong_length(contents: &Contents, runs: &[Run]) -> Damage {
-    match runs.first() {
-        Some(run) => contents.damaged_content(run.start, DamageCause::Length),
-        None => Damage { object: Folder::Packs.name().to_owned(), cause: DamageCause::UnknownContent },
-    }
 }

@@ -8,11 +8,11 @@ use super::ItemError;
 use super::pieces::{Piece, Pieces};
 use crate::RelPath;
 use crate::contents::{Contents, Slices};
-use crate::error::{DamageCause, ReadError};
+use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::FileEntry;
 use crate::progress::Progress;
-use crate::refs::{ContentRef, Run};
+use crate::refs::ContentRef;
 use crate::target::{TargetError, TargetFile};
 use crate::tree::Metadata;
 
@@ -42,7 +42,9 @@ pub(super) struct NewFile<'t, 'a> {
     pub(super) place: Box<dyn TargetFile + 't>,
     pub(super) entry: &'a FileEntry,
     pub(super) metadata: Metadata,
-    pub(super) runs: &'a [Run],
+    pub(super) pieces: Pieces,
+    /// What is damaged if the file has not its hash.
+    pub(super) wrong: Damage,
 }
 
 /// One file begun in the target.
@@ -54,7 +56,8 @@ struct PlannedFile<'t> {
     sparse: bool,
     hash: Option<[u8; 32]>,
     metadata: Metadata,
-    first: Option<ContentRef>,
+    /// What is damaged if the file has not its hash.
+    wrong: Damage,
     failure: Mutex<Option<ItemError>>,
 }
 
@@ -79,28 +82,18 @@ impl<'t> Window<'t> {
         self.files.len() >= MAX_FILES || self.len >= MAX_LEN
     }
 
-    /// Adds a file. With `best_effort`, pieces that are nowhere are left out, and the file will
-    /// not be whole.
-    pub(super) fn add(
-        &mut self,
-        contents: &Contents,
-        new: NewFile<'t, '_>,
-        best_effort: bool,
-    ) -> Result<(), ReadError> {
-        let NewFile { path, place, entry, metadata, runs } = new;
+    /// Adds a file that consists of these pieces; `wrong` is the damage if it has not its hash then. One of which pieces
+    /// are nowhere will not be whole.
+    pub(super) fn add(&mut self, new: NewFile<'t, '_>) {
+        let NewFile { path, place, entry, metadata, pieces: Pieces { pieces, damage }, wrong } = new;
         let file = self.files.len();
-        let Pieces { pieces, damage } = Pieces::of(contents, entry, runs)?;
-        if let Some(damage) = damage.clone().filter(|_| !best_effort) {
-            return Err(damage.into());
-        }
         for Piece { at, chunk, offset } in pieces {
             self.segments.entry(at).or_default().push(Write { file, chunk, offset });
         }
-        self.len += entry.len;
+        self.len = self.len.saturating_add(entry.len);
         let (len, sparse, hash) = (entry.len, entry.sparse, entry.hash);
-        let (first, failure) = (runs.first().map(|run| run.start), Mutex::new(damage.map(ItemError::Damaged)));
-        self.files.push(PlannedFile { path, place, len, sparse, hash, metadata, first, failure });
-        Ok(())
+        let failure = Mutex::new(damage.map(ItemError::Damaged));
+        self.files.push(PlannedFile { path, place, len, sparse, hash, metadata, wrong, failure });
     }
 
     /// Writes and finishes all files; returns those that are not whole. A failing storage ends the restore.
@@ -136,7 +129,7 @@ impl<'t> Window<'t> {
             if stopped && !file.has_failed() {
                 continue;
             }
-            match file.finish(contents, best_effort) {
+            match file.finish(best_effort) {
                 Ok(()) => progress.advance(1, 0),
                 Err(file) => failed.push(file),
             }
@@ -245,10 +238,10 @@ impl PlannedFile<'_> {
 
     /// Checks the whole file against its hash, then gives it its name. With best effort, what there is of a damaged
     /// file gets a name that says so.
-    fn finish(self, contents: &Contents, best_effort: bool) -> Result<(), Failed> {
+    fn finish(self, best_effort: bool) -> Result<(), Failed> {
         let (path, len) = (self.path.clone(), self.len);
         let failed = |error, kept_as| Failed { path, len, error, kept_as };
-        match self.check(contents) {
+        match self.check() {
             Ok(()) => self.place.finish(&self.metadata).map_err(|error| failed(error.into(), None)),
             Err(ItemError::Damaged(damage)) if best_effort => match self.place.finish_damaged(&self.metadata) {
                 Ok(kept_as) => Err(failed(damage.into(), Some(kept_as))),
@@ -258,15 +251,14 @@ impl PlannedFile<'_> {
         }
     }
 
-    fn check(&self, contents: &Contents) -> Result<(), ItemError> {
+    fn check(&self) -> Result<(), ItemError> {
         if let Some(failure) = self.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(failure);
         }
         if let Some(hash) = self.hash
             && read_back(self.place.as_ref(), self.len)? != hash
-            && let Some(chunk) = self.first
         {
-            return Err(contents.damaged_content(chunk, DamageCause::Content).into());
+            return Err(self.wrong.clone().into());
         }
         Ok(())
     }
