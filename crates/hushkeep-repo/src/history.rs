@@ -13,6 +13,7 @@ use crate::Timestamp;
 use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::{Growth, MAX_DEPTH};
+use crate::keyring::read_older;
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
@@ -433,8 +434,7 @@ fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, Re
 /// Where a base is damaged, the tables are those that the commits above it tell, and the damage comes beside: rows
 /// only ever add up, so what can be read still counts.
 fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
-    let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
-    let (commit, delta) = Commit::decode(&body).map_err(|error| Damage::new(name, error))?;
+    let (epoch, body, commit, delta) = read_commit(objects, name)?;
     if number_of(name) != Some(commit.number) {
         return Err(Damage::new(name, DamageCause::Content).into());
     }
@@ -462,9 +462,17 @@ fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>
     Ok((tip, damage))
 }
 
+/// Opens and decodes one commit, the secrets of older epochs in it included.
+fn read_commit(objects: &Objects, name: &ObjectName) -> Result<(Epoch, Vec<u8>, Commit, Tables), ReadError> {
+    let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
+    let damaged = |error| Damage::new(name, error);
+    let (commit, tables) = Commit::decode(&body).map_err(damaged)?;
+    read_older(&commit.older_epochs, epoch).map_err(damaged)?;
+    Ok((epoch, body, commit, tables))
+}
+
 fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commit, Tables), ReadError> {
-    let body = objects.read_body(ObjectKind::Commit, &parent.name)?;
-    let (commit, delta) = Commit::decode(&body).map_err(|error| Damage::new(&parent.name, error))?;
+    let (_, body, commit, delta) = read_commit(objects, &parent.name)?;
     if CommitId::of(&body) != parent.id || commit.growth.depth + 1 != above.depth {
         return Err(Damage::new(&parent.name, DamageCause::Content).into());
     }

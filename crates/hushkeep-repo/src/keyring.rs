@@ -58,16 +58,7 @@ impl Keyring {
 
     /// Takes in the older epochs' secrets that were sealed under this one (spec §3.6).
     pub(crate) fn add_older(&mut self, encoded: &[u8]) -> Result<(), WireError> {
-        let mut reader = Reader::new(encoded);
-        let mut last = None;
-        while !reader.is_empty() {
-            let epoch = Epoch(reader.varint_u32()?);
-            let secret = Secret::from_slice(reader.take(32)?).ok_or(WireError::Truncated)?;
-            if epoch >= self.current || last.replace(epoch) >= Some(epoch) {
-                return Err(WireError::Range);
-            }
-            self.insert(EpochSecret::from_secret(epoch, secret));
-        }
+        read_older(encoded, self.current)?.into_iter().for_each(|secret| self.insert(secret));
         Ok(())
     }
 
@@ -86,6 +77,21 @@ impl Keyring {
         // The first to tell of an epoch is the config; nothing later replaces its word.
         self.epochs.entry(secret.epoch()).or_insert((secret, keys));
     }
+}
+
+/// Reads the secrets of epochs before `newer` that were sealed under it (spec §3.6).
+pub(crate) fn read_older(encoded: &[u8], newer: Epoch) -> Result<Vec<EpochSecret>, WireError> {
+    let mut reader = Reader::new(encoded);
+    let mut secrets: Vec<EpochSecret> = Vec::new();
+    while !reader.is_empty() {
+        let epoch = Epoch(reader.varint_u32()?);
+        let secret = Secret::from_slice(reader.take(32)?).ok_or(WireError::Truncated)?;
+        if epoch >= newer || secrets.last().is_some_and(|last| last.epoch() >= epoch) {
+            return Err(WireError::Range);
+        }
+        secrets.push(EpochSecret::from_secret(epoch, secret));
+    }
+    Ok(secrets)
 }
 
 #[cfg(test)]
