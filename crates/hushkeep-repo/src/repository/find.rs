@@ -112,6 +112,10 @@ impl LockedRepository {
                 Ok(opened) => opened,
                 Err(cause) => {
                     failure = ReadError::from(Damage::new(&sealed.name, cause)).into();
+                    // Who went on to an older config could undo what a newer program said.
+                    if cause.is_newer_version() {
+                        break;
+                    }
                     continue;
                 }
             };
