@@ -3,12 +3,13 @@
 //! They are found by walking the folder, and held against what they say of themselves. To make them anew:
 //! `cargo test -p hushkeep-repo --test vectors -- --ignored`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(dead_code, reason = "vectors with a defect use the rest of the forge")]
+#![allow(dead_code, reason = "later vectors use the rest of the forge")]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod expected;
 mod forge;
+mod invalid;
 mod parts;
 mod sample;
 mod valid;
@@ -16,7 +17,7 @@ mod walk;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use expected::Vector;
 
@@ -27,9 +28,19 @@ fn valid_repositories_give_what_they_hold() {
     vectors.iter().for_each(|(name, vector)| walk::assert_valid(name, vector));
 }
 
+#[test]
+fn invalid_repositories_are_refused_for_what_they_are() {
+    let vectors = expected::vectors(&expected::home(), "invalid");
+    assert!(!vectors.is_empty());
+    let judge = |(name, vector): (&String, &PathBuf)| Some(format!("{name}: {}", walk::judge_invalid(vector)?));
+    let wrong: Vec<String> = vectors.iter().filter_map(judge).collect();
+    assert!(wrong.is_empty(), "{} of {} came out otherwise:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+}
+
 /// Every vector, with the folder it belongs in.
 fn all() -> impl Iterator<Item = (&'static str, Vector)> {
-    valid::all().into_iter().map(|vector| ("valid", vector))
+    let valid = valid::all().into_iter().map(|vector| ("valid", vector));
+    valid.chain(invalid::all().into_iter().map(|vector| ("invalid", vector)))
 }
 
 /// Each run gives the same bytes: what is random comes from fixed seeds.
