@@ -1,7 +1,10 @@
 //! Repositories with one defect each.
 
 mod encodings;
+mod entries;
 mod indexes;
+mod lists;
+mod maps;
 mod objects;
 mod packs;
 
@@ -11,7 +14,8 @@ use crate::expected::{self, Vector};
 use crate::sample::{ALL, Edit, HURT, SECOND_FILE, build};
 
 pub(crate) fn all() -> Vec<Vector> {
-    let groups = [encodings::all(), objects::all(), packs::all(), indexes::all()];
+    let groups =
+        [encodings::all(), objects::all(), packs::all(), indexes::all(), lists::all(), entries::all(), maps::all()];
     groups.into_iter().flatten().map(Invalid::vector).collect()
 }
 
