@@ -1,5 +1,7 @@
 //! Repositories with one defect each.
 
+mod commits;
+mod configs;
 mod encodings;
 mod entries;
 mod indexes;
@@ -7,6 +9,7 @@ mod lists;
 mod maps;
 mod objects;
 mod packs;
+mod rollback;
 
 use serde_json::json;
 
@@ -14,8 +17,18 @@ use crate::expected::{self, Vector};
 use crate::sample::{ALL, Edit, HURT, SECOND_FILE, build};
 
 pub(crate) fn all() -> Vec<Vector> {
-    let groups =
-        [encodings::all(), objects::all(), packs::all(), indexes::all(), lists::all(), entries::all(), maps::all()];
+    let groups = [
+        encodings::all(),
+        objects::all(),
+        packs::all(),
+        indexes::all(),
+        lists::all(),
+        entries::all(),
+        maps::all(),
+        commits::all(),
+        configs::all(),
+        rollback::all(),
+    ];
     groups.into_iter().flatten().map(Invalid::vector).collect()
 }
 

@@ -3,7 +3,6 @@
 //! They are found by walking the folder, and held against what they say of themselves. To make them anew:
 //! `cargo test -p hushkeep-repo --test vectors -- --ignored`.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
-#![allow(dead_code, reason = "later vectors use the rest of the forge")]
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,0 +1,243 @@
+//! Defects of configs (spec §12, §3.6), and of which config holds.
+
+use hushkeep_core::name::RepositoryId;
+
+use super::{Invalid, Lost, in_commit, in_pack};
+use crate::forge::Repo;
+use crate::parts::*;
+use crate::sample::*;
+
+pub(super) fn all() -> Vec<Invalid> {
+    [clear_parts(), bodies(), which_holds(), copies(), keys(), newer()].into_iter().flatten().collect()
+}
+
+fn name() -> String {
+    format!("config/{CONFIG_FILE}")
+}
+
+/// The only config has a defect.
+fn refused(name: &'static str, comment: &'static str, edit: Edit) -> Invalid {
+    in_commit(name, comment, edit).refused("damaged").named(&self::name())
+}
+
+fn protector(fields: &[Field]) -> Vec<u8> {
+    string(&record(fields))
+}
+
+fn clear_parts() -> Vec<Invalid> {
+    let clear = |name, comment, edit| refused(name, comment, Edit::Clear(edit));
+    vec![
+        clear("config-clear-field-missing", "the clear part lacks its field 3 (§12.2, §1.3)", |clear| {
+            clear.pop();
+        }),
+        clear("config-key-check-of-15-bytes", "a field has the wrong length (§12.2, §1.3)", |clear| {
+            value(clear, 2).pop();
+        }),
+        clear("config-protectors-cut-short", "the protectors end inside one (§12.2, §1.2)", |clear| {
+            value(clear, 3).pop();
+        }),
+        clear("config-protector-id-of-3-bytes", "a field has the wrong length (§12.2, §1.3)", |clear| {
+            *value(clear, 3) = protector(&[critical(1, [7; 3]), integer(2, 1), critical(3, [])]);
+        }),
+        clear("config-protector-field-missing", "a protector lacks its field 3 (§12.2, §1.3)", |clear| {
+            *value(clear, 3) = protector(&[critical(1, [7; 4]), integer(2, 1)]);
+        }),
+        clear("config-recovery-key-with-data", "a recovery key has data (§12.2)", |clear| {
+            *value(clear, 3) = protector(&[critical(1, [7; 4]), integer(2, 1), critical(3, [0])]);
+        }),
+        clear("config-two-protectors-of-one-id", "two protectors have one id (§12.2)", |clear| {
+            let again = value(clear, 3).clone();
+            value(clear, 3).extend(again);
+        })
+        .and(Edit::Config(|body| {
+            let again = value(body, 2).clone();
+            value(body, 2).extend(again);
+        })),
+    ]
+}
+
+fn bodies() -> Vec<Invalid> {
+    let body = |name, comment, edit| refused(name, comment, Edit::Config(edit));
+    vec![
+        body("config-number", "a config has another number than its name (§12.3)", |body| *value(body, 1) = varint(2)),
+        body("config-labels-too-few", "no label for the only protector (§12.3)", |body| value(body, 2).clear()),
+        body("config-labels-too-many", "two labels for the only protector (§12.3)", |body| {
+            let again = value(body, 2).clone();
+            value(body, 2).extend(again);
+        }),
+        body("config-label-not-utf-8", "a label is not UTF-8 (§12.3, §1.2)", |body| {
+            *value(body, 2) = [string(&[0xff]), signed(1_700_000_000), varint(0)].concat();
+        }),
+        body("config-label-nanoseconds", "1,000,000,000 nanoseconds (§12.3)", |body| {
+            *value(body, 2) = [string(b"on paper"), signed(1_700_000_000), varint(1_000_000_000)].concat();
+        }),
+        body("config-field-missing", "a config lacks its field 3 (§12.3, §1.3)", |body| {
+            body.pop();
+        }),
+        body("config-epoch-not-before-its-own", "a config of epoch 0 carries a secret of epoch 0 (§3.6)", |body| {
+            *value(body, 3) = vec![0; 33];
+        }),
+        body("config-epoch-secret-cut-short", "a config carries 10 bytes of a secret (§3.6)", |body| {
+            *value(body, 3) = vec![0; 11];
+        }),
+        refused(
+            "config-epochs-not-rising",
+            "the config of epoch 1 carries the secret of epoch 0 twice (§3.6)",
+            Edit::After(|repo| rotate(repo, [repo.older(1), repo.older(1)].concat(), repo.older(1))),
+        )
+        .named(&format!("config/{SECOND_CONFIG_FILE}")),
+        refused(
+            "config-changed",
+            "one bit of the only config is flipped (§12.4)",
+            Edit::After(|repo| *repo.objects.get_mut(&name()).unwrap().last_mut().unwrap() ^= 1),
+        ),
+    ]
+}
+
+/// Commits tell which config holds (§12.4).
+fn which_holds() -> Vec<Invalid> {
+    let refused = |name, comment, edit| in_commit(name, comment, edit).refused("damaged").nameless();
+    vec![
+        refused(
+            "config-withheld",
+            "a commit names a config of the number 2, which is not there (§12.4)",
+            Edit::Commit(|commit| *value(commit, 5) = varint(2)),
+        ),
+        refused(
+            "config-exchanged",
+            "a commit names another config of the same number (§12.4)",
+            Edit::Commit(|commit| value(commit, 14)[0] ^= 1),
+        ),
+        refused(
+            "configs-of-two-repositories-and-no-commit",
+            "two configs, each of another repository, and no commit that tells which is meant (§12.4)",
+            Edit::After(|repo| {
+                repo.objects.retain(|name, _| name.starts_with("config/"));
+                add_config_of_another_repository(repo);
+            }),
+        ),
+        in_commit(
+            "config-missing",
+            "a repository without a config (§12.4)",
+            Edit::After(|repo| drop(repo.objects.remove(&name()))),
+        )
+        .refused("no-repository")
+        .nameless(),
+    ]
+}
+
+fn add_config_of_another_repository(repo: &mut Repo) {
+    let own = std::mem::replace(&mut repo.id, RepositoryId::from_bytes([9; 16]));
+    let (clear, body) = repo.config(1, 0);
+    repo.put_config("0000000001-0badcafe", 0, &clear, &body);
+    repo.id = own;
+}
+
+/// A config with a defect beside one that holds.
+fn copies() -> Vec<Invalid> {
+    let beside = |name, object: &str, comment, edit| {
+        in_pack(name, Lost::Nothing, comment, Edit::After(edit)).named(&format!("config/{object}"))
+    };
+    vec![
+        beside("config-copy-changed", CONFIG_FILE, "one of two copies of the config is damaged (§12.4)", |repo| {
+            let (clear, body) = repo.config(1, 0);
+            repo.put_config("0000000001-0badcafe", 0, &clear, &body);
+            repo.objects.get_mut(&name()).unwrap()[150] ^= 1;
+        }),
+        beside("config-copy-cut", "0000000001-ffffffff", "one of two copies has no whole header (§12.4)", |repo| {
+            let half = repo.objects[&name()][..100].to_vec();
+            repo.objects.insert("config/0000000001-ffffffff".to_owned(), half);
+        }),
+        beside("config-replayed", SECOND_CONFIG_FILE, "an old config under a newer name (§12.3)", |repo| {
+            let old = repo.objects[&name()].clone();
+            repo.objects.insert(format!("config/{SECOND_CONFIG_FILE}"), old);
+        }),
+        beside(
+            "config-of-another-repository",
+            "0000000001-0badcafe",
+            "a config of another repository under the same key; a commit tells which is meant (§12.4)",
+            add_config_of_another_repository,
+        ),
+    ]
+}
+
+/// The key is not the one (§12.4, §11.4).
+fn keys() -> Vec<Invalid> {
+    let wrong = |name, comment, edit| in_commit(name, comment, edit).refused("wrong-key").nameless();
+    vec![
+        wrong(
+            "key-of-another-repository",
+            "the key is not that of the repository (§12.4)",
+            Edit::After(|repo| {
+                repo.owner_epoch = 5;
+            }),
+        ),
+        wrong(
+            "key-check-of-another-key",
+            "the only config has another key check than its key (§12.4)",
+            Edit::Clear(|clear| value(clear, 2)[0] ^= 1),
+        ),
+        wrong(
+            "key-of-a-rotation-that-did-not-end",
+            "a config of epoch 1 is there, and no commit: the key before still holds (§12.4, §12.5)",
+            Edit::After(|repo| {
+                put_second_config(repo, 1, |_, _| {});
+                repo.owner_epoch = 1;
+            }),
+        ),
+        wrong(
+            "key-from-before-a-rotation",
+            "a commit of epoch 1, which a config tells of: the key was changed (§11.4)",
+            Edit::After(|repo| {
+                let old = repo.objects[&name()].clone();
+                rotate(repo, repo.older(1), repo.older(1));
+                repo.objects.insert(name(), old);
+                repo.owner_epoch = 0;
+            }),
+        ),
+    ]
+}
+
+/// What is refused as newer stops a reader (§12.4, §14).
+fn newer() -> Vec<Invalid> {
+    let newer = |name, comment, edit| refused(name, comment, edit).refused("newer");
+    vec![
+        newer(
+            "config-reader-version-2",
+            "a config for readers of version 2 (§12.2, §14)",
+            Edit::Clear(|clear| *value(clear, 1) = varint(2)),
+        ),
+        newer(
+            "config-clear-newer",
+            "the clear part has an unknown critical field (§1.3, §14)",
+            Edit::Clear(|clear| clear.push(critical(4, "of a later version"))),
+        ),
+        newer(
+            "config-protector-newer",
+            "a protector has an unknown critical field (§1.3, §14)",
+            Edit::Clear(|clear| {
+                let later = critical(4, "of a later version");
+                *value(clear, 3) = protector(&[critical(1, [7; 4]), integer(2, 1), critical(3, []), later]);
+            }),
+        ),
+        newer(
+            "config-newer",
+            "the sealed part has an unknown critical field (§1.3, §14)",
+            Edit::Config(|body| body.push(critical(4, "of a later version"))),
+        ),
+        newer(
+            "config-format-version-2",
+            "a config of format version 2 (§2.1, §14)",
+            Edit::After(|repo| repo.objects.get_mut(&name()).unwrap()[8] = 2),
+        ),
+        newer(
+            "config-newer-beside-an-older",
+            "the config that holds has an unknown critical field; an older one is not taken instead (§12.4, §14)",
+            Edit::After(|repo| {
+                put_second_config(repo, 0, |_, body| body.push(critical(4, "of a later version")));
+                put_third_commit(repo, 0, |_| {});
+            }),
+        )
+        .named(&format!("config/{SECOND_CONFIG_FILE}")),
+    ]
+}
