@@ -62,7 +62,7 @@ pub(crate) struct Commit {
     pub(crate) older: Vec<u8>,
     pub(crate) growth: [u64; 3],
     pub(crate) tables: Tables,
-    pub(crate) epoch_start: [u8; 16],
+    pub(crate) epoch_starts: Vec<u8>,
 }
 
 impl Commit {
@@ -73,7 +73,7 @@ impl Commit {
         fields.extend([integer(4, self.action), integer(5, self.config.0), critical(6, self.older.clone())]);
         fields.extend((7..).zip(self.growth).map(|(number, value)| integer(number, value)));
         fields.extend((10..).zip(0..4).map(|(number, table)| critical(number, self.tables.encode(table))));
-        fields.extend([critical(14, self.config.1), critical(15, self.epoch_start)]);
+        fields.extend([critical(14, self.config.1), critical(15, self.epoch_starts.clone())]);
         fields
     }
 }

@@ -282,8 +282,8 @@ fn put_first_commit(repo: &mut Repo, config: (u64, [u8; 16]), kept: &PackInfo, e
 
 /// A commit without parents.
 pub(crate) fn first_commit(config: (u64, [u8; 16]), tables: Tables) -> Commit {
-    let (older, growth, epoch_start) = (Vec::new(), [0; 3], [0; 16]);
-    Commit { number: 1, parents: Vec::new(), action: 1, config, older, growth, tables, epoch_start }
+    let (older, growth, epoch_starts) = (Vec::new(), [0; 3], Vec::new());
+    Commit { number: 1, parents: Vec::new(), action: 1, config, older, growth, tables, epoch_starts }
 }
 
 fn put_hurt_index(repo: &mut Repo, packs: &[PackInfo], edits: &[Edit]) -> Vec<u8> {

@@ -293,9 +293,9 @@ fn three_epochs() -> Vector {
 /// Whether the passphrase of a vector leads to this key.
 pub(crate) fn opens(locked: &LockedRepository, id: &RepositoryId, passphrase: &str, key: &BackupKey) -> bool {
     let passphrase = Passphrase::new(passphrase).unwrap();
-    locked.protectors().iter().any(|(protector, kind)| match kind {
+    locked.protectors().any(|(protector, kind)| match kind {
         ProtectorKind::Passphrase(wrap) => {
-            let wrap = PassphraseWrap::decode(wrap).unwrap();
+            let wrap = PassphraseWrap::decode(&wrap).unwrap();
             wrap.open(&passphrase, id, *protector).unwrap().ct_eq(key)
         }
         _ => false,
