@@ -260,7 +260,8 @@ impl Restore<'_, '_> {
         let runs = self.repository.contents_of(file)?;
         let wrong = self.repository.damaged_file(&runs, list, DamageCause::Content);
         let pieces = Pieces::of(&self.repository.contents, file, &runs, &wrong)?;
-        if let Some(damage) = pieces.damage.clone().filter(|_| !self.options.best_effort) {
+        let is_worth_keeping = self.options.best_effort && pieces.prove(file.len);
+        if let Some(damage) = pieces.damage.clone().filter(|_| !is_worth_keeping) {
             return Err(PlanError::Item(damage.into()));
         }
         if let Content::Pages { .. } = file.content {

@@ -19,6 +19,10 @@ pub(super) struct Pieces {
     pub(super) pieces: Vec<Piece>,
     /// Why there are not all of them.
     pub(super) damage: Option<Damage>,
+    /// How many bytes they have.
+    len: u64,
+    /// Where the last of them ends.
+    end: u64,
 }
 
 /// Contents that lie in one segment, with their lengths.
@@ -62,12 +66,21 @@ impl Pieces {
                 break; // No content is empty, so that a list of too many ends here.
             }
         }
-        let rest: u64 = behind.iter().map(Part::len).sum();
-        offset = pieces.place(&mut behind, entry.len.saturating_sub(rest)).max(offset);
-        if offset != entry.len && pieces.damage.is_none() {
-            pieces.damage = Some(Damage { cause: DamageCause::Length, ..wrong.clone() });
+        if pieces.damage.is_some() {
+            let rest: u64 = behind.iter().map(Part::len).sum();
+            pieces.place(&mut behind, entry.len.saturating_sub(rest));
+        }
+        if pieces.end > entry.len || (offset < entry.len && pieces.damage.is_none()) {
+            // No gap explains it: the list lies about the length, and so about every place.
+            let damage = Some(Damage { cause: DamageCause::Length, ..wrong.clone() });
+            return Ok(Self { damage, ..Self::default() });
         }
         Ok(pieces)
+    }
+
+    /// Whether there is enough of a file to believe its length, which is but a claim: a thousandth.
+    pub(super) fn prove(&self, file_len: u64) -> bool {
+        self.len >= file_len / 1000 && self.len > 0
     }
 
     /// Places parts one after the other from `offset` on; returns where they end.
@@ -76,7 +89,9 @@ impl Pieces {
             for (chunk, len) in run.contents().zip(lens) {
                 self.pieces.push(Piece { at, chunk, offset });
                 offset += u64::from(len);
+                self.len += u64::from(len);
             }
+            self.end = self.end.max(offset);
         }
         offset
     }

@@ -85,7 +85,7 @@ impl<'t> Window<'t> {
     /// Adds a file that consists of these pieces; `wrong` is the damage if it has not its hash then. One of which pieces
     /// are nowhere will not be whole.
     pub(super) fn add(&mut self, new: NewFile<'t, '_>) {
-        let NewFile { path, place, entry, metadata, pieces: Pieces { pieces, damage }, wrong } = new;
+        let NewFile { path, place, entry, metadata, pieces: Pieces { pieces, damage, .. }, wrong } = new;
         let file = self.files.len();
         for Piece { at, chunk, offset } in pieces {
             self.segments.entry(at).or_default().push(Write { file, chunk, offset });

@@ -154,11 +154,14 @@ pub(crate) fn look_at(repository: &Repository) -> Noticed {
 fn restore(repository: &Repository, snapshot: &Snapshot) -> (BTreeSet<String>, Vec<Damage>) {
     let target = MemoryTarget::default();
     let report = restore_into(repository, snapshot, &target, true).unwrap();
+    let mut nodes = target.nodes.into_inner().unwrap();
+    for kept in report.problems.iter().filter_map(|problem| problem.kept_as.as_ref()) {
+        nodes.remove(kept);
+    }
     let lost = report.problems.into_iter().map(|problem| match problem.error {
         ItemError::Damaged(damage) => damage,
         other => panic!("{other:?}"),
     });
-    let nodes = target.nodes.into_inner().unwrap();
     let given = nodes.iter().filter(|(_, node)| **node != Node::Folder).map(|(path, node)| {
         let is_right = !matches!(node, Node::File(bytes) if *bytes != own_text(path, bytes.len()));
         expected::escape(path.as_bytes()) + if is_right { "" } else { ", with other contents" }
