@@ -27,7 +27,8 @@ const MAX_NEXT_KEYS: usize = 16;
 /// * `places`: where the repository was found, each ended by a zero byte;
 /// * `tips`, `journal`, `device`: the engine's state, see [`StateKey`].
 ///
-/// Files are for this user alone (0600, folders 0700), and always whole.
+/// Files are for this user alone (0600, folders 0700), and always whole. A run that is killed may leave a temporary file
+/// `.hushkeep-…` with what it was about to write: the first run that writes there an hour later removes it.
 #[derive(Debug, Clone)]
 pub struct Home {
     state: PathBuf,
