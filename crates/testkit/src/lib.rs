@@ -1,4 +1,5 @@
 //! What the tests of several crates share. Never published.
 
+pub mod database;
 pub mod sample;
 pub mod storage;
