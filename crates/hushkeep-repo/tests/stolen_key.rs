@@ -1,0 +1,181 @@
+//! Somebody has a key that was stolen, and perhaps the storage on his side: what `spec/threat-model.md` says of him.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use hushkeep_core::Secret;
+use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
+use hushkeep_core::name::RepositoryId;
+use hushkeep_core::seal::{OpenError, Opener, Parts};
+use hushkeep_repo::storage::{Features, Folder};
+use hushkeep_repo::{FindError, LockedRepository, Repository, Storage, UnlockError};
+use hushkeep_storage::MemoryStorage;
+
+const DAY: i64 = 86_400;
+
+fn other_key(byte: u8) -> BackupKey {
+    BackupKey::from_secret(Secret::build(|bytes| *bytes = [byte; 32]))
+}
+
+fn tree(text: &str) -> MemoryTree {
+    MemoryTree::new(&[("message.txt", Node::File(text.as_bytes().to_vec()))])
+}
+
+fn memory() -> (MemoryStorage, Arc<dyn Storage>) {
+    let memory = MemoryStorage::new(Features { create_if_absent: false });
+    memory.set_time(at(NOW));
+    (memory.clone(), Arc::new(memory))
+}
+
+fn copy_of(storage: &Arc<dyn Storage>) -> (MemoryStorage, Arc<dyn Storage>) {
+    let (memory, copy) = memory();
+    for info in Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap()) {
+        memory.set_time(info.stored.unwrap());
+        copy.put(&info.name, &storage.get(&info.name).unwrap()).unwrap();
+    }
+    (memory, copy)
+}
+
+fn open_with(key: &BackupKey, device: &Device, storage: &Arc<dyn Storage>) -> Result<Repository, UnlockError> {
+    LockedRepository::find(Arc::clone(storage)).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
+}
+
+/// One backup, then a rotation to the key of 4s an hour later, then another backup.
+fn rotated(owner: &Device) -> (MemoryStorage, Arc<dyn Storage>) {
+    let (memory, storage) = memory();
+    let mut repository = owner.create(&storage);
+    backup(&mut repository, &tree("before"), NOW);
+    memory.set_time(at(NOW + 3600));
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW + 3600)).unwrap();
+    backup(&mut repository, &tree("after"), NOW + 7200);
+    (memory, storage)
+}
+
+#[test]
+fn an_old_key_opens_what_was_there_and_nothing_later() {
+    let (_, storage) = rotated(&Device::new(1));
+    let id = RepositoryId::from_bytes([8; 16]);
+    let keys = |epoch| key().epoch_secret(&id, epoch).working_keys(id);
+    let opens = |keys: &EpochKeys, object: &[u8]| {
+        let parts = Parts::split(object).unwrap();
+        let opener = Opener::new(keys, parts.header.kind, &parts.header)?;
+        opener.open_trailer(parts.trailer).map(drop)
+    };
+    let mut counts = [0, 0];
+    for info in Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap()) {
+        let object = storage.get(&info.name).unwrap();
+        let epoch = Parts::split(&object).unwrap().header.epoch;
+        counts[epoch.0 as usize] += 1;
+        match epoch {
+            Epoch::FIRST => assert_eq!(opens(&keys(epoch), &object), Ok(()), "{}", info.name),
+            _ => assert_eq!(opens(&keys(epoch), &object), Err(OpenError::Damaged), "{}", info.name),
+        }
+    }
+    assert_eq!(counts, [3, 6], "a pack, an index object and a commit; those again, two configs, and the rotation");
+}
+
+#[test]
+fn who_has_the_key_can_lock_the_owner_out() {
+    let (_, storage) = memory();
+    let (owner, thief) = (Device::new(1), Device::new(2));
+    backup(&mut owner.create(&storage), &tree("mine"), NOW);
+    let mut stolen = thief.open(&storage);
+    stolen.rotate(&other_key(66), stolen.protectors().to_vec(), at(NOW)).unwrap();
+    assert!(matches!(owner.try_open(&storage), Err(UnlockError::WrongKey)), "noticed");
+    for info in Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap()) {
+        storage.delete(&info.name).unwrap();
+    }
+    assert!(matches!(LockedRepository::find(storage), Err(FindError::NoRepository)), "noticed");
+}
+
+/// Not even a successor that claims to continue it takes back what a device has seen.
+#[test]
+fn who_has_the_key_cannot_take_back_what_a_device_has_seen() {
+    let (_, storage) = memory();
+    let (owner, thief) = (Device::new(1), Device::new(2));
+    backup(&mut owner.create(&storage), &tree("first"), NOW);
+    let (_, earlier) = copy_of(&storage);
+    backup(&mut owner.open(&storage), &tree("second"), NOW + DAY);
+    for day in 2..5 {
+        backup(&mut thief.open(&earlier), &tree("forged"), NOW + day * DAY);
+    }
+    assert!(matches!(owner.try_open(&earlier), Err(UnlockError::RolledBack)));
+}
+
+/// The storage shows the state before a rotation, and the thief goes on there under the old key.
+#[test]
+fn a_hidden_rotation_fools_only_a_device_that_never_saw_it() {
+    let (owner, fellow, thief) = (Device::new(1), Device::new(2), Device::new(3));
+    let (_, storage) = memory();
+    let mut repository = owner.create(&storage);
+    backup(&mut repository, &tree("before"), NOW);
+    fellow.open(&storage);
+    let (_, hidden) = copy_of(&storage);
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW)).unwrap();
+    backup(&mut thief.open(&hidden), &tree("forged"), NOW + DAY);
+
+    assert!(matches!(open_with(&other_key(4), &owner, &hidden), Err(UnlockError::WrongKey)), "has the new key");
+    assert!(matches!(owner.try_open(&hidden), Err(UnlockError::RolledBack)), "has the old key, and saw the rotation");
+    assert_eq!(fellow.open(&hidden).snapshots().len(), 2, "has the old key, and saw nothing of it");
+}
+
+/// Lets the thief do something under the old key, on what he kept from before the rotation, and puts all that it
+/// stores into the true storage, which says that it came at the time `stored`.
+fn forge(memory: &MemoryStorage, storage: &Arc<dyn Storage>, stored: i64, act: impl FnOnce(&mut Repository)) {
+    let (_, before) = copy_of(storage);
+    for info in Folder::ALL.into_iter().flat_map(|folder| before.list(folder).unwrap()) {
+        if Parts::split(&before.get(&info.name).unwrap()).unwrap().header.epoch != Epoch::FIRST {
+            before.delete(&info.name).unwrap();
+        }
+    }
+    let (_, configs) = self::memory();
+    Device::new(1).create(&configs);
+    for info in configs.list(Folder::Config).unwrap() {
+        before.put(&info.name, &configs.get(&info.name).unwrap()).unwrap();
+    }
+    act(&mut Device::new(9).open(&before));
+    memory.set_time(at(stored));
+    for folder in [Folder::Packs, Folder::Index, Folder::Commits] {
+        for info in before.list(folder).unwrap() {
+            if storage.get(&info.name).is_err() {
+                storage.put(&info.name, &before.get(&info.name).unwrap()).unwrap();
+            }
+        }
+    }
+}
+
+fn numbers(repository: &Repository) -> Vec<u64> {
+    repository.snapshots().iter().map(|snapshot| snapshot.number).collect()
+}
+
+#[test]
+fn a_commit_under_an_old_key_is_told_and_not_used() {
+    let owner = Device::new(1);
+    let (memory, storage) = rotated(&owner);
+    forge(&memory, &storage, NOW + DAY, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
+    let repository = open_with(&other_key(4), &owner, &storage).unwrap();
+    assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
+}
+
+/// The one who tells the times is the storage. In a folder it is whoever may set the times of files.
+#[test]
+fn a_commit_under_an_old_key_counts_if_the_storage_says_that_it_is_older_than_the_rotation() {
+    let owner = Device::new(1);
+    let (memory, storage) = rotated(&owner);
+    forge(&memory, &storage, NOW, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
+    for device in [&owner, &Device::new(5)] {
+        let repository = open_with(&other_key(4), device, &storage).unwrap();
+        assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 2, 3], 0));
+        assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
+        assert_restores(&repository, &repository.snapshots()[2], &tree("after"));
+    }
+    forge(&memory, &storage, NOW, |stolen| {
+        let first = stolen.snapshots()[0].id;
+        stolen.forget(&[first], at(NOW)).unwrap();
+    });
+    let repository = open_with(&other_key(4), &owner, &storage).unwrap();
+    assert_eq!((numbers(&repository), repository.forgotten_snapshots().count()), (vec![2, 3], 1));
+}
