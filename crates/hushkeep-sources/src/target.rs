@@ -38,9 +38,10 @@ impl FolderTarget {
     /// some behind.
     pub const UNFINISHED: &str = ".hushkeep-????????????????.part";
 
-    /// Takes the folder at `path`, and makes it if there is none. This path may lead through symbolic links.
+    /// Takes the folder at `path`, and makes it for this user alone if there is none. This path may lead through
+    /// symbolic links.
     pub fn new(path: &Path) -> io::Result<Self> {
-        Dir::create_ambient_dir_all(path, ambient_authority())?;
+        platform::create_private_folders(path)?;
         Ok(Self { root: Dir::open_ambient_dir(path, ambient_authority())? })
     }
 

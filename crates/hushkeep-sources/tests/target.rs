@@ -1,12 +1,12 @@
 //! Folders as targets: exact files, and nothing outside of the folder, whatever lies in it.
 
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod common;
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
 use common::{everything, path};
@@ -51,6 +51,25 @@ fn a_file_appears_whole_with_its_metadata_and_holes() {
     let existing = Existing::File { len: 10 << 20, modified: METADATA.modified };
     assert_eq!(target.existing(&path("a/b/file")).unwrap(), Some(existing));
     target.sync().unwrap();
+}
+
+#[test]
+fn everything_is_private_until_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
+    let root = folder.path().join("new/root");
+    let target = FolderTarget::new(&root).unwrap();
+    let file = target.create_file(&path("folder/file"), 1).unwrap();
+    let unfinished = names(&root.join("folder"));
+    assert_eq!((unfinished.len(), mode(&root.join("folder").join(&unfinished[0]))), (1, 0o600));
+    file.finish(&METADATA).unwrap();
+    assert_eq!(mode(&root.join("folder/file")), 0o640);
+    for made in ["new", "new/root", "new/root/folder"] {
+        assert_eq!(mode(&folder.path().join(made)), 0o700, "{made}");
+    }
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+    FolderTarget::new(&root).unwrap();
+    assert_eq!(mode(&root), 0o755, "a folder that was there stays as it is");
 }
 
 #[test]

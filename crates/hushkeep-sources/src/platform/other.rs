@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use cap_fs_ext::{DirExt, SystemTimeSpec};
@@ -47,6 +48,11 @@ pub(crate) fn changed(metadata: &Metadata) -> Timestamp {
 
 pub(crate) fn is_sparse(_metadata: &Metadata) -> bool {
     false
+}
+
+/// Makes a folder, and those on the way to it that are missing.
+pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(path)
 }
 
 pub(crate) fn make_private(_builder: &mut DirBuilder) {}

@@ -6,7 +6,8 @@ use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, PermissionsExt};
+use std::path::Path;
 
 use cap_std::fs::{Dir, DirBuilder, Metadata, MetadataExt, OpenOptions};
 use hushkeep_repo::Timestamp;
@@ -41,6 +42,13 @@ fn timestamp(seconds: i64, nanos: i64) -> Timestamp {
 /// Whether fewer blocks are allocated than the length needs. POSIX counts blocks of 512 bytes.
 pub(crate) fn is_sparse(metadata: &Metadata) -> bool {
     metadata.blocks().saturating_mul(512) < metadata.len()
+}
+
+/// Makes a folder, and those on the way to it that are missing, for this user alone.
+pub(crate) fn create_private_folders(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
 }
 
 /// Folders made with `builder` are for this user alone.
