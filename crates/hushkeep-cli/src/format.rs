@@ -1,5 +1,7 @@
 //! Numbers, times and modes as people read them.
 
+use std::path::Path;
+
 use hushkeep::repo::{EntryKind, RelPath, Timestamp};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp as Instant, Unit};
@@ -96,6 +98,11 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
         |bytes: &[u8]| RelPath::new(bytes).map_or_else(|_| bytes.escape_ascii().to_string(), |path| path.to_string());
     let parts = bytes.split(|byte| *byte == b'/');
     parts.map(|part| if part.is_empty() { String::new() } else { component(part) }).collect::<Vec<_>>().join("/")
+}
+
+/// A path on this device in the same way: who names files by a pattern has not read all their names.
+pub(crate) fn printable_path(path: &Path) -> String {
+    printable(path.as_os_str().as_encoded_bytes())
 }
 
 /// A heading and rows of cells, the columns aligned, the last one left as it is.

@@ -50,3 +50,36 @@ fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::any::TypeId;
+    use std::path::PathBuf;
+
+    use clap::{ArgAction, CommandFactory};
+
+    use super::*;
+
+    /// Everybody on a machine can read the words of a command line, and every program its environment: what is secret
+    /// comes from files.
+    #[test]
+    fn no_argument_is_a_secret() {
+        let mut commands = vec![Cli::command()];
+        let mut files = 0;
+        while let Some(command) = commands.pop() {
+            for argument in command.get_arguments() {
+                let id = argument.get_id().as_str();
+                let is_about_secrets = ["key", "passphrase", "password", "secret"].iter().any(|word| id.contains(word));
+                if is_about_secrets && matches!(argument.get_action(), ArgAction::Set | ArgAction::Append) {
+                    let is_path = argument.get_value_parser().type_id() == TypeId::of::<PathBuf>();
+                    let variable = argument.get_env().map(|name| name.to_string_lossy().into_owned());
+                    let is_named_so = id.ends_with("_file") && variable.is_none_or(|name| name.ends_with("_FILE"));
+                    assert!(is_path && is_named_so, "{} {id}", command.get_name());
+                    files += 1;
+                }
+            }
+            commands.extend(command.get_subcommands().cloned());
+        }
+        assert!(files > 10, "{files}");
+    }
+}

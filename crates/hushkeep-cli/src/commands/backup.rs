@@ -92,10 +92,10 @@ fn gather(args: &BackupArgs, home: &Home) -> Result<Sources, Failure> {
     let options = SourceOptions { exclude: args.exclude.clone() };
     let sources = Sources::gather(&args.paths, &options, home, &args.repo.repo)?;
     for source in &sources.unavailable {
-        note(format_args!("cannot be read: {}: {}", source.path.display(), source.error));
+        note(format_args!("cannot be read: {}: {}", format::printable_path(&source.path), source.error));
     }
     for folder in &sources.left_out {
-        note(format_args!("left out, because it belongs to hushkeep itself: {}", folder.display()));
+        note(format_args!("left out, because it belongs to hushkeep itself: {}", format::printable_path(folder)));
     }
     if sources.gathered.is_empty() {
         return Err(Failure::new(

@@ -53,7 +53,8 @@ pub(super) fn parse_path(typed: &OsString) -> Result<RelPath, Failure> {
     let trimmed = bytes.strip_prefix(b"/").unwrap_or(bytes);
     let trimmed = trimmed.strip_suffix(b"/").unwrap_or(trimmed);
     let invalid = |_| {
-        Failure::usage(format!("not a path inside a snapshot: {}", typed.display()), "run `ls` to see which there are")
+        let what = format!("not a path inside a snapshot: {}", format::printable(bytes));
+        Failure::usage(what, "run `ls` to see which there are")
     };
     RelPath::new(trimmed).map_err(invalid)
 }
