@@ -138,6 +138,16 @@ fn everything_blocks() {
     }
 }
 
+/// What is started inherits the environment and shows its words to everybody; what is sent is seen on the way.
+#[test]
+fn nothing_starts_another_program_or_opens_a_socket() {
+    let words =
+        ["process::Command", "std::net", "TcpStream", "UdpSocket", "UnixStream", "rustix::net", "nix::sys::socket"];
+    for (package, _) in MAY_DEPEND_ON {
+        assert_eq!(named_in(package, &words), Vec::<String>::new());
+    }
+}
+
 #[test]
 fn every_crate_takes_the_workspace_lints() {
     for (package, _) in MAY_DEPEND_ON {
