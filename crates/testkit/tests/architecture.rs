@@ -9,14 +9,16 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// Each crate with the crates of the workspace that it may depend on. `testkit` is for tests alone.
-const MAY_DEPEND_ON: [(&str, &[&str]); 7] = [
+/// Each crate with the crates of the workspace that it may depend on. `testkit` is for tests, `scale` for
+/// measuring.
+const MAY_DEPEND_ON: [(&str, &[&str]); 8] = [
     ("hushkeep-core", &[]),
     ("hushkeep-repo", &["hushkeep-core"]),
     ("hushkeep-storage", &["hushkeep-repo"]),
     ("hushkeep-sources", &["hushkeep-repo"]),
     ("hushkeep", &["hushkeep-core", "hushkeep-repo", "hushkeep-storage", "hushkeep-sources"]),
     ("hushkeep-cli", &["hushkeep"]),
+    ("scale", &["hushkeep"]),
     ("testkit", &["hushkeep-core", "hushkeep-repo", "hushkeep-storage", "hushkeep-sources", "hushkeep"]),
 ];
 
