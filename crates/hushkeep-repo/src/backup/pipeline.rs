@@ -16,6 +16,7 @@ use hushkeep_core::name::ContentName;
 use rand_core::CryptoRng;
 
 use super::new_pack::{NewPack, ReadySegment};
+use super::segments::SEGMENT_LEN;
 use super::{BackupError, Journal};
 use crate::codec::Compressor;
 use crate::objects::store_pack;
@@ -75,7 +76,10 @@ struct State {
     placed: usize,
     packs: Vec<PackInfo>,
     /// Room of packs that are uploaded, for the next ones: so memory stays what the first few packs took.
-    buffers: Vec<Vec<u8>>,
+    pack_buffers: Vec<Vec<u8>>,
+    /// Room of segments that are in packs. Given back to the heap it would be cut up by all the small things that a
+    /// backup remembers between two segments, and the next segment would not fit.
+    segment_buffers: Vec<Vec<u8>>,
     failure: Option<BackupError>,
     failed: bool,
 }
@@ -92,8 +96,8 @@ impl<'scope> Pipeline<'scope> {
         let mut threads = Vec::new();
         let compressors = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MAX_COMPRESSORS));
         for _ in 0..compressors {
-            let (queue, ready) = (Arc::clone(&raw_queue), ready.clone());
-            threads.push(scope.spawn(move || compress_all(&queue, &ready)));
+            let (queue, ready, own) = (Arc::clone(&raw_queue), ready.clone(), Arc::clone(&shared));
+            threads.push(scope.spawn(move || compress_all(&queue, &ready, &own)));
         }
         let own = Arc::clone(&shared);
         threads.push(scope.spawn(move || pack_all(&ready_queue, &packs, &own, stages)));
@@ -102,6 +106,12 @@ impl<'scope> Pipeline<'scope> {
             threads.push(scope.spawn(move || upload_all(&queue, &own, stages)));
         }
         Self { raw, shared, threads }
+    }
+
+    /// Room for a segment that begins with a content of `len` bytes.
+    pub(super) fn segment_buffer(&self, len: usize) -> Vec<u8> {
+        let used = self.shared.lock().segment_buffers.pop();
+        used.filter(|buffer| buffer.capacity() >= len).unwrap_or_else(|| Vec::with_capacity(len.max(SEGMENT_LEN)))
     }
 
     /// Hands a segment over. Waits while the stages behind are busy.
@@ -159,6 +169,14 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// Takes back what [`Pipeline::segment_buffer`] gave; longer ones and others are freed.
+    fn recycle(&self, mut buffer: Vec<u8>) {
+        if buffer.capacity() == SEGMENT_LEN {
+            buffer.clear();
+            self.lock().segment_buffers.push(buffer);
+        }
+    }
+
     fn fail(&self, error: impl Into<BackupError>) {
         let mut state = self.lock();
         state.failure.get_or_insert(error.into());
@@ -175,13 +193,19 @@ impl Shared {
     }
 }
 
-fn compress_all(queue: &Mutex<Receiver<RawSegment>>, ready: &SyncSender<ReadySegment>) {
+fn compress_all(queue: &Mutex<Receiver<RawSegment>>, ready: &SyncSender<ReadySegment>, shared: &Shared) {
     let mut compressor = Compressor::new();
     while let Ok(segment) = receive(queue) {
         let RawSegment { number, class, compress, data, contents } = segment;
         let raw_len = to_u32(data.len());
         let packed = if compress { compressor.compress(&data) } else { None };
-        let (coding, bytes) = packed.map_or((Coding::Plain, data), |packed| (Coding::Zstd, packed));
+        let (coding, bytes) = match packed {
+            Some(packed) => {
+                shared.recycle(data);
+                (Coding::Zstd, packed)
+            }
+            None => (Coding::Plain, data),
+        };
         let body = Body { class, coding, raw_len, bytes };
         if ready.send(ReadySegment { number, body, contents }).is_err() {
             return;
@@ -196,7 +220,7 @@ fn pack_all(
     stages: &Stages<'_>,
 ) {
     let open = || {
-        let buffer = shared.lock().buffers.pop().unwrap_or_default();
+        let buffer = shared.lock().pack_buffers.pop().unwrap_or_default();
         NewPack::new(stages.keys, &mut *stages.rng.lock().unwrap_or_else(PoisonError::into_inner), buffer)
     };
     let mut current: Option<NewPack> = None;
@@ -208,6 +232,7 @@ fn pack_all(
         }
         let place = current.get_or_insert_with(open).add(&segment);
         shared.set_place(segment.number, place);
+        shared.recycle(segment.body.bytes);
     }
     if let Some(last) = current {
         // If nobody takes the pack, an uploader has failed and said why.
@@ -225,7 +250,7 @@ fn upload_all(queue: &Mutex<Receiver<(PackInfo, Vec<u8>)>>, shared: &Shared, sta
         }
         let mut state = shared.lock();
         state.packs.push(info);
-        state.buffers.push(object);
+        state.pack_buffers.push(object);
     }
 }
 

@@ -12,9 +12,9 @@ use crate::codec::MAX_SEGMENT_LEN;
 use crate::pack::Class;
 use crate::refs::ContentRef;
 
-/// A segment is closed when its contents are this long, in bytes. Larger units compress better; smaller ones
-/// cost less to read a single page from (see `docs/decisions`).
-const SEGMENT_LEN: usize = 1 << 20;
+/// A segment holds contents of this length together, in bytes, or one that is longer. Larger units compress better;
+/// smaller ones cost less to read a single page from (see `docs/decisions`).
+pub(super) const SEGMENT_LEN: usize = 1 << 20;
 
 /// Where a content is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,15 +106,15 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
     }
 
     fn append(&mut self, kind: Kind, name: ContentName, content: &[u8]) -> Result<Place, BackupError> {
-        if self.open_segment(kind).data.len() + content.len() > MAX_SEGMENT_LEN {
+        if self.open_segment(kind).data.len() + content.len() > SEGMENT_LEN {
             self.close(kind)?;
         }
-        let next_number = self.next_number;
+        let (next_number, pipeline) = (self.next_number, self.pipeline);
         let open = self.open_segment(kind);
-        let segment = *open.number.get_or_insert(next_number);
-        if open.data.is_empty() {
-            open.data.reserve_exact(SEGMENT_LEN + content.len());
-        }
+        let segment = *open.number.get_or_insert_with(|| {
+            open.data = pipeline.segment_buffer(content.len());
+            next_number
+        });
         let index = u32::try_from(open.contents.len()).unwrap_or(u32::MAX);
         open.data.extend_from_slice(content);
         open.contents.push((name, u32::try_from(content.len()).unwrap_or(u32::MAX)));

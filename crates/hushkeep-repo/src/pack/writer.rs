@@ -86,6 +86,8 @@ impl PackWriter {
             let body = Body { class, coding, raw_len, bytes: list.names };
             self.add(&body, vec![Stretch { list: number, first: 0, count: list.count }]);
         }
+        // A backup holds the tables of all its packs to its end.
+        self.segments.shrink_to_fit();
         let table = PackTable { lists: entries, segments: self.segments };
         let header = self.sealer.header();
         let (epoch, salt) = (header.epoch, header.salt);
