@@ -9,7 +9,6 @@ use std::sync::Arc;
 use hushkeep_core::keys::{Epoch, EpochKeys};
 use hushkeep_core::name::{ContentName, ObjectId};
 
-use super::segments::Place;
 use crate::RelPath;
 use crate::bad_packs::BadPacks;
 use crate::content_set::ContentSet;
@@ -44,16 +43,16 @@ pub(super) struct Known {
 
 /// Stored contents by their names, under the names key of each epoch that any of them was stored in.
 #[derive(Default)]
-pub(super) struct KnownContents(BTreeMap<Epoch, (Arc<EpochKeys>, BTreeMap<ContentName, Place>)>);
+pub(super) struct KnownContents(BTreeMap<Epoch, (Arc<EpochKeys>, BTreeMap<ContentName, ContentRef>)>);
 
 impl KnownContents {
-    fn insert(&mut self, keys: &Arc<EpochKeys>, name: ContentName, place: Place) {
+    fn insert(&mut self, keys: &Arc<EpochKeys>, name: ContentName, place: ContentRef) {
         let (_, places) = self.0.entry(keys.epoch()).or_insert_with(|| (Arc::clone(keys), BTreeMap::new()));
         places.insert(name, place);
     }
 
     /// Where a content is, which `name` names under the keys of `epoch`.
-    pub(super) fn find(&self, epoch: Epoch, name: &ContentName, content: &[u8]) -> Option<Place> {
+    pub(super) fn find(&self, epoch: Epoch, name: &ContentName, content: &[u8]) -> Option<ContentRef> {
         self.0.values().rev().find_map(|(keys, places)| match keys.epoch() == epoch {
             true => places.get(name).copied(),
             false => places.get(&keys.names().name(content)).copied(),
@@ -193,7 +192,7 @@ impl Known {
             if let Some(name) = names.name(chunk.position)
                 && self.holds(contents, Run { start: chunk, count: 1 })
             {
-                self.contents.insert(keys, *name, Place::Stored(chunk));
+                self.contents.insert(keys, *name, chunk);
             }
         }
         Ok(())

@@ -54,8 +54,9 @@ pub(super) struct Gatherer<'a, 'scope> {
     keys: &'a EpochKeys,
     pub(super) pipeline: &'a Pipeline<'scope>,
     known: KnownContents,
-    /// Contents of this backup, by name. (A hash table would take three times the memory whenever it grows.)
-    new: BTreeMap<ContentName, Place>,
+    /// Contents of this backup, by name: in which segment, and where in it. (A hash table would take three times the
+    /// memory whenever it grows.)
+    new: BTreeMap<ContentName, (u32, u32)>,
     open: [OpenSegment; 3],
     next_number: u32,
     /// Contents that were not stored before, in bytes.
@@ -78,15 +79,17 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
     /// Takes a content of a file; returns where it is or will be.
     pub(super) fn add(&mut self, content: &[u8], compressible: bool) -> Result<Place, BackupError> {
         let name = self.keys.names().name(content);
-        let place = self.new.get(&name).copied();
-        if let Some(place) = place.or_else(|| self.known.find(self.keys.epoch(), &name, content)) {
-            return Ok(place);
+        if let Some((segment, index)) = self.new.get(&name).copied() {
+            return Ok(Place::New { segment, index });
+        }
+        if let Some(stored) = self.known.find(self.keys.epoch(), &name, content) {
+            return Ok(Place::Stored(stored));
         }
         let kind = if compressible { Kind::Compressible } else { Kind::Incompressible };
-        let place = self.append(kind, name, content)?;
-        self.new.insert(name, place);
+        let (segment, index) = self.append(kind, name, content)?;
+        self.new.insert(name, (segment, index));
         self.new_bytes += content.len() as u64;
-        Ok(place)
+        Ok(Place::New { segment, index })
     }
 
     /// Takes a node; returns where it will be.
@@ -94,7 +97,8 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
         if node.len() > MAX_SEGMENT_LEN {
             return Err(BackupError::TooLarge);
         }
-        self.append(Kind::Node, self.keys.names().name(node), node)
+        let (segment, index) = self.append(Kind::Node, self.keys.names().name(node), node)?;
+        Ok(Place::New { segment, index })
     }
 
     /// Hands over what is gathered and waits until all of it has a place.
@@ -105,7 +109,8 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
         self.pipeline.wait_for(self.next_number)
     }
 
-    fn append(&mut self, kind: Kind, name: ContentName, content: &[u8]) -> Result<Place, BackupError> {
+    /// Puts a content into a segment; returns that segment's number, and the place in it.
+    fn append(&mut self, kind: Kind, name: ContentName, content: &[u8]) -> Result<(u32, u32), BackupError> {
         if self.open_segment(kind).data.len() + content.len() > SEGMENT_LEN {
             self.close(kind)?;
         }
@@ -125,7 +130,7 @@ impl<'a, 'scope> Gatherer<'a, 'scope> {
         if full {
             self.close(kind)?;
         }
-        Ok(Place::New { segment, index })
+        Ok((segment, index))
     }
 
     fn close(&mut self, kind: Kind) -> Result<(), BackupError> {
