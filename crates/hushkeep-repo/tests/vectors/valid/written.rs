@@ -295,7 +295,7 @@ pub(crate) fn opens(locked: &LockedRepository, id: &RepositoryId, passphrase: &s
     let passphrase = Passphrase::new(passphrase).unwrap();
     locked.protectors().any(|(protector, kind)| match kind {
         ProtectorKind::Passphrase(wrap) => {
-            let wrap = PassphraseWrap::decode(&wrap).unwrap();
+            let wrap = PassphraseWrap::decode(wrap).unwrap();
             wrap.open(&passphrase, id, *protector).unwrap().ct_eq(key)
         }
         _ => false,
