@@ -241,7 +241,7 @@ fn a_config_shows_how_many_protectors_there_are_and_of_which_kind() {
     protectors.push(Protector::new(ProtectorId::from_bytes([1; 4]), kind.clone(), MARKERS[8].into(), at(NOW)));
     repository.set_protectors(protectors, at(NOW)).unwrap();
     let seen = LockedRepository::find(storage).unwrap();
-    let kinds: Vec<&ProtectorKind> = seen.protectors().iter().map(|(_, kind)| kind).collect();
+    let kinds: Vec<&ProtectorKind> = seen.protectors().map(|(_, kind)| kind).collect();
     assert_eq!(kinds, [&ProtectorKind::RecoveryKey, &kind]);
 }
 
