@@ -46,7 +46,9 @@ impl CacheKey {
             None => (rest, None),
         };
         let object = format!("{folder}/{file}").parse().ok()?;
-        Some(Self { object, segment })
+        let key = Self { object, segment };
+        // A number has other forms, `+7` and `07`, under which nothing is ever looked up or removed.
+        (key.to_string() == text).then_some(key)
     }
 }
 
@@ -60,7 +62,24 @@ impl fmt::Display for CacheKey {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_key_round_trips(file in "[a-z0-9-]{1,80}", segment: Option<u32>) {
+            let key = CacheKey { object: format!("packs/{file}").parse().unwrap(), segment };
+            prop_assert_eq!(CacheKey::parse(&key.to_string()), Some(key));
+        }
+
+        #[test]
+        fn a_key_that_is_read_has_one_form(text in r"packs\.[a-z0-9./-]{0,3}(\.[+0-9]{0,3})?") {
+            if let Some(key) = CacheKey::parse(&text) {
+                prop_assert_eq!(key.to_string(), text);
+            }
+        }
+    }
 
     #[test]
     fn keys_round_trip_as_file_names() {
@@ -70,7 +89,17 @@ mod tests {
             assert_eq!(key.to_string(), text);
             assert_eq!(CacheKey::parse(text), Some(key));
         }
-        for text in ["", "packs", "packs.", "other.0a", "packs.0a.x", "packs.../etc", "packs.0a.1.2"] {
+        for text in [
+            "",
+            "packs",
+            "packs.",
+            "other.0a",
+            "packs.0a.x",
+            "packs.../etc",
+            "packs.0a.1.2",
+            "packs.0a.+1",
+            "packs.0a.01",
+        ] {
             assert_eq!(CacheKey::parse(text), None, "{text}");
         }
     }
