@@ -280,6 +280,40 @@ mod tests {
         }
 
         #[test]
+        fn records_round_trip(fields in prop::collection::btree_map(1..=u32::MAX, (any::<bool>(), any::<Vec<u8>>()), 0..9)) {
+            let mut writer = RecordWriter::new();
+            for (field, (critical, value)) in &fields {
+                let value = value.clone();
+                if *critical { writer.critical(*field, value) } else { writer.ignorable(*field, value) };
+            }
+            let bytes = writer.finish();
+            let record = Record::parse(&bytes, u32::MAX).unwrap();
+            for (field, (_, value)) in &fields {
+                prop_assert_eq!(record.required(*field), Ok(value.as_slice()));
+            }
+            let kept = Record::parse(&bytes, 0).map(Record::into_unknown);
+            match fields.iter().find(|(_, (critical, _))| *critical) {
+                Some((first, _)) => prop_assert_eq!(kept.unwrap_err(), WireError::UnknownCritical(*first)),
+                None => prop_assert_eq!(RecordWriter::new().unknown(&kept.unwrap()).finish(), bytes),
+            }
+        }
+
+        #[test]
+        fn a_value_that_is_read_has_one_form(bytes in prop::collection::vec(any::<u8>(), 0..12)) {
+            let mut reader = Reader::new(&bytes);
+            let mut again = Vec::new();
+            if let Ok(value) = reader.varint() {
+                put_varint(&mut again, value);
+                prop_assert_eq!(&again, &bytes[..bytes.len() - reader.remaining()]);
+            }
+            let (mut reader, mut again) = (Reader::new(&bytes), Vec::new());
+            if let Ok(value) = reader.signed() {
+                put_signed(&mut again, value);
+                prop_assert_eq!(again, &bytes[..bytes.len() - reader.remaining()]);
+            }
+        }
+
+        #[test]
         fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
             let _ = Record::parse(&bytes, 3);
             let mut reader = Reader::new(&bytes);

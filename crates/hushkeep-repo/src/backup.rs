@@ -30,6 +30,8 @@ use crate::{RelPath, Timestamp, Tree};
 use chunker::Chunker;
 use file_list_writer::place_name;
 use journal::Journal;
+#[cfg(fuzzing)]
+pub(crate) use journal::assert_round_trip as assert_journal_round_trips;
 use known::{Base, Known};
 use pipeline::{Pipeline, Stages};
 use publish::Stored;

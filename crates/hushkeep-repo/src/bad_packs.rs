@@ -12,9 +12,17 @@ pub(crate) struct BadPacks(BTreeSet<ObjectId>);
 
 impl BadPacks {
     pub(crate) fn load(state: &dyn State) -> Result<Self, StateError> {
-        let bytes = state.load(StateKey::BadPacks)?.unwrap_or_default();
+        Ok(Self::decode(&state.load(StateKey::BadPacks)?.unwrap_or_default()))
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|id| *id.as_bytes()).collect()
+    }
+
+    /// Takes as many ids as there are: what is lost only costs building on a bad pack until the next check.
+    fn decode(bytes: &[u8]) -> Self {
         let (ids, _) = bytes.as_chunks::<{ ObjectId::LEN }>();
-        Ok(Self(ids.iter().map(|id| ObjectId::from_bytes(*id)).collect()))
+        Self(ids.iter().map(|id| ObjectId::from_bytes(*id)).collect())
     }
 
     pub(crate) fn contains(&self, id: &ObjectId) -> bool {
@@ -29,7 +37,34 @@ impl BadPacks {
         if self.0 == before {
             return Ok(());
         }
-        let bytes: Vec<u8> = self.0.iter().flat_map(|id| *id.as_bytes()).collect();
-        state.store(StateKey::BadPacks, &bytes)
+        state.store(StateKey::BadPacks, &self.encode())
+    }
+}
+
+/// What is read of the bad packs is read again from what it is written as.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(bytes: &[u8]) {
+    let packs = BadPacks::decode(bytes);
+    assert!(packs.0.len() <= bytes.len() / ObjectId::LEN);
+    assert_eq!(BadPacks::decode(&packs.encode()).0, packs.0);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn bad_packs_round_trip(ids: Vec<[u8; 16]>) {
+            let ids: BTreeSet<ObjectId> = ids.into_iter().map(ObjectId::from_bytes).collect();
+            prop_assert_eq!(BadPacks::decode(&BadPacks(ids.clone()).encode()).0, ids);
+        }
+
+        #[test]
+        fn damaged_memory_gives_what_is_left(bytes: Vec<u8>) {
+            assert_round_trip(&bytes);
+        }
     }
 }

@@ -72,9 +72,38 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
     }
 }
 
+/// A body that is read is as long as it says, and is read again from what it is written as.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(bytes: &[u8]) {
+    let Ok(body) = decode_body(bytes) else { return };
+    assert!(body.len() as u64 <= MAX_BODY_LEN);
+    assert_eq!(decode_body(&encode_body(&body)), Ok(body));
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::properties::damaged;
+
+    /// Bytes of which some can be compressed.
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let part = (any::<Vec<u8>>(), 1usize..200).prop_map(|(bytes, times)| bytes.repeat(times));
+        prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #[test]
+        fn any_body_round_trips(body in body()) {
+            prop_assert_eq!(decode_body(&encode_body(&body)), Ok(body));
+        }
+
+        #[test]
+        fn a_damaged_body_is_refused_or_round_trips(bytes in body().prop_flat_map(|body| damaged(encode_body(&body)))) {
+            assert_round_trip(&bytes);
+        }
+    }
 
     #[test]
     fn bodies_round_trip_packed_or_not() {

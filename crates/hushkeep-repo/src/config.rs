@@ -216,15 +216,70 @@ fn read_label(reader: &mut Reader<'_>) -> Result<(String, Timestamp), WireError>
     Ok((label, Timestamp::read(reader)?))
 }
 
+/// What is read of the two parts of a config is read again from what it is written as.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(clear: &[u8], body: &[u8]) {
+    let Ok(clear) = ClearConfig::decode(clear) else { return };
+    let key_check = clear.key_check;
+    let Ok((config, older_epochs)) = Config::decode(clear, body) else { return };
+    let (clear, body) = config.encode(&key_check, &older_epochs);
+    let again = ClearConfig::decode(&clear).and_then(|clear| Config::decode(clear, &body));
+    assert_eq!(again, Ok((config, older_epochs)));
+}
+
 #[cfg(test)]
 mod tests {
     use hushkeep_core::keys::{BackupKey, Epoch};
     use hushkeep_core::name::RepositoryId;
     use hushkeep_core::seal::{Header, open_single};
+    use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
+    use crate::properties::{damaged, time, unknown_fields};
+
+    fn arbitrary_protector() -> impl Strategy<Value = Protector> {
+        let kind = prop_oneof![
+            Just(ProtectorKind::RecoveryKey),
+            any::<Vec<u8>>().prop_map(ProtectorKind::Passphrase),
+            (3u64.., any::<Vec<u8>>()).prop_map(|(kind, data)| ProtectorKind::Unknown { kind, data }),
+        ];
+        (any::<[u8; 4]>(), kind, ".*", time(), unknown_fields(4)).prop_map(|(id, kind, label, created, unknown)| {
+            Protector { id: ProtectorId::from_bytes(id), kind, label, created, unknown }
+        })
+    }
+
+    fn arbitrary_config() -> impl Strategy<Value = Config> {
+        let protectors = prop::collection::vec(arbitrary_protector(), 0..4);
+        let parts = (any::<u64>(), protectors, unknown_fields(4), unknown_fields(4));
+        parts.prop_map(|(number, mut protectors, unknown_clear, unknown_sealed)| {
+            protectors.sort_unstable_by_key(|protector| *protector.id.as_bytes());
+            protectors.dedup_by_key(|protector| protector.id);
+            Config { number, protectors, unknown_clear, unknown_sealed }
+        })
+    }
+
+    fn encoded_config() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
+        let key_check = KeyCheck::from_bytes([7; 16]);
+        (arbitrary_config(), any::<Vec<u8>>()).prop_map(move |(config, older)| config.encode(&key_check, &older))
+    }
+
+    proptest! {
+        #[test]
+        fn any_config_round_trips(config in arbitrary_config(), older: Vec<u8>) {
+            let (clear, body) = config.encode(&KeyCheck::from_bytes([7; 16]), &older);
+            let clear = ClearConfig::decode(&clear).unwrap();
+            prop_assert_eq!(Config::decode(clear, &body), Ok((config, older)));
+        }
+
+        #[test]
+        fn a_damaged_config_is_refused_or_round_trips(
+            (clear, body) in encoded_config().prop_flat_map(|(clear, body)| (damaged(clear), damaged(body))),
+        ) {
+            assert_round_trip(&clear, &body);
+        }
+    }
 
     #[test]
     fn configs_round_trip_and_keep_what_they_do_not_know() {

@@ -1,6 +1,8 @@
 //! The history of a repository: commits, each one change of state, joined into a chain (spec §11).
 
 mod commit;
+#[cfg(fuzzing)]
+pub(crate) mod hostile;
 mod tables;
 
 use std::collections::{BTreeMap, HashSet};
@@ -19,6 +21,8 @@ use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent};
+#[cfg(fuzzing)]
+pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
 

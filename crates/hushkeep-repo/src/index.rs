@@ -254,10 +254,47 @@ pub(crate) fn decode(body: &[u8]) -> Result<Vec<PackInfo>, WireError> {
     Ok(packs)
 }
 
+/// A body that is read has one form. Of sound packs everything is found where they say.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(body: &[u8]) {
+    let Ok(packs) = decode(body) else { return };
+    assert_eq!(encode(&packs), body);
+    let mut all = Index::default();
+    for pack in packs.into_iter().filter(PackInfo::is_sound) {
+        assert_finds(&pack);
+        all.add(pack);
+    }
+    let lens = |index: &Index| index.lists.iter().map(|list| (list.pieces.len(), list.names)).collect::<Vec<_>>();
+    let before = lens(&all);
+    all.rank_packs(|_| Some(0));
+    assert_eq!(before, lens(&all));
+}
+
+/// A sound pack holds each content once, and its own list whole.
+#[cfg(any(test, fuzzing))]
+fn assert_finds(pack: &PackInfo) {
+    let mut index = Index::default();
+    index.add(pack.clone());
+    for (segment, row) in (0..).zip(&pack.table.segments).filter(|(_, row)| row.class != Class::Names) {
+        for stretch in &row.stretches {
+            let run = index.run(pack, *stretch).and_then(|run| index.locate_run(run));
+            let at = SegmentAt { pack: 0, segment };
+            assert!(run.is_some_and(|parts| parts.iter().all(|(part, _)| *part == at)));
+        }
+    }
+    let own = index.list(&pack.id);
+    if let Some((list, names)) = own.and_then(|list| Some((list, index.names_of(list)?))) {
+        let row = index.pack(0).and_then(|pack| pack.segment(names.segment));
+        assert_eq!(row.map(|(row, _)| row.count()), Some(u64::from(index.list_end(list))));
+    }
+    assert_eq!(pack.row().digest, pack.digest());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::pack::{Coding, PackTable, Stretch};
+    use crate::properties::damaged;
     use proptest::prelude::*;
 
     fn segment(class: Class, first: u32, count: u32) -> Segment {
@@ -336,6 +373,66 @@ mod tests {
             index.lists[0].pieces = map;
             let found = (0..50).map(|position| Some(index.locate(ContentRef { list, position })?.pack));
             prop_assert_eq!(found.collect::<Vec<_>>(), owners.to_vec());
+        }
+    }
+
+    fn arbitrary_segment(lists: u32) -> impl Strategy<Value = Segment> {
+        let class = prop::sample::select(vec![Class::Data, Class::Metadata, Class::Names]);
+        let stretch = (0..lists, 0u32..99, 1u32..9).prop_map(|(list, first, count)| Stretch { list, first, count });
+        (class, any::<bool>(), 0u32..9999, prop::collection::vec(stretch, 1..4)).prop_map(
+            |(class, is_plain, raw_len, stretches)| {
+                let (coding, sealed_len) = if is_plain { (Coding::Plain, raw_len + 16) } else { (Coding::Zstd, 99) };
+                Segment { class, coding, sealed_len, raw_len, stretches }
+            },
+        )
+    }
+
+    fn arbitrary_pack() -> impl Strategy<Value = PackInfo> {
+        let list = (any::<[u8; 16]>(), any::<u32>(), any::<[u8; 16]>()).prop_map(|(id, epoch, names_digest)| {
+            ListEntry { id: ObjectId::from_bytes(id), epoch: Epoch(epoch), names_digest }
+        });
+        let segments = prop::collection::vec(arbitrary_segment(2), 0..5);
+        let table = (prop::collection::vec(list, 2..4), segments);
+        (any::<[u8; 16]>(), any::<u32>(), any::<[u8; 32]>(), any::<u64>(), table).prop_map(
+            |(id, epoch, salt, len, (lists, segments))| {
+                let (id, epoch) = (ObjectId::from_bytes(id), Epoch(epoch));
+                PackInfo { id, epoch, salt, len, table: PackTable { lists, segments } }
+            },
+        )
+    }
+
+    /// A pack as a writer makes it: its own list, in segments one after the other.
+    fn sound_pack() -> impl Strategy<Value = PackInfo> {
+        prop::collection::vec(1u32..5, 1..6).prop_map(|counts| {
+            let mut first = 0;
+            let mut segments = Vec::new();
+            for count in counts {
+                segments.push(segment(Class::Data, first, count));
+                first += count;
+            }
+            segments.push(segment(Class::Names, 0, first));
+            pack(1, 1, segments)
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_packs_round_trip(packs in prop::collection::vec(arbitrary_pack(), 0..4)) {
+            prop_assert_eq!(decode(&encode(&packs)), Ok(packs));
+        }
+
+        #[test]
+        fn a_damaged_body_is_refused_or_has_one_form(
+            body in prop::collection::vec(prop_oneof![arbitrary_pack(), sound_pack()], 1..4)
+                .prop_flat_map(|packs| damaged(encode(&packs))),
+        ) {
+            assert_round_trip(&body);
+        }
+
+        #[test]
+        fn all_of_a_sound_pack_is_found(pack in sound_pack()) {
+            prop_assert!(pack.is_sound());
+            assert_finds(&pack);
         }
     }
 

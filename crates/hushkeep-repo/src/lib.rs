@@ -38,9 +38,13 @@ mod stats;
 mod storage_clock;
 
 mod progress;
+#[cfg(test)]
+mod properties;
 mod snapshot;
 
 pub mod cache;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod path;
 pub mod state;
 pub mod storage;

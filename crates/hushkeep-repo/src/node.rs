@@ -16,6 +16,11 @@ pub(crate) use entry::Content;
 pub use entry::{Entry, EntryKind, FileEntry};
 pub(crate) use file_list::{BlockWriter, FileListNode, Op, read_block};
 pub(crate) use page_map::{PageMap, PageMapNode};
+#[cfg(fuzzing)]
+pub(crate) use {
+    file_list::assert_round_trip as assert_file_list_round_trips,
+    page_map::assert_round_trips as assert_page_maps_round_trip,
+};
 
 /// What a node is based on: fields 1 to 4 of every node (spec §10.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,6 +71,19 @@ pub(crate) fn read_node_name(reader: &mut Reader<'_>) -> Result<NodeName, WireEr
 /// Writes the ids of name lists one after the other.
 fn encode_ids(ids: &[ObjectId]) -> Vec<u8> {
     ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+/// An index that knows the lists that nodes name in one of their fields, but for those that begin with `ff`.
+#[cfg(any(test, fuzzing))]
+fn announced<const N: usize>(nodes: [(&[u8], u32); N]) -> crate::index::Index {
+    let mut index = crate::index::Index::default();
+    for (node, field) in nodes {
+        let ids = Record::parse(node, 8).ok().and_then(|record| decode_ids(record.optional(field)?).ok());
+        for id in ids.unwrap_or_default().into_iter().filter(|id| !id.as_bytes().starts_with(&[0xff])) {
+            index.announce(id, None);
+        }
+    }
+    index
 }
 
 fn decode_ids(bytes: &[u8]) -> Result<Vec<ObjectId>, WireError> {

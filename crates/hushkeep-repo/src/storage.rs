@@ -201,7 +201,24 @@ pub enum StorageErrorKind {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_name_round_trips(folder in prop::sample::select(Folder::ALL.to_vec()), file in "[a-z0-9-]{1,80}") {
+            let name = ObjectName::new(folder, file).unwrap();
+            prop_assert_eq!(name.to_string().parse(), Ok(name));
+        }
+
+        #[test]
+        fn a_name_that_is_read_has_one_form(text in "(config|commits|packs)/[a-zA-Z0-9./-]{0,9}") {
+            if let Ok(name) = text.parse::<ObjectName>() {
+                prop_assert_eq!(name.to_string(), text);
+            }
+        }
+    }
 
     #[test]
     fn names_round_trip_and_foreign_ones_are_refused() {

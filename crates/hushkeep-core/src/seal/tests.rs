@@ -45,6 +45,27 @@ fn every_bit_is_authenticated() {
     }
 }
 
+proptest! {
+    #[test]
+    fn headers_round_trip(
+        kind in prop::sample::select(ObjectKind::ALL.to_vec()),
+        epoch: u32,
+        repository: [u8; 16],
+        salt: [u8; 32],
+        clear in prop::collection::vec(any::<u8>(), 0..99),
+        rest: Vec<u8>,
+    ) {
+        let (epoch, repository) = (Epoch(epoch), RepositoryId::from_bytes(repository));
+        let header = Header { kind, epoch, repository, salt, clear };
+        let encoded = header.encode();
+        let object = [encoded.as_slice(), &rest].concat();
+        prop_assert_eq!(Header::parse(&object), Ok((header, encoded.len())));
+        for len in 0..encoded.len() {
+            prop_assert!(Header::parse(&encoded[..len]).is_err());
+        }
+    }
+}
+
 #[test]
 fn every_cut_is_noticed() {
     let keys = keys(1, 0);

@@ -118,6 +118,21 @@ fn fields_of_a_newer_version_are_refused_or_kept_by_their_mark() {
 
 proptest! {
     #[test]
+    fn records_round_trip(
+        (memory_kib, iterations, lanes) in (19 << 10..=1u32 << 20, 2u32..=16, 1u32..=4),
+        salt: [u8; SALT_LEN],
+        commitment: [u8; COMMITMENT_LEN],
+        sealed: u8,
+        unknown in prop::collection::btree_map(field::SEALED_KEY + 1.., any::<Vec<u8>>(), 0..3),
+    ) {
+        let params = KdfParams::new(memory_kib, iterations, lanes).unwrap();
+        let wrap = PassphraseWrap { params, salt, commitment, sealed_key: [sealed; SEALED_LEN], unknown };
+        let again = PassphraseWrap::decode(&wrap.encode()).unwrap();
+        prop_assert_eq!((again.params, again.salt, again.commitment), (params, salt, commitment));
+        prop_assert_eq!((again.sealed_key, again.unknown), (wrap.sealed_key, wrap.unknown));
+    }
+
+    #[test]
     fn foreign_bytes_never_panic(bytes: Vec<u8>) {
         let _ = PassphraseWrap::decode(&bytes);
     }

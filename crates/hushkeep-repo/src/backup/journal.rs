@@ -84,6 +84,14 @@ impl<'a> Journal<'a> {
     }
 }
 
+/// A journal that is read has one form.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(bytes: &[u8]) {
+    if let Ok(packs) = decode(bytes) {
+        assert_eq!(encode(&packs), bytes);
+    }
+}
+
 fn encode(packs: &[(ObjectId, u64)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (id, len) in packs {
@@ -100,4 +108,30 @@ fn decode(bytes: &[u8]) -> Result<Vec<(ObjectId, u64)>, WireError> {
         packs.push((ObjectId::from_bytes(reader.array()?), reader.varint()?));
     }
     Ok(packs)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::properties::damaged;
+
+    fn packs() -> impl Strategy<Value = Vec<(ObjectId, u64)>> {
+        prop::collection::vec((any::<[u8; 16]>().prop_map(ObjectId::from_bytes), any::<u64>()), 0..5)
+    }
+
+    proptest! {
+        #[test]
+        fn journals_round_trip(packs in packs()) {
+            prop_assert_eq!(decode(&encode(&packs)), Ok(packs));
+        }
+
+        #[test]
+        fn a_damaged_journal_is_refused_or_has_one_form(
+            bytes in packs().prop_flat_map(|packs| damaged(encode(&packs))),
+        ) {
+            assert_round_trip(&bytes);
+        }
+    }
 }

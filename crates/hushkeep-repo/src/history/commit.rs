@@ -182,9 +182,91 @@ fn decode_parents(bytes: &[u8]) -> Result<Vec<Parent>, WireError> {
     Ok(parents)
 }
 
+/// What is read of a commit's body is read again from what it is written as, and its tables can be joined.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_commit_round_trips(body: &[u8]) {
+    let Ok((commit, tables)) = Commit::decode(body) else { return };
+    let again = commit.encode(&tables);
+    assert_eq!(Commit::decode(&again).as_ref(), Ok(&(commit, tables.clone())));
+    tables.assert_joins(&tables);
+}
+
+/// The tables of any two commits can be joined.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_commits_join(first: &[u8], second: &[u8]) {
+    if let (Ok((_, first)), Ok((_, second))) = (Commit::decode(first), Commit::decode(second)) {
+        first.assert_joins(&second);
+    }
+}
+
+/// A memory of tips that is read has one form.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_seen_tips_round_trip(bytes: &[u8]) {
+    if let Ok(seen) = SeenTips::decode(bytes) {
+        assert_eq!(seen.encode(), bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::history::tables::arbitrary_tables;
+    use crate::properties::{damaged, time};
+
+    fn arbitrary_parents() -> impl Strategy<Value = Vec<Parent>> {
+        let parent = (any::<[u8; 16]>(), "[a-z0-9-]{1,80}")
+            .prop_map(|(id, file)| Parent { id: CommitId(id), name: ObjectName::new(Folder::Commits, file).unwrap() });
+        prop::collection::vec(parent, 0..4)
+    }
+
+    fn arbitrary_commit() -> impl Strategy<Value = Commit> {
+        let numbers = (any::<[u64; 3]>(), any::<[[u8; 16]; 2]>(), 0usize..=32);
+        (arbitrary_parents(), time(), any::<Vec<u8>>(), numbers).prop_map(|(parents, time, older_epochs, numbers)| {
+            let ([number, action, config], [digest, start], depth) = numbers;
+            let growth = std::iter::successors(Some(Growth::default()), |growth| growth.next(number >> 8));
+            Commit {
+                number,
+                parents,
+                time,
+                action: Action::from_number(action % 8),
+                config: ConfigName { number: config, digest },
+                older_epochs,
+                growth: growth.take(depth + 1).last().unwrap(),
+                epoch_start: (start != [0; 16]).then_some(CommitId(start)),
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_commit_round_trips(commit in arbitrary_commit(), tables in arbitrary_tables()) {
+            prop_assert_eq!(Commit::decode(&commit.encode(&tables)), Ok((commit, tables)));
+        }
+
+        #[test]
+        fn a_damaged_commit_is_refused_or_round_trips(
+            body in (arbitrary_commit(), arbitrary_tables())
+                .prop_flat_map(|(commit, tables)| damaged(commit.encode(&tables))),
+        ) {
+            assert_commit_round_trips(&body);
+        }
+
+        #[test]
+        fn what_a_device_remembers_round_trips(tips in arbitrary_parents(), time in time()) {
+            let seen = SeenTips { tips, time };
+            prop_assert_eq!(SeenTips::decode(&seen.encode()), Ok(seen));
+        }
+
+        #[test]
+        fn a_damaged_memory_is_refused_or_has_one_form(
+            bytes in (arbitrary_parents(), time())
+                .prop_flat_map(|(tips, time)| damaged(SeenTips { tips, time }.encode())),
+        ) {
+            assert_seen_tips_round_trip(&bytes);
+        }
+    }
 
     #[test]
     fn commits_round_trip() {

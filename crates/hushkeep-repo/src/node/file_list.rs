@@ -124,3 +124,121 @@ pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, Wir
     }
     Ok(ops)
 }
+
+/// What is read of a node and a block of a file list is read again from what they are written as; and the lines of a block
+/// rise, whoever wrote it.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(node: &[u8], block: &[u8]) {
+    let index = super::announced([(node, 5)]);
+    let Ok(list) = FileListNode::decode(node, &index) else { return };
+    let ops = read_block(block, &list.anchors).unwrap_or_default();
+    assert!(ops.is_sorted_by(|a, b| a.path() < b.path()));
+
+    let mut anchors = Vec::new();
+    let mut anchor = |run: Run| {
+        anchors.extend(index.node_name(run.start));
+        u32::try_from(anchors.len() - 1).map(|anchor| Anchored { anchor, offset: 0, count: run.count })
+    };
+    let mut blocks = Vec::new();
+    let mut writer = BlockWriter::default();
+    for op in ops.iter().cloned() {
+        let op = match op {
+            Op::Put(entry) => entry.try_map(&mut anchor).map(Op::Put),
+            Op::Remove(path) => Ok(Op::Remove(path)),
+        };
+        blocks.extend(op.ok().and_then(|op| writer.push(&op)));
+    }
+    blocks.extend(writer.finish());
+    let places: Vec<Anchored> = list.blocks.iter().filter_map(|run| anchor(*run).ok()).collect();
+
+    let written = FileListNode::encode(&list.chain, &anchors, &places, list.blocks_len);
+    let again = FileListNode::decode(&written, &index);
+    let fields = |list: &FileListNode| (list.chain, list.blocks.clone(), list.blocks_len);
+    assert_eq!(again.as_ref().map(fields), Ok(fields(&list)));
+    let Ok(again) = again else { return };
+    let lines: Result<Vec<_>, _> = blocks.iter().map(|block| read_block(block, &again.anchors)).collect();
+    assert_eq!(lines.map(|lines| lines.concat()), Ok(ops));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::node::{Content, EntryKind, FileEntry};
+    use crate::properties::{damaged, time, unknown_fields};
+    use crate::tree::Metadata;
+
+    fn anchored() -> impl Strategy<Value = Anchored> {
+        (0u32..3, 0u32..999, 1u32..9).prop_map(|(anchor, offset, count)| Anchored { anchor, offset, count })
+    }
+
+    fn file() -> impl Strategy<Value = FileEntry<Anchored>> {
+        let pages = (9u32..=16, anchored())
+            .prop_map(|(bits, map)| Content::Pages { page_size: 1 << bits, map: Anchored { count: 1, ..map } });
+        let content = prop_oneof![prop::collection::vec(anchored(), 0..3).prop_map(Content::Chunks), pages];
+        (any::<u64>(), any::<[bool; 2]>(), any::<[u8; 32]>(), content).prop_map(
+            |(len, [sparse, merged], hash, content)| FileEntry { len, sparse, merged, hash: Some(hash), content },
+        )
+    }
+
+    fn kind() -> impl Strategy<Value = EntryKind<Anchored>> {
+        prop_oneof![
+            Just(EntryKind::Directory),
+            file().prop_map(EntryKind::File),
+            any::<Vec<u8>>().prop_map(|target| EntryKind::Symlink { target }),
+            "[a-c]/[a-c]".prop_map(|path| EntryKind::HardLink { original: RelPath::new(path).unwrap() }),
+        ]
+    }
+
+    fn op() -> impl Strategy<Value = Op<Anchored>> {
+        let path = || "[a-c]{1,3}(/[a-c]{1,3}){0,2}".prop_map(|path| RelPath::new(path).unwrap());
+        let metadata =
+            (0u32..=0o7777, time(), time()).prop_map(|(mode, modified, changed)| Metadata { mode, modified, changed });
+        let extra = unknown_fields(1).prop_map(|fields| RecordWriter::new().unknown(&fields).finish());
+        prop_oneof![
+            path().prop_map(Op::Remove),
+            (path(), metadata, kind(), extra).prop_map(|(path, metadata, kind, extra)| Op::Put(Entry {
+                path,
+                metadata,
+                kind,
+                extra
+            })),
+        ]
+    }
+
+    /// A node and the block of some lines.
+    fn encoded() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, usize)> {
+        let anchor = (1u8..9, 0u32..999).prop_map(|(list, position)| NodeName {
+            list: hushkeep_core::name::ObjectId::from_bytes([list; 16]),
+            position,
+        });
+        let blocks = prop::collection::vec(anchored(), 0..3);
+        (prop::collection::vec(anchor, 3), blocks, any::<u64>(), prop::collection::vec(op(), 1..6)).prop_map(
+            |(anchors, blocks, len, mut ops)| {
+                ops.sort_by(|a, b| a.path().cmp(b.path()));
+                ops.dedup_by(|a, b| a.path() == b.path());
+                let mut writer = BlockWriter::default();
+                ops.iter().for_each(|op| drop(writer.push(op)));
+                let node = FileListNode::encode(&Chain::default(), &anchors, &blocks, len);
+                (node, writer.finish().unwrap(), ops.len())
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn lists_round_trip((node, block, count) in encoded()) {
+            let anchors = FileListNode::decode(&node, &super::super::announced([(&node, 5)])).unwrap().anchors;
+            prop_assert_eq!(read_block(&block, &anchors).map(|ops| ops.len()), Ok(count));
+            assert_round_trip(&node, &block);
+        }
+
+        #[test]
+        fn damaged_lists_are_refused_or_round_trip(
+            (node, block) in encoded().prop_flat_map(|(node, block, _)| (damaged(node), damaged(block))),
+        ) {
+            assert_round_trip(&node, &block);
+        }
+    }
+}

@@ -225,5 +225,26 @@ impl ListTable {
     }
 }
 
+/// What is read of a full map, and of a delta upon it, is read again from what it is written as; and however many pages a
+/// map claims, it takes no more than its nodes.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trips(full: &[u8], delta: &[u8]) {
+    let index = super::announced([(full, 7), (delta, 7)]);
+    let read = |bytes: &[u8], base: Option<&PageMap>| {
+        let node = PageMapNode::decode(bytes, &index)?;
+        let runs = base.map_or(0, |base| base.runs.len()) + 2 * node.edits.len();
+        let map = node.apply(base.cloned())?;
+        assert!(map.runs.len() <= runs);
+        assert_eq!(u64::from(map.count()), map.len.div_ceil(u64::from(map.page_size)));
+        Ok::<_, WireError>((node.chain, map))
+    };
+    let Ok((chain, base)) = read(full, None) else { return };
+    let written = base.encode(&chain, None, &index);
+    assert_eq!(written.map(|bytes| read(&bytes, None)), Some(Ok((chain, base.clone()))));
+    let Ok((chain, map)) = read(delta, Some(&base)) else { return };
+    let written = map.encode(&chain, Some(&base), &index);
+    assert_eq!(written.map(|bytes| read(&bytes, Some(&base))), Some(Ok((chain, map))));
+}
+
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,13 @@ impl NameList {
         self.lens.push(len);
     }
 
+    /// Exchanges a content.
+    #[cfg(fuzzing)]
+    pub(crate) fn replace(&mut self, position: u32, name: ContentName, len: u32) {
+        self.names[position as usize] = name;
+        self.lens[position as usize] = len;
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.names.len()
     }
@@ -75,9 +82,19 @@ impl NameList {
     }
 }
 
+/// A list that is read has one form, and a length for every name.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn assert_round_trip(bytes: &[u8]) {
+    let Ok(list) = NameList::decode(bytes) else { return };
+    assert_eq!(list.encode(), bytes);
+    assert_eq!(list.names.len(), list.lens.len());
+    assert!(list.lens.iter().all(|len| (1..=MAX_SEGMENT_LEN).contains(&(*len as usize))));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::damaged;
     use proptest::prelude::*;
 
     proptest! {
@@ -91,8 +108,13 @@ mod tests {
         }
 
         #[test]
-        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
-            let _ = NameList::decode(&bytes);
+        fn a_damaged_list_is_refused_or_has_one_form(
+            bytes in prop::collection::vec((any::<[u8; 16]>(), 1u32..5), 0..9).prop_flat_map(|contents| {
+                let (names, lens) = contents.into_iter().map(|(name, len)| (ContentName::from_bytes(name), len)).unzip();
+                damaged(NameList { names, lens }.encode())
+            }),
+        ) {
+            assert_round_trip(&bytes);
         }
     }
 

@@ -2,6 +2,7 @@ use hushkeep_core::keys::Epoch;
 use proptest::prelude::*;
 
 use super::*;
+use crate::properties::damaged;
 
 /// An index that knows two lists.
 fn index() -> Index {
@@ -40,8 +41,13 @@ proptest! {
     }
 
     #[test]
-    fn foreign_bytes_never_panic(bytes: Vec<u8>) {
-        let _ = decode(&bytes, None);
+    fn damaged_maps_are_refused_or_round_trip(
+        (full, delta) in (arbitrary_map(), arbitrary_map()).prop_flat_map(|(base, map)| {
+            let full = base.encode(&Chain::default(), None, &index()).unwrap();
+            (damaged(full), damaged(map.encode(&Chain::default(), Some(&base), &index()).unwrap()))
+        }),
+    ) {
+        assert_round_trips(&full, &delta);
     }
 }
 
