@@ -75,3 +75,8 @@ pub fn journal(bytes: &[u8]) {
 pub fn bad_packs(bytes: &[u8]) {
     crate::bad_packs::assert_round_trip(bytes);
 }
+
+/// A body as it is coded in a commit or an index object.
+pub fn encode_body(body: &[u8]) -> Vec<u8> {
+    crate::codec::encode_body(body)
+}
