@@ -1,6 +1,7 @@
 //! Files that are restored together: each segment they need is fetched and unpacked once, by several threads.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -211,7 +212,11 @@ impl Work<'_, '_> {
                 self.fail(write.file, self.contents.damaged(at, DamageCause::Content).into());
                 return Ok((1, 0));
             };
-            range = if count == 0 { piece } else { range.start..piece.end };
+            range = match joined(&range, &piece) {
+                Some(joined) => joined,
+                None if count == 0 => piece,
+                None => break,
+            };
             count += 1;
         }
         let bytes = segment.get(range).unwrap_or_default();
@@ -264,6 +269,12 @@ impl PlannedFile<'_> {
     }
 }
 
+/// A range and the one that directly follows it. Contents that follow one another in a list need not do so in a segment:
+/// others may lie between them, or they may stand in another order (spec §8.3).
+fn joined(range: &Range<usize>, next: &Range<usize>) -> Option<Range<usize>> {
+    (range.end == next.start).then_some(range.start..next.end)
+}
+
 fn read_back(place: &dyn TargetFile, len: u64) -> Result<blake3::Hash, TargetError> {
     let mut hasher = blake3::Hasher::new();
     let mut buffer = vec![0; READ_BACK_LEN];
@@ -276,4 +287,17 @@ fn read_back(place: &dyn TargetFile, len: u64) -> Result<blake3::Hash, TargetErr
         offset += wanted as u64;
     }
     Ok(hasher.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_lies_side_by_side_in_a_segment_is_written_at_once() {
+        assert_eq!(joined(&(0..5), &(5..8)), Some(0..8));
+        assert_eq!(joined(&(0..5), &(7..8)), None, "others lie between them");
+        assert_eq!(joined(&(5..8), &(0..5)), None, "they stand in another order");
+        assert_eq!(joined(&(0..5), &(0..5)), None);
+    }
 }
