@@ -234,7 +234,7 @@ mod tests {
                 config: ConfigName { number: config, digest },
                 older_epochs,
                 growth: growth.take(depth + 1).last().unwrap(),
-                epoch_start: (start != [0; 16]).then_some(CommitId(start)),
+                epoch_starts: vec![CommitId(start); depth % 3],
             }
         })
     }

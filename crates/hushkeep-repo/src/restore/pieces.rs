@@ -21,8 +21,8 @@ pub(super) struct Pieces {
     pub(super) damage: Option<Damage>,
     /// How many bytes they have.
     len: u64,
-    /// Where the last of them ends.
-    end: u64,
+    /// Whether a content is not there that does not fit its place.
+    left_out: bool,
 }
 
 /// Contents that lie in one segment, with their lengths.
@@ -51,16 +51,16 @@ impl Pieces {
             match parts_of(contents, *run) {
                 Ok(parts) => behind.extend(parts),
                 Err(ReadError::Damaged(damage)) => {
-                    pieces.place(&mut behind, offset);
+                    pieces.place(&mut behind, entry, offset);
                     pieces.damage.get_or_insert(damage);
                 }
                 Err(error) => return Err(error),
             }
             if let Content::Pages { page_size, .. } = &entry.content {
-                pieces.place(&mut behind, offset);
+                pieces.place(&mut behind, entry, offset);
                 offset = (offset + u64::from(run.count) * u64::from(*page_size)).min(entry.len);
             } else if pieces.damage.is_none() {
-                offset = pieces.place(&mut behind, offset);
+                offset = pieces.place(&mut behind, entry, offset);
             }
             if offset > entry.len {
                 break; // No content is empty, so that a list of too many ends here.
@@ -68,9 +68,9 @@ impl Pieces {
         }
         if pieces.damage.is_some() {
             let rest: u64 = behind.iter().map(Part::len).sum();
-            pieces.place(&mut behind, entry.len.saturating_sub(rest));
+            pieces.place(&mut behind, entry, entry.len.saturating_sub(rest));
         }
-        if pieces.end > entry.len || (offset < entry.len && pieces.damage.is_none()) {
+        if pieces.left_out || (offset != entry.len && pieces.damage.is_none()) {
             // No gap explains it: the list lies about the length, and so about every place.
             let damage = Some(Damage { cause: DamageCause::Length, ..wrong.clone() });
             return Ok(Self { damage, ..Self::default() });
@@ -83,17 +83,39 @@ impl Pieces {
         self.len >= file_len / 1000 && self.len > 0
     }
 
-    /// Places parts one after the other from `offset` on; returns where they end.
-    fn place(&mut self, parts: &mut Vec<Part>, mut offset: u64) -> u64 {
+    /// Places parts one after the other from `offset` on; returns where they end. What does not fit is left out: nothing
+    /// is written over another page, or beyond the end of the file.
+    fn place(&mut self, parts: &mut Vec<Part>, entry: &FileEntry, mut offset: u64) -> u64 {
         for Part { at, run, lens } in parts.drain(..) {
             for (chunk, len) in run.contents().zip(lens) {
-                self.pieces.push(Piece { at, chunk, offset });
-                offset += u64::from(len);
-                self.len += u64::from(len);
+                let room = room(entry, offset);
+                if is_fitting(entry, u64::from(len), room) {
+                    self.pieces.push(Piece { at, chunk, offset });
+                    self.len += u64::from(len);
+                } else {
+                    self.left_out = true;
+                }
+                offset += if matches!(entry.content, Content::Pages { .. }) { room } else { u64::from(len) };
             }
-            self.end = self.end.max(offset);
         }
         offset
+    }
+}
+
+/// How long a content may be at a place of a file: a page, or the rest of the file.
+fn room(entry: &FileEntry, offset: u64) -> u64 {
+    let rest = entry.len.saturating_sub(offset);
+    match &entry.content {
+        Content::Pages { page_size, .. } => rest.min(u64::from(*page_size)),
+        Content::Chunks(_) => rest,
+    }
+}
+
+/// Whether a content belongs where there is so much room: a page fills it (spec §10.5).
+fn is_fitting(entry: &FileEntry, len: u64, room: u64) -> bool {
+    match &entry.content {
+        Content::Pages { .. } => len == room,
+        Content::Chunks(_) => len <= room,
     }
 }
 
@@ -107,4 +129,40 @@ fn parts_of(contents: &Contents, run: Run) -> Result<Vec<Part>, ReadError> {
         parts.push(Part { at, run, lens });
     }
     Ok(parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::index::Index;
+    use hushkeep_core::name::ObjectId;
+
+    fn placed(len: u64, content: Content, lens: &[u32]) -> (Vec<u64>, bool) {
+        let list = Index::default().announce(ObjectId::from_bytes([1; 16]), None);
+        let run = Run { start: ContentRef { list, position: 0 }, count: u32::try_from(lens.len()).unwrap() };
+        let at = SegmentAt { pack: 0, segment: 0 };
+        let entry = FileEntry { len, sparse: false, merged: false, hash: None, content };
+        let mut pieces = Pieces::default();
+        pieces.place(&mut vec![Part { at, run, lens: lens.to_vec() }], &entry, 0);
+        (pieces.pieces.iter().map(|piece| piece.offset).collect(), pieces.left_out)
+    }
+
+    #[test]
+    fn a_page_of_another_length_is_written_nowhere() {
+        let list = Index::default().announce(ObjectId::from_bytes([1; 16]), None);
+        let map = Run { start: ContentRef { list, position: 9 }, count: 1 };
+        let pages = || Content::Pages { page_size: 512, map };
+        assert_eq!(placed(1100, pages(), &[512, 512, 76]), (vec![0, 512, 1024], false));
+        assert_eq!(placed(1100, pages(), &[512, 513, 76]), (vec![0, 1024], true), "it would lie over the next");
+        assert_eq!(placed(1100, pages(), &[511, 512, 76]), (vec![512, 1024], true));
+        assert_eq!(placed(1100, pages(), &[512, 512, 77]), (vec![0, 512], true), "it would make the file longer");
+    }
+
+    #[test]
+    fn no_chunk_is_written_beyond_the_end() {
+        let chunks = || Content::Chunks(Vec::new());
+        assert_eq!(placed(10, chunks(), &[3, 7]), (vec![0, 3], false));
+        assert_eq!(placed(9, chunks(), &[3, 7]), (vec![0], true));
+        assert_eq!(placed(9, chunks(), &[3, 7, 1]), (vec![0], true));
+    }
 }
