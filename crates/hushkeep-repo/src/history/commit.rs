@@ -192,7 +192,7 @@ pub(crate) fn assert_commit_round_trips(body: &[u8]) {
 }
 
 /// The tables of any two commits can be joined.
-#[cfg(any(test, fuzzing))]
+#[cfg(fuzzing)]
 pub(crate) fn assert_commits_join(first: &[u8], second: &[u8]) {
     if let (Ok((_, first)), Ok((_, second))) = (Commit::decode(first), Commit::decode(second)) {
         first.assert_joins(&second);
