@@ -1,0 +1,170 @@
+"""§12 Configs: how to get the backup key, and which config holds."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .encoding import Cursor, encode_byte_string, read_record
+from .errors import Damaged, Malformed, NewerVersion, NoRepository, WrongKey, blaming
+from .keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
+from .passphrase import open_wrap, read_wrap
+from .sealing import Header, open_single, read_header
+from .storage import NumberedName, Storage, object_name
+
+READER_VERSION = 1
+PASSPHRASE_PROTECTOR = 2
+
+
+@dataclass(frozen=True)
+class Protector:
+    """A way to get the backup key (§12.2)."""
+
+    id: bytes
+    kind: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class UnprovenConfig:
+    """A config of which only the clear part was read: anyone may have written it."""
+
+    name: NumberedName
+    data: bytes
+    header: Header
+    key_check: bytes
+    protectors: list[Protector]
+
+    @property
+    def object_name(self) -> str:
+        return object_name(Kind.CONFIG, self.name.file_name)
+
+
+@dataclass(frozen=True)
+class Config:
+    """A config that has opened."""
+
+    number: int
+    digest: bytes
+    ring: KeyRing
+
+
+Unlock = Callable[[UnprovenConfig], bytes]
+"""Gets the backup key by a protector of a config, or by what needs none."""
+
+
+def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[UnprovenConfig]:
+    """All configs of the one repository that is here, in the order in which they are tried (§12.4, 1 and 2)."""
+    names = storage.numbered(Kind.CONFIG)
+    if not names:
+        raise NoRepository("there is no config, so there is no repository")
+    configs: list[UnprovenConfig] = []
+    for name in names:
+        try:
+            configs.append(_read_unproven_config(storage, name))
+        except Damaged as damaged:
+            damage.append(damaged)
+    if not configs:
+        raise Damaged("config/", "none of the configs can be read")
+    repository = _choose_repository(storage, configs)
+    for config in configs:
+        if config.header.repository != repository:
+            damage.append(Damaged(config.object_name, "it belongs to another repository"))
+    return [config for config in configs if config.header.repository == repository]
+
+
+def matching_configs(configs: list[UnprovenConfig], backup_key: bytes) -> list[UnprovenConfig]:
+    """Those that this key is for (§12.4, 4)."""
+    matching = [
+        config
+        for config in configs
+        if EpochKeys.of_backup_key(backup_key, config.header.repository, config.header.epoch).confirms(config.key_check)
+    ]
+    if not matching:
+        raise WrongKey("the key is not that of this repository")
+    return matching
+
+
+def open_config(unproven: UnprovenConfig, backup_key: bytes) -> Config:
+    """§12.3."""
+    header = unproven.header
+    newest = EpochKeys.of_backup_key(backup_key, header.repository, header.epoch)
+    ring = KeyRing(header.repository, {header.epoch: newest})
+    with blaming(unproven.object_name):
+        body = open_single(unproven.data, header, ring)
+        record = read_record(body, last_known=3)
+        number = record.integer(1)
+        if number != unproven.name.number:
+            raise Malformed("its number is not the one in its name")
+        if _count_labels(record.cursor(2)) != len(unproven.protectors):
+            raise Malformed("it does not have one label for each protector")
+        older = read_older_secrets(record.raw(3), sealed_under=header.epoch)
+    config_digest = digest("hushkeep/1 config", encode_byte_string(header.clear) + encode_byte_string(body))
+    return Config(number, config_digest, ring.with_older(older))
+
+
+def may_hold(config: Config, newest_named: tuple[int, bytes] | None) -> bool:
+    """Whether no tip names a newer config, or another of the same number (§12.4, 6)."""
+    if newest_named is None:
+        return True
+    number, named_digest = newest_named
+    return config.number > number or (config.number, config.digest) == (number, named_digest)
+
+
+def key_by_passphrase(config: UnprovenConfig, passphrase: str) -> bytes:
+    """The backup key, by whichever passphrase protector this passphrase opens."""
+    failure: Exception = WrongKey("this repository has no passphrase")
+    for protector in config.protectors:
+        if protector.kind != PASSPHRASE_PROTECTOR:
+            continue
+        try:
+            with blaming(f"{config.object_name}, protector {protector.id.hex()}"):
+                return open_wrap(read_wrap(protector.data), passphrase, config.header.repository, protector.id)
+        except (Damaged, WrongKey) as error:
+            # Damage is told rather than a wrong passphrase: it may be the reason that no other protector opened.
+            failure = failure if isinstance(failure, Damaged) else error
+    raise failure
+
+
+def _read_unproven_config(storage: Storage, name: NumberedName) -> UnprovenConfig:
+    """§12.2."""
+    data = storage.read(Kind.CONFIG, name.file_name)
+    with blaming(object_name(Kind.CONFIG, name.file_name)):
+        header = read_header(data, Kind.CONFIG)
+        record = read_record(header.clear, last_known=3)
+        reader_version = record.integer(1)
+        if reader_version > READER_VERSION:
+            raise NewerVersion(f"the repository asks for a reader of version {reader_version}")
+        protectors = [_read_protector(cursor.byte_string()) for cursor in record.cursor(3).items()]
+        if len({protector.id for protector in protectors}) != len(protectors):
+            raise Malformed("two of its protectors have one id")
+        return UnprovenConfig(name, data, header, record.fixed(2, 16), protectors)
+
+
+def _read_protector(data: bytes) -> Protector:
+    """§12.2."""
+    record = read_record(data, last_known=3)
+    return Protector(record.fixed(1, 4), record.integer(2), record.raw(3))
+
+
+def _count_labels(cursor: Cursor) -> int:
+    """What protectors are called and when they were added (§12.3): only their number matters here."""
+    count = 0
+    while cursor.left:
+        cursor.text()
+        cursor.time()
+        count += 1
+    return count
+
+
+def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes:
+    """The repository id that most configs have; between equals the newest commit decides (§12.4, 2)."""
+    counts = Counter(config.header.repository for config in configs)
+    most = [repository for repository, count in counts.items() if count == max(counts.values())]
+    if len(most) == 1:
+        return most[0]
+    for name in storage.numbered(Kind.COMMIT)[:1]:
+        with blaming(object_name(Kind.COMMIT, name.file_name)):
+            repository = read_header(storage.read(Kind.COMMIT, name.file_name), Kind.COMMIT).repository
+        if repository in most:
+            return repository
+    raise Damaged("config/", "the configs are of several repositories, and no commit tells which one is meant")

@@ -1,0 +1,60 @@
+"""Why a repository, or a part of it, cannot be read."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class Malformed(Exception):
+    """Bytes that a reader must refuse. Whoever knows where they come from turns this into `Damaged`."""
+
+
+class ReaderError(Exception):
+    """What ends the program, or costs a file."""
+
+    exit_code = 1
+
+
+class NoRepository(ReaderError):
+    """There is no repository in this place."""
+
+    exit_code = 10
+
+
+class WrongKey(ReaderError):
+    """The recovery key or passphrase does not open this repository."""
+
+    exit_code = 12
+
+
+class RolledBack(ReaderError):
+    """The storage shows an older state than was seen before (§11.4)."""
+
+    exit_code = 13
+
+
+class Damaged(ReaderError):
+    """An object, or a part of it, that is missing, does not open or is refused (§0.4)."""
+
+    exit_code = 14
+
+    def __init__(self, subject: str, reason: str) -> None:
+        super().__init__(f"{subject}: {reason}")
+        self.subject = subject
+        self.reason = reason
+
+
+class NewerVersion(ReaderError):
+    """Written by a newer program, in a way that this one would misread (§14)."""
+
+
+class NotPossible(ReaderError):
+    """What was asked for cannot be done, and no damage is to blame."""
+
+
+@contextmanager
+def blaming(subject: str) -> Iterator[None]:
+    """Says of everything malformed inside that it is `subject` that is damaged."""
+    try:
+        yield
+    except Malformed as malformed:
+        raise Damaged(subject, str(malformed)) from malformed

@@ -1,0 +1,203 @@
+"""§10.2 File lists, and §10.4, their entries."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .contents import ContentRange, Contents
+from .encoding import Cursor, Record, Time, read_record
+from .errors import Malformed
+from .nodes import Anchors, NodeName, read_chain
+from .paths import ROOT, components, parent, refuse_bad_path, show
+
+KIND_MASK = 0x07
+FLAG_SPARSE = 0x08
+FLAG_MERGED = 0x10
+FLAG_PAGES = 0x20
+FLAG_HASHED = 0x40
+FLAG_EXTRA = 0x80
+FILE_FLAGS = FLAG_SPARSE | FLAG_MERGED | FLAG_PAGES | FLAG_HASHED
+
+MAX_MODE = 4_095
+PAGE_SIZES = [1 << exponent for exponent in range(9, 17)]
+MIN_REFERENCE_LENGTH = 3
+
+
+class EntryKind(IntEnum):
+    FOLDER = 1
+    FILE = 2
+    SYMBOLIC_LINK = 3
+    HARD_LINK = 4
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What every entry has, as far as it is restored."""
+
+    mode: int
+    modified: Time
+
+
+@dataclass(frozen=True)
+class Folder:
+    metadata: Metadata
+
+
+@dataclass(frozen=True)
+class SymbolicLink:
+    metadata: Metadata
+    target: bytes
+
+
+@dataclass(frozen=True)
+class HardLink:
+    metadata: Metadata
+    target: bytes
+
+
+@dataclass(frozen=True)
+class Pages:
+    """That the contents of a file are named by a page map."""
+
+    page_size: int
+    page_map: ContentRange
+
+
+@dataclass(frozen=True)
+class File:
+    metadata: Metadata
+    length: int
+    hash: bytes | None
+    sparse: bool
+    contents: list[ContentRange] | Pages
+
+    @property
+    def is_proven(self) -> bool:
+        """By its hash, or as a single content by that one's name (§10.4)."""
+        if self.hash is not None:
+            return True
+        return not isinstance(self.contents, Pages) and sum(part.count for part in self.contents) <= 1
+
+
+Entry = Folder | File | SymbolicLink | HardLink
+
+
+def read_file_list(contents: Contents, name: NodeName) -> list[tuple[bytes, Entry]]:
+    """Paths and entries below one source, in the order of paths: a folder before what is in it."""
+    merged: dict[bytes, Entry | None] = {}
+    for record in read_chain(contents, name, last_known=8):
+        for path, entry in _read_layer(contents, record):
+            merged.setdefault(path, entry)
+    entries = [(path, entry) for path, entry in merged.items() if entry is not None]
+    entries.sort(key=lambda item: components(item[0]))
+    _refuse_misplaced(entries)
+    return entries
+
+
+def _refuse_misplaced(entries: list[tuple[bytes, Entry]]) -> None:
+    """Refuses what would be restored through something else than a folder of the list (§7.2, §10.4)."""
+    if not entries or entries[0][0] != ROOT:
+        raise Malformed("the list does not begin with its root")
+    earlier: dict[bytes, Entry] = {}
+    for path, entry in entries:
+        if path != ROOT and not isinstance(earlier.get(parent(path)), Folder):
+            raise Malformed(f"{show(path)} does not lie in a folder of the list")
+        if isinstance(entry, HardLink) and not isinstance(earlier.get(entry.target), File):
+            raise Malformed(f"{show(path)} is a hard link to what is no earlier file of the list")
+        earlier[path] = entry
+
+
+def _read_layer(contents: Contents, record: Record) -> Iterator[tuple[bytes, Entry | None]]:
+    """The lines of one node; None for those that remove (§10.2)."""
+    record.integer(8)
+    anchors = Anchors(record.ids(5), record.cursor(6), contents)
+    previous: list[bytes] | None = None
+    for cursor in record.cursor(7).items():
+        reference = anchors.read_reference(cursor)
+        contents.refuse_unknown(reference)
+        block = contents.read(reference.list_id, reference.first)
+        for path, entry in _read_block(block, anchors):
+            if previous is not None and components(path) <= previous:
+                raise Malformed("the lines of the list are out of order")
+            previous = components(path)
+            yield path, entry
+
+
+def _read_block(block: bytes, anchors: Anchors) -> Iterator[tuple[bytes, Entry | None]]:
+    """§10.2."""
+    if not block:
+        raise Malformed("a block of the list is empty")
+    path = b""
+    for cursor in Cursor(block).items():
+        shared = cursor.varint()
+        if shared > len(path):
+            raise Malformed("a line shares more with the one before than that has")
+        path = path[:shared] + cursor.byte_string()
+        refuse_bad_path(path)
+        yield path, _read_entry(cursor, anchors)
+
+
+def _read_entry(cursor: Cursor, anchors: Anchors) -> Entry | None:
+    """§10.4; None for a line that removes."""
+    tag = cursor.byte()
+    if tag == 0:
+        return None
+    kind = tag & KIND_MASK
+    if kind not in list(EntryKind):
+        raise Malformed("an entry is of an unknown kind")
+    if kind != EntryKind.FILE and tag & FILE_FLAGS:
+        raise Malformed("an entry that is no file has a flag for files")
+    if tag & FLAG_EXTRA:
+        _check_extra(cursor.byte_string())
+    metadata = _read_metadata(cursor)
+    match kind:
+        case EntryKind.FOLDER:
+            return Folder(metadata)
+        case EntryKind.SYMBOLIC_LINK:
+            return SymbolicLink(metadata, cursor.byte_string())
+        case EntryKind.HARD_LINK:
+            target = cursor.byte_string()
+            refuse_bad_path(target)
+            return HardLink(metadata, target)
+        case _:
+            return _read_file(cursor, tag, metadata, anchors)
+
+
+def _check_extra(data: bytes) -> None:
+    """Fields of later versions: a critical one is refused, others are of no use to a reader (§10.4)."""
+    if not data:
+        raise Malformed("an entry has an empty record of extra fields")
+    read_record(data, last_known=0)
+
+
+def _read_metadata(cursor: Cursor) -> Metadata:
+    """§10.4."""
+    metadata = Metadata(mode=cursor.varint(below=MAX_MODE + 1), modified=cursor.time())
+    # The time of the metadata tells a writer that a file is unchanged. No system lets a reader set it.
+    cursor.time()
+    return metadata
+
+
+def _read_file(cursor: Cursor, tag: int, metadata: Metadata, anchors: Anchors) -> File:
+    """§10.4."""
+    length = cursor.varint()
+    file_hash = cursor.take(32) if tag & FLAG_HASHED else None
+    contents = _read_pages(cursor, anchors) if tag & FLAG_PAGES else _read_chunks(cursor, anchors)
+    return File(metadata, length, file_hash, bool(tag & FLAG_SPARSE), contents)
+
+
+def _read_chunks(cursor: Cursor, anchors: Anchors) -> list[ContentRange]:
+    count = cursor.varint()
+    if count * MIN_REFERENCE_LENGTH > cursor.left:
+        raise Malformed("a file has more references than the bytes that are left can hold")
+    return [anchors.read_reference(cursor) for _ in range(count)]
+
+
+def _read_pages(cursor: Cursor, anchors: Anchors) -> Pages:
+    page_size = cursor.varint()
+    if page_size not in PAGE_SIZES:
+        raise Malformed("a page size is no power of two from 512 to 65,536")
+    page_map = anchors.read_reference(cursor)
+    if page_map.count != 1:
+        raise Malformed("a page map is more than one content")
+    return Pages(page_size, page_map)
