@@ -10,13 +10,13 @@ import shutil
 import tempfile
 import unittest
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from hushkeep_reader import blake3
 from hushkeep_reader.commits import read_commit
 from hushkeep_reader.compression import decompress
-from hushkeep_reader.configs import key_by_passphrase
 from hushkeep_reader.contents import ContentRange, Contents
 from hushkeep_reader.encoding import Cursor, Time, encode_byte_string, encode_varint, read_record
 from hushkeep_reader.errors import (
@@ -27,15 +27,18 @@ from hushkeep_reader.errors import (
     NotPossible,
     ReaderError,
     RolledBack,
+    TooNew,
     WrongKey,
 )
-from hushkeep_reader.file_lists import File, Folder, Metadata, read_file_list
+from hushkeep_reader.file_lists import File, FileList, Folder, Metadata, read_file_list
 from hushkeep_reader.keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
 from hushkeep_reader.memory import read_memory, write_memory
+from hushkeep_reader.name_lists import read_name_list
 from hushkeep_reader.nodes import NodeName
-from hushkeep_reader.packs import ListRow, Pack, read_name_list, read_table, sound_table
-from hushkeep_reader.page_maps import Page, read_page_map
-from hushkeep_reader.passphrase import open_wrap, read_wrap
+from hushkeep_reader.pack_tables import ListRow, Stretch, read_table
+from hushkeep_reader.packs import Pack
+from hushkeep_reader.page_maps import Run, read_page_map
+from hushkeep_reader.passphrase import normalize, open_wrap, read_wrap
 from hushkeep_reader.paths import refuse_bad_path, show
 from hushkeep_reader.recovery_key import read_recovery_key
 from hushkeep_reader.repository import Repository, open_repository
@@ -45,6 +48,7 @@ from hushkeep_reader.snapshots import read_snapshots
 from hushkeep_reader.storage import Storage, read_numbered_name
 from hushkeep_reader.tables import Tables
 from hushkeep_reader.target import Target
+from hushkeep_reader.unlocking import key_by_passphrase
 from make_test_repository import describe
 
 HERE = Path(__file__).parent
@@ -127,7 +131,7 @@ class VectorsTest(unittest.TestCase):
             with self.subTest(file=file_stem, about=vector["about"]):
                 given, output = vector["input"], vector["output"]
                 if "refused" in output:
-                    self.assertRaises((Malformed, ReaderError), read, given)
+                    self.assertRaises((Malformed, TooNew, ReaderError), read, given)
                 else:
                     self.assertLessEqual(read(given).items(), output.items())
                     read_back(given, output)
@@ -172,51 +176,94 @@ class ExamplesTest(unittest.TestCase):
     """The examples of §8 to §11, and what must be refused beside them."""
 
     def test_table_of_a_pack(self) -> None:
-        table = "01" + "a1" * 16 + "00" + "d0" * 16 + "02" + "106480200000" + "01" + "022414000001"
-        pack = Pack(LIST_A, epoch=0, salt=bytes(32), length=32_768, encoded_table=bytes.fromhex(table))
-        data, names = sound_table(pack).segments
-        self.assertEqual((data.start, data.length, names.start, names.count), (68, 4096, 168, 1))
+        lists = "01" + "a1" * 16 + "00" + "d0" * 16
+        encoded = lists + "02" + "10648020" + "01000001" + "022414" + "01000001"
+        data, names = self.sound(encoded).segments
+        self.assertEqual((data.start, data.length, names.start, names.stretches[0].count), (68, 4096, 168, 1))
         for changed in (
-            table.replace("a1" * 16, "a2" * 16),
-            table.replace("00" + "d0" * 16, "01" + "d0" * 16),
-            table.replace("106480200000", "106480200001"),
-            table.replace("022414", "002414"),
-            table.replace("106480", "206480"),
-            table[:-2] + "02",
-            table + "00",
-            table[:-12].replace("d0" * 16 + "02", "d0" * 16 + "01"),
+            encoded.replace(lists, "00"),
+            encoded.replace("00" + "d0" * 16, "01" + "d0" * 16),
+            encoded.replace("10648020" + "01000001", "10648020" + "01000002"),
+            encoded.replace("10648020" + "01000001", "10648020" + "01000101"),
+            encoded.replace("10648020" + "01000001", "10648020" + "00"),
+            encoded.replace("10648020" + "01000001", "10648020" + "0200000100000001"),
+            encoded.replace("022414", "002414"),
+            encoded.replace("10648020", "20648020"),
+            encoded.replace("10648020", "12648020"),
+            encoded.replace("10648020", "10648080808008"),
+            encoded[:-2] + "02",
+            encoded + "00",
+            lists + "01" + "022414" + "01000001",
         ):
-            with self.assertRaises(Malformed):
-                sound_table(Pack(LIST_A, 0, bytes(32), 32_768, bytes.fromhex(changed)))
+            with self.subTest(table=changed), self.assertRaises(Malformed):
+                self.sound(changed)
         with self.assertRaises(Malformed):
-            sound_table(Pack(LIST_A, 0, bytes(32), 204 - 68, bytes.fromhex(table)))
+            self.sound(encoded, length=136)
+        self.sound(encoded, introduced={LIST_A: b"\xd0" * 16, bytes(16): bytes(16)})
+        with self.assertRaises(Malformed):
+            self.sound(encoded, introduced={LIST_A: bytes(16)})
+
+    def test_table_of_several_lists(self) -> None:
+        row = "a2" * 16 + "00" + "d0" * 16
+        other = "a3" * 16 + "07" + "d0" * 16
+        names = "022414" + "01000005" + "022414" + "01010009"
+        self.sound("02" + row + other + "03" + "001a0a" + "03" + "000201" + "010801" + "000001" + names)
+        for changed in (
+            "02" + row + row + "03" + "001a0a" + "02" + "000201" + "010801" + names,
+            "02" + row + other + "03" + "001a0a" + "01" + "000201" + names,
+            "02" + row + other + "03" + "001a0a" + "02" + "000201" + "010901" + names,
+            "02" + row + other + "03" + "001a0a" + "03" + "000202" + "010801" + "000301" + names,
+            "02" + row + other + "03" + "001202" + "02" + "000202" + "010801" + names,
+            "02" + row + other + "03" + "001a0a" + "02" + "000201" + "010801" + names[14:] + names[:14],
+            "02" + row + other + "02" + "001a0a" + "02" + "000201" + "010801" + names[:14],
+        ):
+            with self.subTest(table=changed), self.assertRaises(Malformed):
+                self.sound(changed)
 
     def test_table_that_announces_more_than_it_has(self) -> None:
-        for data in (b"\x02" + bytes(33), b"\x00\x02" + bytes(6)):
+        for data in (b"\x02" + bytes(33), b"\x00\x02" + bytes(7), bytes.fromhex("00 01 00 10 00 02 000000")):
             self.assertRaises(Malformed, read_table, data)
+
+    def sound(self, encoded: str, length: int = 32_768, introduced: dict[bytes, bytes] | None = None) -> Any:
+        return Pack(LIST_A, 0, bytes(32), length, bytes.fromhex(encoded)).sound_table(introduced or {})
 
     def test_name_list(self) -> None:
         encoded = bytes.fromhex("03" + "802002" + "6401") + bytes(range(48))
-        names = read_name_list(encoded, self.list_row(encoded))
-        self.assertEqual([names.length(position) for position in range(3)], [4096, 4096, 100])
+        names = read_name_list(encoded, self.list_row(encoded), 3)
+        self.assertEqual(names.lengths(Stretch(0, 0, 3)), [4096, 4096, 100])
         self.assertEqual(names.name(2), bytes(range(32, 48)))
-        self.assertRaises(Malformed, names.cut, 1, 2, bytes(4195))
-        for changed in (encoded + b"\0", encoded.replace(b"\x64\x01", b"\x64\x02"), b"\x7f" + encoded[1:]):
-            with self.assertRaises(Malformed):
-                read_name_list(changed, self.list_row(changed))
+        self.assertRaises(Malformed, names.lengths, Stretch(0, 1, 3))
+        for changed in (
+            encoded + b"\0",
+            encoded.replace(b"\x64\x01", b"\x64\x02"),
+            encoded.replace(b"\x80\x20\x02", b"\x64\x02"),
+            encoded.replace(b"\x64\x01", b"\x00\x01"),
+            b"\x7f" + encoded[1:],
+            b"\x02" + encoded[1:4] + bytes(32),
+        ):
+            with self.subTest(list=changed), self.assertRaises(Malformed):
+                read_name_list(changed, self.list_row(changed), 3)
         with self.assertRaises(Malformed):
-            read_name_list(encoded, self.list_row(encoded + b"\0"))
+            read_name_list(encoded, self.list_row(encoded + b"\0"), 3)
 
     def test_commit(self) -> None:
         body = bytes.fromhex(
-            "030101 0500 0703c80107 090101 0b0101 0d00 0f0100 110100 130100 1500 1700 1900 1b00 1d10" + "c0" * 16
+            "030101 0500 0703c80107 090101 0b0101 0d00 0f0100 110100 130100 1500 1700 1900 1b00 1d10"
+            + "c0" * 16
+            + "1f10"
+            + "00" * 16
         )
         commit = read_commit(body, numbered("0000000001"), epoch=0)
         self.assertEqual((commit.config_number, commit.depth), (1, 0))
+        self.assertEqual(commit.epoch_start, commit.id)
         with self.assertRaises(Malformed):
             read_commit(body, numbered("0000000002"), epoch=0)
-        with self.assertRaises(NewerVersion):
-            read_commit(body + bytes.fromhex("1f00"), numbered("0000000001"), epoch=0)
+        with self.assertRaises(TooNew):
+            read_commit(body + bytes.fromhex("2100"), numbered("0000000001"), epoch=0)
+        parent = bytes(16) + encode_byte_string(b"../x")
+        with self.assertRaises(Malformed):
+            bad = body.replace(bytes.fromhex("0500"), b"\5" + encode_byte_string(parent), 1)
+            read_commit(bad, numbered("0000000001"), epoch=0)
 
     def test_snapshot(self) -> None:
         source = "03056368617473" + "050d2f686f6d652f612f6368617473" + "070101" + "090105" + "0b11" + "a1" * 16 + "03"
@@ -254,23 +301,42 @@ class NodesTest(unittest.TestCase):
     def test_refuses_a_chain_that_does_not_count_down(self) -> None:
         full = line("", self.FOLDER)
         for depth in (0, 2, 33):
-            with self.assertRaises(Malformed):
+            with self.assertRaises(Damaged):
                 self.read_list(full, full, depth=depth)
 
     def test_refuses_what_could_leave_the_target(self) -> None:
         link = bytes.fromhex("03ff03c801070007") + encode_byte_string(b"/tmp")
-        for lines in (
-            line("a", self.FOLDER),
-            line("", self.FOLDER) + line("x", link) + line("x/y", self.FILE),
-            line("", self.FOLDER) + line("x/y", self.FILE),
-            line("", self.FOLDER) + line("..", self.FILE),
-            line("", self.FOLDER) + line("b", self.FILE) + line("a", self.FILE),
-            line("", self.FOLDER) + line("b", self.FILE) + line("b", self.FILE),
-            line("", self.FOLDER) + line("a", bytes.fromhex("04a403c801070007") + encode_byte_string(b"../x")),
-            line("", self.FOLDER) + line("x", link) + line("y", bytes.fromhex("04a403c80107000701") + b"x"),
+        root = line("", self.FOLDER)
+        for whole, lines in (
+            ([], line("a", self.FOLDER)),
+            ([b"", b"x"], root + line("x", link) + line("x/y", self.FILE)),
+            ([b""], root + line("x/y", self.FILE)),
+            ([b""], root + line("..", self.FILE)),
+            ([b"", b"b"], root + line("b", self.FILE) + line("a", self.FILE)),
+            ([b"", b"b"], root + line("b", self.FILE) + line("b", self.FILE)),
+            ([b""], root + line("a", bytes.fromhex("04a403c801070007") + encode_byte_string(b"../x"))),
         ):
-            with self.assertRaises(Malformed):
-                self.read_list(lines)
+            with self.subTest(lines=lines):
+                file_list = self.read_partly(lines)
+                self.assertIsInstance(file_list.failure, Damaged)
+                self.assertEqual([path for path, _ in file_list.entries], whole)
+
+    def test_gives_what_comes_before_damage_in_any_layer(self) -> None:
+        root, removed = line("", self.FOLDER), line("..", b"\0")
+        full = root + line("a", self.FILE) + line("c", self.FILE)
+        for layers, whole in (
+            ((line("b", self.FILE) + removed, full), [b"", b"a", b"b"]),
+            ((line("b", self.FILE) + line("d", self.FILE), full + removed), [b"", b"a", b"b", b"c"]),
+            ((line("b", self.FILE), removed), []),
+            ((line("b", self.FILE), b""), []),
+        ):
+            file_list = self.read_partly(*layers)
+            self.assertEqual([path for path, _ in file_list.entries], whole)
+            self.assertIsInstance(file_list.failure, Damaged)
+
+    def test_a_list_may_be_empty(self) -> None:
+        contents = FakeContents({0: encode_record({5: "", 6: "", 7: "", 8: "00"})})
+        self.assertEqual(read_file_list(contents, NodeName(LIST_A, 0)), FileList([], None))
 
     def test_refuses_entries_it_would_misread(self) -> None:
         for entry in (
@@ -281,14 +347,14 @@ class NodesTest(unittest.TestCase):
             "810001",
             "01ed03c801808094ebdc0300",
         ):
-            with self.assertRaises(Malformed):
+            with self.assertRaises(Damaged):
                 self.read_list(line("", bytes.fromhex(entry)))
         with self.assertRaises(NewerVersion):
             self.read_list(line("", bytes.fromhex("81020300")))
 
     def test_refuses_references_beyond_the_tables(self) -> None:
-        for reference in ("010001", "000000", "00ffffffff0f02"):
-            with self.assertRaises(Malformed):
+        for reference in ("010001", "000000", "00ffffffff0f01"):
+            with self.assertRaises(Damaged):
                 self.read_list(line("", self.FOLDER) + line("a", self.FILE[:-3] + bytes.fromhex(reference)))
 
     def test_a_file_of_several_contents_needs_a_hash(self) -> None:
@@ -298,17 +364,55 @@ class NodesTest(unittest.TestCase):
 
     def test_reads_a_page_map(self) -> None:
         full = {5: "8020", 6: "808001", 7: "a1" * 16, 8: "00000a03" + "00000f01"}
-        positions = [5, 6, 7, 0]
-        self.assertEqual(self.read_map(full), [Page(LIST_A, position) for position in positions])
+        self.assertEqual(self.read_map(full), [self.run_of(0, 5, 3), self.run_of(3, 0, 1)])
         shorter = {**full, 6: "806e", 8: "01001201"}
-        self.assertEqual(self.read_map(shorter, full, length=14_080), [Page(LIST_A, n) for n in (5, 9, 7, 0)])
-        for changed in ({5: "8040"}, {8: "00000a03"}, {8: "01000a03"}, {8: "00000a04" + "00000f01"}, {8: "00000105"}):
-            with self.assertRaises(Malformed):
+        expected = [self.run_of(0, 5, 1), self.run_of(1, 9, 1), self.run_of(2, 7, 1), self.run_of(3, 0, 1)]
+        self.assertEqual(self.read_map(shorter, full, length=14_080), expected)
+        for changed in (
+            {5: "8040"},
+            {7: "a2" * 16},
+            {8: "00000a03"},
+            {8: "01000a03"},
+            {8: "00000a04" + "00000f01"},
+            {8: "00000105"},
+            {8: "00010a04"},
+            {8: "00000a00" + "00000004"},
+        ):
+            with self.subTest(changed=changed), self.assertRaises(Malformed):
                 self.read_map({**full, **changed})
         with self.assertRaises(Malformed):
             self.read_map(full, length=16_383)
 
+    def test_lays_page_maps_over_one_another(self) -> None:
+        full = {5: "8020", 6: "80a006", 7: "a1" * 16, 8: "00000019"}
+        longer = {**full, 6: "80c006", 8: "0500c80102" + "00000001" + "10000002"}
+        expected = [(0, 0, 5), (5, 100, 2), (7, 102, 1), (8, 8, 16), (24, 103, 2)]
+        self.assertEqual(self.read_map(longer, full, length=26 * 4096), [self.run_of(*run) for run in expected])
+        with self.assertRaises(Malformed):
+            self.read_map({**longer, 8: "1a000001"}, full, length=26 * 4096)
+        # The base was longer, and what it had beyond the end of the shorter map between is gone.
+        shorter = {**full, 6: "808001", 8: ""}
+        with self.assertRaises(Malformed):
+            self.read_map({**full, 8: ""}, shorter, full, length=25 * 4096, depth=2)
+
+    def test_a_page_map_of_a_few_bytes_may_claim_billions_of_pages(self) -> None:
+        pages = (1 << 32) - 1
+        run = "0000" + "00" + encode_varint(pages).hex()
+        fields = {5: "8004", 6: encode_varint(pages * 512).hex(), 7: "a1" * 16, 8: run}
+        [whole] = read_page_map(FakeContents({0: encode_record(fields)}), NodeName(LIST_A, 0), 512, pages * 512)
+        self.assertEqual(whole.end, pages)
+
+    def run_of(self, first: int, position: int, count: int) -> Run:
+        return Run(first, ContentRange(LIST_A, position, count))
+
     def read_list(self, *layers: bytes, depth: int = 1) -> list[tuple[bytes, Any]]:
+        """A file list that is whole."""
+        file_list = self.read_partly(*layers, depth=depth)
+        if file_list.failure:
+            raise file_list.failure
+        return file_list.entries
+
+    def read_partly(self, *layers: bytes, depth: int = 1) -> FileList:
         """A file list of these layers, the newest first. Node and block of a layer lie beside each other."""
         fields = {5: LIST_A.hex(), 6: "0000", 8: "00"}
         nodes = [{**fields, 7: f"00{2 * number + 1:02x}01"} for number in range(len(layers))]
@@ -317,8 +421,8 @@ class NodesTest(unittest.TestCase):
             contents.data[2 * number + 1] = block
         return read_file_list(contents, NodeName(LIST_A, 0))
 
-    def read_map(self, *nodes: dict[int, str], length: int = 16_384) -> list[Page]:
-        return read_page_map(FakeContents(chained(list(nodes), 1)), NodeName(LIST_A, 0), 4096, length)
+    def read_map(self, *nodes: dict[int, str], length: int = 16_384, depth: int = 1) -> list[Run]:
+        return read_page_map(FakeContents(chained(list(nodes), depth)), NodeName(LIST_A, 0), 4096, length)
 
 
 class RulesTest(unittest.TestCase):
@@ -340,11 +444,20 @@ class RulesTest(unittest.TestCase):
 
     def test_decompression_is_bounded(self) -> None:
         # One run-length block of 131,071 bytes, in a frame that does not announce its length.
-        frame = bytes.fromhex("28b52ffd" + "0088" + "fbff0f" + "00")
+        frame = bytes.fromhex("28b52ffd" + "0038" + "fbff0f" + "00")
         self.assertEqual(decompress(frame, 131_071), bytes(131_071))
         for length in (0, 131_070, 131_072):
             self.assertRaises(Malformed, decompress, frame, length)
         self.assertRaises(Malformed, decompress, frame + b"\0", 131_071)
+        skippable = bytes.fromhex("502a4d18" + "00000000")
+        self.assertRaises(Malformed, decompress, skippable + frame, 131_071)
+        self.assertRaises(Malformed, decompress, skippable, 0)
+
+    def test_no_frame_asks_for_more_memory_than_8_mib_or_its_length(self) -> None:
+        for window, is_refused in (("68", False), ("69", True), ("88", True)):
+            frame = bytes.fromhex("28b52ffd" + "00" + window + "fbff0f" + "00")
+            with self.assertRaises(Malformed) if is_refused else nullcontext():
+                decompress(frame, 131_071)
 
     def test_older_secrets(self) -> None:
         two = b"\0" + bytes(32) + b"\1" + bytes(32)
@@ -356,8 +469,41 @@ class RulesTest(unittest.TestCase):
         earlier, later = Tables(packs={b"k": b"\0a"}), Tables(packs={b"k": b"\1a"}, commits={b"c": b"\0"})
         self.assertEqual(earlier.join(later), later)
         self.assertEqual(later.join(earlier), later)
-        self.assertTrue(later.contain(earlier))
-        self.assertFalse(earlier.contain(later))
+
+    def test_what_may_become_of_a_row(self) -> None:
+        lasting = encode_varint(300) + bytes(32)
+        for earlier, later, goes_on in (
+            (b"\0" + lasting, b"\0" + lasting, True),
+            (b"\0" + lasting, b"\1" + lasting + b"\5", True),
+            (b"\1" + lasting + b"\5", b"\2" + lasting, True),
+            (b"\1" + lasting + b"\5", b"\1" + lasting + b"\6", True),
+            (b"\1" + lasting + b"\5", b"\1" + lasting + b"\4", False),
+            (b"\1" + lasting + b"\5", b"\0" + lasting, False),
+            (b"\0" + lasting, b"\0" + lasting + b"\1", False),
+            (b"\0" + lasting, b"\1" + lasting[:-1] + b"\1", False),
+            (b"\0" + lasting, b"\1" + lasting[:-1], False),
+        ):
+            with self.subTest(earlier=earlier, later=later):
+                self.assertIs(Tables(packs={b"k": later}).continue_all(Tables(packs={b"k": earlier})), goes_on)
+        self.assertTrue(Tables(snapshots={b"k": b"\1b"}).continue_all(Tables(snapshots={b"k": b"\0a"})))
+        self.assertFalse(Tables(snapshots={b"k": b"\0b"}).continue_all(Tables(snapshots={b"k": b"\0a"})))
+        self.assertFalse(Tables().continue_all(Tables(commits={b"k": b"\0\1a"})))
+
+    def test_statuses_of_packs(self) -> None:
+        lasting = bytes(33)
+        rows = {bytes([status]): bytes([status]) + lasting + b"\1" for status in (0, 1, 2, 254, 253, 255)}
+        rows |= {b"short": b"\0" + lasting[:-1], b"no number": b"\1" + lasting}
+        read = Tables(packs=rows).pack_rows
+        self.assertEqual([key[0] for key, row in read.items() if row.is_live], [0, 2, 254])
+        self.assertEqual([key[0] for key, row in read.items() if row.is_dropped], [255])
+        self.assertEqual(len(read), 6)
+
+    def test_passphrases_lose_one_line_break_and_nothing_else(self) -> None:
+        for text in ("a b ", "a b \n", "a b \r\n"):
+            self.assertEqual(normalize(text), b"a b ")
+        self.assertEqual(normalize("a\r"), b"a\r")
+        self.assertEqual(normalize("a\n\n"), b"a\n")
+        self.assertRaises(WrongKey, normalize, "\n")
 
     def test_nothing_is_written_through_a_link(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:
@@ -475,8 +621,7 @@ class RepositoryTest(unittest.TestCase):
         self.assertRaises(NewerVersion, self.open)
 
     def test_stops_at_a_config_that_asks_for_a_newer_reader(self) -> None:
-        [config] = (self.place / "config").glob("0000000002-*")
-        change_byte(config, 70)
+        change_byte(self.newest_configs()[0], 70)
         self.assertRaises(NewerVersion, self.open)
 
     def test_does_not_trust_a_config_that_was_replaced(self) -> None:
@@ -485,15 +630,17 @@ class RepositoryTest(unittest.TestCase):
         self.assertRaises(Damaged, self.open)
 
     def test_goes_on_with_another_copy_of_a_damaged_config(self) -> None:
-        [config] = (self.place / "config").glob("0000000002-*")
-        shutil.copy(config, config.with_name("0000000002-ffffffff"))
-        change_byte(self.place / "config" / "0000000002-ffffffff", 2000)
-        self.assertEqual([damaged.subject for damaged in self.open().damage], ["config/0000000002-ffffffff"])
+        first = self.newest_configs()[0]
+        change_byte(first, 2000)
+        self.assertEqual([damaged.subject for damaged in self.open().damage], [f"config/{first.name}"])
 
     def test_refuses_a_config_under_another_number(self) -> None:
-        [config] = (self.place / "config").glob("0000000002-*")
-        config.rename(config.with_name("0000000003-00000000"))
+        for config in self.newest_configs():
+            config.rename(config.with_name("0000000003" + config.name[10:]))
         self.assertRaises(Damaged, self.open)
+
+    def newest_configs(self) -> list[Path]:
+        return sorted((self.place / "config").glob("0000000002-*"), reverse=True)
 
     def test_notices_a_roll_back(self) -> None:
         memory = self.scratch / "memory"
@@ -523,13 +670,13 @@ class FakeContents(Contents):
     def __init__(self, data: dict[int, bytes]) -> None:
         self.data = data
 
-    def knows_list(self, list_id: bytes) -> bool:
-        return list_id == LIST_A
-
-    def refuse_unknown(self, contents: ContentRange) -> None:
-        return
+    def refuse_unknown_lists(self, list_ids: list[bytes]) -> None:
+        if list_ids not in ([], [LIST_A]):
+            raise Malformed("a list is not known")
 
     def read(self, list_id: bytes, position: int) -> bytes:
+        if position not in self.data:
+            raise Malformed("a content is gone")
         return self.data[position]
 
 

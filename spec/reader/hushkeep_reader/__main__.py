@@ -5,8 +5,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .configs import UnprovenConfig, key_by_passphrase, matching_configs
-from .errors import Damaged, ReaderError, WrongKey
+from .configs import UnprovenConfig, matching_configs
+from .errors import NewerVersion, ReaderError, Refused, WrongKey
 from .memory import read_memory, write_memory
 from .paths import show
 from .recovery_key import read_recovery_key
@@ -15,6 +15,7 @@ from .restore import restore
 from .snapshots import Snapshot
 from .storage import Storage
 from .target import Target
+from .unlocking import NOT_OF_THIS_REPOSITORY, key_by_passphrase
 
 EXIT_FAILED = 1
 EXIT_NOT_ALL_RESTORED = 3
@@ -36,13 +37,20 @@ def _run(arguments: argparse.Namespace) -> int:
     repository = open_repository(Storage(arguments.repository), lambda config: _unlock(config, arguments))
     if arguments.memory:
         _compare_with_memory(repository, arguments.memory)
-    exit_code = _restore(repository, arguments) if arguments.command == "restore" else _list(repository)
-    for damaged in repository.damage:
-        _complain(f"damaged: {damaged}")
-    return Damaged.exit_code if repository.damage else exit_code
+    exit_code = COMMANDS[arguments.command](repository, arguments)
+    for outdated in repository.history.outdated:
+        _complain(f"not used: {outdated.object_name} was written with a key that was given up")
+    for refused in repository.damage:
+        _complain(f"{'too new' if isinstance(refused, NewerVersion) else 'damaged'}: {refused}")
+    return _exit_code_of(repository.damage) or exit_code
 
 
-def _list(repository: Repository) -> int:
+def _exit_code_of(refusals: list[Refused]) -> int:
+    """Damage is told rather than what is too new."""
+    return max((refused.exit_code for refused in refusals), default=0)
+
+
+def _list(repository: Repository, arguments: argparse.Namespace) -> int:
     for snapshot in repository.snapshots:
         print(_describe(snapshot))
         for source in snapshot.sources:
@@ -58,9 +66,11 @@ def _restore(repository: Repository, arguments: argparse.Namespace) -> int:
     failures = restore(repository.contents, snapshot, Target(arguments.target))
     for failure in failures:
         _complain(f"not restored: {failure}")
-    if any(isinstance(failure.error, Damaged) for failure in failures):
-        return Damaged.exit_code
-    return EXIT_NOT_ALL_RESTORED if failures else 0
+    refusals = [failure.error for failure in failures if isinstance(failure.error, Refused)]
+    return _exit_code_of(refusals) or (EXIT_NOT_ALL_RESTORED if failures else 0)
+
+
+COMMANDS = {"list": _list, "restore": _restore}
 
 
 def _describe(snapshot: Snapshot) -> str:
@@ -79,7 +89,8 @@ def _unlock(config: UnprovenConfig, arguments: argparse.Namespace) -> bytes:
     key = read_recovery_key(_read_secret(arguments.recovery_key_file))
     if key.repaired_group:
         # §4.3: the repair is a proposal; it is worth telling only if it is the key of this repository.
-        matching_configs([config], key.backup_key)
+        if not matching_configs([config], key.backup_key):
+            raise WrongKey(NOT_OF_THIS_REPOSITORY)
         _complain(f"group {key.repaired_group} of the recovery key was wrong, and is repaired: correct the paper")
     return key.backup_key
 

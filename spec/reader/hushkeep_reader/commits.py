@@ -3,18 +3,20 @@
 from dataclasses import dataclass
 
 from .encoding import Cursor, read_record
-from .errors import Damaged, Malformed, blaming
+from .errors import Damaged, Malformed, WrongKey, blaming
 from .keys import KeyRing, Kind, digest, read_older_secrets
 from .nodes import MAX_DEPTH
-from .sealing import open_object
-from .storage import NumberedName, Storage, object_name, read_numbered_name
+from .sealing import Header, decode_body, open_single, read_header
+from .storage import NumberedName, Storage, is_file_name, object_name, read_numbered_name
 from .tables import Tables, read_tables
+
+NO_COMMIT = bytes(16)
 
 
 @dataclass(frozen=True)
 class Parent:
     id: bytes
-    name: NumberedName
+    file_name: str
 
 
 @dataclass(frozen=True)
@@ -23,51 +25,68 @@ class Commit:
 
     id: bytes
     name: NumberedName
+    epoch: int
     parents: list[Parent]
     config_number: int
     config_digest: bytes
+    older_secrets: dict[int, bytes]
     depth: int
     own_tables: Tables
+    epoch_start: bytes
+
+    @property
+    def object_name(self) -> str:
+        return object_name(Kind.COMMIT, self.name.file_name)
 
 
 def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     """§11.1."""
-    record = read_record(body, last_known=14)
+    record = read_record(body, last_known=15)
     if record.integer(1) != name.number:
         raise Malformed("its number is not the one in its name")
     for only_checked in (4, 8, 9):
         record.integer(only_checked)
     record.time(3)
-    read_older_secrets(record.raw(6), sealed_under=epoch)
     parents = [_read_parent(cursor) for cursor in record.cursor(2).items()]
     depth = record.integer(7, below=MAX_DEPTH + 1)
     if depth and not parents:
         raise Malformed("it is a delta without a base")
+    commit_id = digest("hushkeep/1 commit id", body)
+    epoch_start = record.fixed(15, 16)
     return Commit(
-        id=digest("hushkeep/1 commit id", body),
+        id=commit_id,
         name=name,
+        epoch=epoch,
         parents=parents,
         config_number=record.integer(5),
         config_digest=record.fixed(14, 16),
+        older_secrets=read_older_secrets(record.raw(6), sealed_under=epoch),
         depth=depth,
         own_tables=read_tables(record, first_field=10),
+        epoch_start=commit_id if epoch_start == NO_COMMIT else epoch_start,
     )
 
 
+def open_commit(data: bytes, header: Header, name: NumberedName, ring: KeyRing) -> Commit:
+    return read_commit(decode_body(open_single(data, header, ring)), name, header.epoch)
+
+
 def _read_parent(cursor: Cursor) -> Parent:
-    """A parent's file name becomes a part of a path, so it must be the name of a commit."""
-    commit_id, name = cursor.take(16), read_numbered_name(cursor.text())
-    if not name:
-        raise Malformed("a parent's name is not that of a commit")
-    return Parent(commit_id, name)
+    """A parent's file name becomes a part of a path, so it must be the name of an object."""
+    commit_id, name = cursor.take(16), cursor.byte_string()
+    if not is_file_name(name):
+        raise Malformed("a parent's name cannot be that of an object")
+    return Parent(commit_id, name.decode())
 
 
 class CommitReader:
     """Opens commits, each at most once."""
 
-    def __init__(self, storage: Storage, ring: KeyRing) -> None:
+    def __init__(self, storage: Storage, ring: KeyRing, highest_epoch: int) -> None:
+        """With the highest epoch that any config on the storage names."""
         self._storage = storage
         self._ring = ring
+        self._highest_epoch = highest_epoch
         self._opened: dict[str, Commit | Damaged] = {}
 
     def open(self, name: NumberedName) -> Commit:
@@ -95,8 +114,11 @@ class CommitReader:
     def _base(self, commit: Commit) -> Commit:
         """The base of a delta is its first parent (§11.2)."""
         parent = commit.parents[0]
-        with blaming(object_name(Kind.COMMIT, parent.name.file_name)):
-            base = self.open(parent.name)
+        with blaming(object_name(Kind.COMMIT, parent.file_name)):
+            name = read_numbered_name(parent.file_name)
+            if not name:
+                raise Malformed("its successor calls it by a name that is no commit's")
+            base = self.open(name)
             if base.id != parent.id:
                 raise Malformed("it is not the commit that its successor names")
             if base.depth != commit.depth - 1:
@@ -105,5 +127,13 @@ class CommitReader:
 
     def _read(self, name: NumberedName) -> Commit:
         with blaming(object_name(Kind.COMMIT, name.file_name)):
-            header, body = open_object(self._storage.read(Kind.COMMIT, name.file_name), Kind.COMMIT, self._ring)
-            return read_commit(body, name, header.epoch)
+            data = self._storage.read(Kind.COMMIT, name.file_name)
+            header = read_header(data, Kind.COMMIT)
+            self._refuse_newer_key(header)
+            return open_commit(data, header, name, self._ring)
+
+    def _refuse_newer_key(self, header: Header) -> None:
+        """A commit of an unknown epoch is damaged, or tells that the key was changed (§11.4)."""
+        is_unknown = header.repository == self._ring.repository and header.epoch not in self._ring.epochs
+        if is_unknown and self._highest_epoch > self._ring.newest_epoch:
+            raise WrongKey("the key of this repository was changed; the new one is needed")

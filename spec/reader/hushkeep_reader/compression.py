@@ -4,14 +4,23 @@ import zstandard
 
 from .errors import Malformed
 
+MAGIC = bytes.fromhex("28b52ffd")
+
+# §8.1: the window of a frame may be larger than what comes out, but not larger than this.
+MAX_SMALL_WINDOW = 8 << 20
+
 
 def decompress(frame: bytes, length: int) -> bytes:
     """What one frame gives, which must be exactly `length` bytes. Nothing is ever produced beyond them."""
+    if not frame.startswith(MAGIC):
+        raise Malformed("compressed data is not one frame")
     try:
         # The library makes room for what a frame announces of itself, so that is compared first.
-        announced = zstandard.get_frame_parameters(frame).content_size
-        if announced not in (length, zstandard.CONTENTSIZE_UNKNOWN):
+        parameters = zstandard.get_frame_parameters(frame)
+        if parameters.content_size not in (length, zstandard.CONTENTSIZE_UNKNOWN):
             raise Malformed("compressed data announces another length than is recorded")
+        if parameters.window_size > max(length, MAX_SMALL_WINDOW) or parameters.dict_id:
+            raise Malformed("compressed data asks for more memory, or for a dictionary")
         # Of 0 the library would take the length from the frame.
         room = max(length, 1)
         data = zstandard.ZstdDecompressor().decompress(frame, max_output_size=room, allow_extra_data=False)

@@ -1,18 +1,20 @@
 """§12 Configs: how to get the backup key, and which config holds."""
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from .encoding import Cursor, encode_byte_string, read_record
-from .errors import Damaged, Malformed, NewerVersion, NoRepository, WrongKey, blaming
+from .errors import Damaged, Malformed, NoRepository, TooNew, blaming
+from .history import read_commit_header
 from .keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
-from .passphrase import open_wrap, read_wrap
 from .sealing import Header, open_single, read_header
 from .storage import NumberedName, Storage, object_name
 
 READER_VERSION = 1
-PASSPHRASE_PROTECTOR = 2
+RECOVERY_KEY_PROTECTOR = 1
+
+# The subject of damage that leaves no config to go on with.
+NO_CONFIG = "config/"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,10 @@ class UnprovenConfig:
     def object_name(self) -> str:
         return object_name(Kind.CONFIG, self.name.file_name)
 
+    def keys(self, backup_key: bytes) -> EpochKeys:
+        """Those that follow from a backup key, if it is that of this config."""
+        return EpochKeys.of_backup_key(backup_key, self.header.repository, self.header.epoch)
+
 
 @dataclass(frozen=True)
 class Config:
@@ -47,9 +53,12 @@ class Config:
     digest: bytes
     ring: KeyRing
 
-
-Unlock = Callable[[UnprovenConfig], bytes]
-"""Gets the backup key by a protector of a config, or by what needs none."""
+    def is_newest(self, newest_named: tuple[int, bytes] | None) -> bool:
+        """Whether no tip names a newer config, or another of the same number (§12.4, 6)."""
+        if newest_named is None:
+            return True
+        number, named_digest = newest_named
+        return self.number > number or (self.number, self.digest) == (number, named_digest)
 
 
 def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[UnprovenConfig]:
@@ -64,7 +73,7 @@ def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[Unpro
         except Damaged as damaged:
             damage.append(damaged)
     if not configs:
-        raise Damaged("config/", "none of the configs can be read")
+        raise Damaged(NO_CONFIG, "none of the configs can be read")
     repository = _choose_repository(storage, configs)
     for config in configs:
         if config.header.repository != repository:
@@ -74,21 +83,13 @@ def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[Unpro
 
 def matching_configs(configs: list[UnprovenConfig], backup_key: bytes) -> list[UnprovenConfig]:
     """Those that this key is for (§12.4, 4)."""
-    matching = [
-        config
-        for config in configs
-        if EpochKeys.of_backup_key(backup_key, config.header.repository, config.header.epoch).confirms(config.key_check)
-    ]
-    if not matching:
-        raise WrongKey("the key is not that of this repository")
-    return matching
+    return [config for config in configs if config.keys(backup_key).confirms(config.key_check)]
 
 
-def open_config(unproven: UnprovenConfig, backup_key: bytes) -> Config:
+def open_config(unproven: UnprovenConfig, keys: EpochKeys) -> Config:
     """§12.3."""
     header = unproven.header
-    newest = EpochKeys.of_backup_key(backup_key, header.repository, header.epoch)
-    ring = KeyRing(header.repository, {header.epoch: newest})
+    ring = KeyRing(header.repository, {header.epoch: keys})
     with blaming(unproven.object_name):
         body = open_single(unproven.data, header, ring)
         record = read_record(body, last_known=3)
@@ -102,29 +103,6 @@ def open_config(unproven: UnprovenConfig, backup_key: bytes) -> Config:
     return Config(number, config_digest, ring.with_older(older))
 
 
-def may_hold(config: Config, newest_named: tuple[int, bytes] | None) -> bool:
-    """Whether no tip names a newer config, or another of the same number (§12.4, 6)."""
-    if newest_named is None:
-        return True
-    number, named_digest = newest_named
-    return config.number > number or (config.number, config.digest) == (number, named_digest)
-
-
-def key_by_passphrase(config: UnprovenConfig, passphrase: str) -> bytes:
-    """The backup key, by whichever passphrase protector this passphrase opens."""
-    failure: Exception = WrongKey("this repository has no passphrase")
-    for protector in config.protectors:
-        if protector.kind != PASSPHRASE_PROTECTOR:
-            continue
-        try:
-            with blaming(f"{config.object_name}, protector {protector.id.hex()}"):
-                return open_wrap(read_wrap(protector.data), passphrase, config.header.repository, protector.id)
-        except (Damaged, WrongKey) as error:
-            # Damage is told rather than a wrong passphrase: it may be the reason that no other protector opened.
-            failure = failure if isinstance(failure, Damaged) else error
-    raise failure
-
-
 def _read_unproven_config(storage: Storage, name: NumberedName) -> UnprovenConfig:
     """§12.2."""
     data = storage.read(Kind.CONFIG, name.file_name)
@@ -133,7 +111,7 @@ def _read_unproven_config(storage: Storage, name: NumberedName) -> UnprovenConfi
         record = read_record(header.clear, last_known=3)
         reader_version = record.integer(1)
         if reader_version > READER_VERSION:
-            raise NewerVersion(f"the repository asks for a reader of version {reader_version}")
+            raise TooNew(f"the repository asks for a reader of version {reader_version}")
         protectors = [_read_protector(cursor.byte_string()) for cursor in record.cursor(3).items()]
         if len({protector.id for protector in protectors}) != len(protectors):
             raise Malformed("two of its protectors have one id")
@@ -143,7 +121,10 @@ def _read_unproven_config(storage: Storage, name: NumberedName) -> UnprovenConfi
 def _read_protector(data: bytes) -> Protector:
     """§12.2."""
     record = read_record(data, last_known=3)
-    return Protector(record.fixed(1, 4), record.integer(2), record.raw(3))
+    protector = Protector(record.fixed(1, 4), record.integer(2), record.raw(3))
+    if protector.kind == RECOVERY_KEY_PROTECTOR and protector.data:
+        raise Malformed("a recovery key has data, where none belongs")
+    return protector
 
 
 def _count_labels(cursor: Cursor) -> int:
@@ -162,9 +143,8 @@ def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes
     most = [repository for repository, count in counts.items() if count == max(counts.values())]
     if len(most) == 1:
         return most[0]
-    for name in storage.numbered(Kind.COMMIT)[:1]:
-        with blaming(object_name(Kind.COMMIT, name.file_name)):
-            repository = read_header(storage.read(Kind.COMMIT, name.file_name), Kind.COMMIT).repository
-        if repository in most:
-            return repository
-    raise Damaged("config/", "the configs are of several repositories, and no commit tells which one is meant")
+    for name in storage.numbered(Kind.COMMIT):
+        header = read_commit_header(storage, name)
+        if header and header.repository in most:
+            return header.repository
+    raise Damaged(NO_CONFIG, "the configs are of several repositories, and no commit tells which one is meant")

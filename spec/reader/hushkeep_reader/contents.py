@@ -3,12 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
+from .catalog import Catalog, Place
 from .compression import decompress
 from .errors import Damaged, Malformed, blaming
-from .index import Catalog, Place
 from .keys import KeyRing, Kind
-from .packs import Coding, NameList, read_name_list
+from .name_lists import NameList, read_name_list
+from .pack_tables import Coding, ListRow, Stretch
 from .storage import Storage
 
 # Pages of a database lie scattered over the segments of many days.
@@ -24,8 +26,8 @@ class ContentRange:
     count: int
 
     @property
-    def last(self) -> int:
-        return self.first + self.count - 1
+    def end(self) -> int:
+        return self.first + self.count
 
 
 class Contents:
@@ -34,31 +36,34 @@ class Contents:
     def __init__(self, storage: Storage, ring: KeyRing, catalog: Catalog) -> None:
         self._storage = storage
         self._ring = ring
-        self._catalog = catalog
-        self._name_lists: dict[bytes, NameList] = {}
+        self.catalog = catalog
+        self._name_lists: dict[ListRow, NameList] = {}
         self._segments: OrderedDict[tuple[bytes, int], list[bytes | None]] = OrderedDict()
         self._cached_bytes = 0
 
-    def knows_list(self, list_id: bytes) -> bool:
-        return self._catalog.knows_list(list_id)
+    def refuse_unknown_lists(self, list_ids: list[bytes]) -> None:
+        """What is in the lists that a node names may be gone, but the lists must be known (§10.3)."""
+        for list_id in list_ids:
+            if not self.catalog.knows_list(list_id):
+                raise Malformed(f"it names the list {list_id.hex()}, which no pack ever introduced")
 
-    def refuse_unknown(self, contents: ContentRange) -> None:
-        """Refuses contents whose first or last one no index object tells of (§10.3, §10.5)."""
-        for position in (contents.first, contents.last):
-            if not self._catalog.knows(contents.list_id, position):
-                raise _unknown(contents.list_id, position)
+    def refuse_gone(self, part: ContentRange) -> None:
+        """Contents that are needed and lie nowhere are damage. Most of them are not looked at one by one (§10.3)."""
+        gone = self.catalog.first_gone(part.list_id, part.first, part.count)
+        if gone is not None:
+            raise _gone(part.list_id, gone)
 
-    def read_all(self, contents: ContentRange) -> Iterator[bytes]:
-        self.refuse_unknown(contents)
-        for position in range(contents.first, contents.first + contents.count):
-            yield self.read(contents.list_id, position)
+    def read_all(self, part: ContentRange) -> Iterator[bytes]:
+        """Contents that are known to be there."""
+        for position in range(part.first, part.end):
+            yield self.read(part.list_id, position)
 
     def read(self, list_id: bytes, position: int) -> bytes:
         """One content, from the first place where it is whole."""
-        failure: Exception = _unknown(list_id, position)
-        for place in self._catalog.places(list_id, position):
+        failure: Exception = _gone(list_id, position)
+        for place in self.catalog.places(list_id, position):
             try:
-                content = self._open(place)[position - place.segment.first]
+                content = self._open(place)[place.number_in_segment(position)]
             except Damaged as damaged:
                 failure = damaged
                 continue
@@ -68,21 +73,39 @@ class Contents:
         raise failure
 
     def _open(self, place: Place) -> list[bytes | None]:
-        """The contents of a segment; None for each that does not have its name."""
+        """The contents of the segment of a place; None for each that does not have its name."""
         key = (place.pack.id, place.segment.number)
         if key in self._segments:
             self._segments.move_to_end(key)
             return self._segments[key]
-        names = self._name_list(place.list_row.id)
         with blaming(place.pack.object_name):
-            cut = names.cut(place.segment.first, place.segment.count, self._plaintext(place))
-        found = self._ring.of_epoch(place.list_row.epoch).content_names(cut)
-        contents = [
-            content if name == names.name(position) else None
-            for position, (content, name) in enumerate(zip(cut, found, strict=True), start=place.segment.first)
-        ]
+            pieces = self._cut(place)
+            contents = [
+                content
+                for stretch in place.segment.stretches
+                for content in self._proven(place.list_row(stretch), stretch, pieces)
+            ]
         self._remember(key, contents)
         return contents
+
+    def _cut(self, place: Place) -> Iterator[bytes]:
+        """The contents of a segment, whose lengths must add up to the segment's (§8.2)."""
+        stretches = place.segment.stretches
+        lengths = [
+            length for stretch in stretches for length in self._name_list(place.list_row(stretch)).lengths(stretch)
+        ]
+        if sum(lengths) != place.segment.length:
+            raise Malformed("a segment's length is not that of its contents")
+        data = self._plaintext(place)
+        return iter([data[start:end] for start, end in pairwise(accumulate(lengths, initial=0))])
+
+    def _proven(self, row: ListRow, stretch: Stretch, pieces: Iterator[bytes]) -> Iterator[bytes | None]:
+        """The next contents, which are those of a stretch, each held against its name (§7.1)."""
+        contents = [next(pieces) for _ in range(stretch.count)]
+        names = self._name_list(row)
+        found = self._ring.of_epoch(row.epoch).content_names(contents)
+        for position, (content, name) in enumerate(zip(contents, found, strict=True), start=stretch.first):
+            yield content if name == names.name(position) else None
 
     def _remember(self, key: tuple[bytes, int], contents: list[bytes | None]) -> None:
         self._segments[key] = contents
@@ -90,24 +113,29 @@ class Contents:
         while self._cached_bytes > CACHE_BYTES and len(self._segments) > 1:
             self._cached_bytes -= _size(self._segments.popitem(last=False)[1])
 
-    def _name_list(self, list_id: bytes) -> NameList:
-        if list_id not in self._name_lists:
-            self._name_lists[list_id] = self._read_name_list(list_id)
-        return self._name_lists[list_id]
+    def _name_list(self, row: ListRow) -> NameList:
+        if row not in self._name_lists:
+            self._name_lists[row] = self._read_name_list(row)
+        return self._name_lists[row]
 
-    def _read_name_list(self, list_id: bytes) -> NameList:
+    def _read_name_list(self, row: ListRow) -> NameList:
         """From the first place where it is whole."""
-        failure: Exception = Malformed(f"the names of the list {list_id.hex()} are nowhere")
-        for place in self._catalog.name_lists(list_id):
+        failure: Exception = Malformed(f"the names of the list {row.id.hex()} are nowhere")
+        for place in self.catalog.name_lists(row):
             try:
-                with blaming(place.pack.object_name):
-                    names = read_name_list(self._plaintext(place), place.list_row)
-                    if len(names) != place.segment.count:
-                        raise Malformed("its name list has another number of names than its table says")
-                    return names
+                return self.read_name_list_at(place)
             except Damaged as damaged:
                 failure = damaged
         raise failure
+
+    def read_name_list_at(self, place: Place) -> NameList:
+        with blaming(place.pack.object_name):
+            return read_name_list(self._plaintext(place), place.list_row(place.stretch), place.stretch.count)
+
+    def refuse_unless_whole(self, place: Place) -> None:
+        """Refuses the segment of a place if any of its contents is not what its name says."""
+        if None in self._open(place):
+            raise Damaged(place.pack.object_name, "one of its contents does not have the name it should have")
 
     def _plaintext(self, place: Place) -> bytes:
         """A segment, opened and decompressed (§2.4, §8.2)."""
@@ -123,5 +151,5 @@ def _size(contents: list[bytes | None]) -> int:
     return sum(len(content) for content in contents if content is not None)
 
 
-def _unknown(list_id: bytes, position: int) -> Malformed:
+def _gone(list_id: bytes, position: int) -> Malformed:
     return Malformed(f"no pack is known that holds the content {position} of the list {list_id.hex()}")

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from .errors import Malformed, NewerVersion
+from .errors import Malformed, TooNew
 
 U32 = 1 << 32
 U64 = 1 << 64
@@ -17,6 +17,10 @@ class Cursor:
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
+
+    @property
+    def taken(self) -> int:
+        return self._at
 
     @property
     def left(self) -> int:
@@ -155,7 +159,7 @@ def read_record(data: bytes, last_known: int, optional: Collection[int] = ()) ->
         if number <= last_known:
             fields[number] = value
         elif critical:
-            raise NewerVersion(f"a record has the field {number}, which this reader does not know and must not ignore")
+            raise TooNew(f"a record has the field {number}, which this reader does not know and must not ignore")
         else:
             unknown[number] = value
     for number in range(1, last_known + 1):

@@ -8,6 +8,10 @@ class Malformed(Exception):
     """Bytes that a reader must refuse. Whoever knows where they come from turns this into `Damaged`."""
 
 
+class TooNew(Exception):
+    """Bytes that a reader must refuse because a newer program wrote them (§14). It becomes `NewerVersion`."""
+
+
 class ReaderError(Exception):
     """What ends the program, or costs a file."""
 
@@ -32,10 +36,8 @@ class RolledBack(ReaderError):
     exit_code = 13
 
 
-class Damaged(ReaderError):
-    """An object, or a part of it, that is missing, does not open or is refused (§0.4)."""
-
-    exit_code = 14
+class Refused(ReaderError):
+    """An object, or a part of it, that a reader can use nothing of."""
 
     def __init__(self, subject: str, reason: str) -> None:
         super().__init__(f"{subject}: {reason}")
@@ -43,8 +45,14 @@ class Damaged(ReaderError):
         self.reason = reason
 
 
-class NewerVersion(ReaderError):
-    """Written by a newer program, in a way that this one would misread (§14)."""
+class Damaged(Refused):
+    """What is missing, does not open or is refused (§0.4)."""
+
+    exit_code = 14
+
+
+class NewerVersion(Refused):
+    """Written by a newer program, in a way that this one would misread: no damage (§14)."""
 
 
 class NotPossible(ReaderError):
@@ -53,8 +61,10 @@ class NotPossible(ReaderError):
 
 @contextmanager
 def blaming(subject: str) -> Iterator[None]:
-    """Says of everything malformed inside that it is `subject` that is damaged."""
+    """Says of everything that is refused inside that it is `subject` that is damaged, or too new."""
     try:
         yield
     except Malformed as malformed:
         raise Damaged(subject, str(malformed)) from malformed
+    except TooNew as too_new:
+        raise NewerVersion(subject, f"{too_new}; a newer program is needed") from too_new

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 from .contents import ContentRange, Contents
 from .encoding import Cursor, Record, Time, read_record
-from .errors import Malformed
+from .errors import Damaged, Malformed, Refused, blaming
 from .nodes import Anchors, NodeName, read_chain
 from .paths import ROOT, components, parent, refuse_bad_path, show
 
@@ -18,6 +18,7 @@ FLAG_HASHED = 0x40
 FLAG_EXTRA = 0x80
 FILE_FLAGS = FLAG_SPARSE | FLAG_MERGED | FLAG_PAGES | FLAG_HASHED
 
+LIST = "its file list"
 MAX_MODE = 4_095
 PAGE_SIZES = [1 << exponent for exponent in range(9, 17)]
 MIN_REFERENCE_LENGTH = 3
@@ -74,53 +75,87 @@ class File:
     @property
     def is_proven(self) -> bool:
         """By its hash, or as a single content by that one's name (§10.4)."""
-        if self.hash is not None:
-            return True
-        return not isinstance(self.contents, Pages) and sum(part.count for part in self.contents) <= 1
+        return self.hash is not None or (not isinstance(self.contents, Pages) and self.content_count <= 1)
+
+    @property
+    def content_count(self) -> int:
+        """Of chunks. How many pages there are, the page map says."""
+        return 0 if isinstance(self.contents, Pages) else sum(part.count for part in self.contents)
 
 
 Entry = Folder | File | SymbolicLink | HardLink
 
 
-def read_file_list(contents: Contents, name: NodeName) -> list[tuple[bytes, Entry]]:
-    """Paths and entries below one source, in the order of paths: a folder before what is in it."""
+@dataclass(frozen=True)
+class FileList:
+    """Paths and entries below one source, in the order of paths: a folder before what is in it.
+
+    With a failure they are only those that come before it.
+    """
+
+    entries: list[tuple[bytes, Entry]]
+    failure: Refused | None
+
+
+def read_file_list(contents: Contents, name: NodeName) -> FileList:
+    """Merges the layers of a list (§10.2)."""
     merged: dict[bytes, Entry | None] = {}
-    for record in read_chain(contents, name, last_known=8):
-        for path, entry in _read_layer(contents, record):
+    failure: Refused | None = None
+    with blaming(LIST):
+        layers = [_Layer(contents, record) for record in read_chain(contents, name, last_known=8)]
+    for layer in layers:
+        for path, entry in layer.lines():
             merged.setdefault(path, entry)
+        failure = layer.failure or failure
     entries = [(path, entry) for path, entry in merged.items() if entry is not None]
     entries.sort(key=lambda item: components(item[0]))
-    _refuse_misplaced(entries)
-    return entries
+    known = [(path, entry) for path, entry in entries if all(layer.tells_of(path) for layer in layers)]
+    return _cut_at_misplaced(FileList(known, failure))
 
 
-def _refuse_misplaced(entries: list[tuple[bytes, Entry]]) -> None:
-    """Refuses what would be restored through something else than a folder of the list (§7.2, §10.4)."""
-    if not entries or entries[0][0] != ROOT:
-        raise Malformed("the list does not begin with its root")
+def _cut_at_misplaced(whole: FileList) -> FileList:
+    """Cuts off what would be restored through something else than a folder of the list (§7.2)."""
     earlier: dict[bytes, Entry] = {}
-    for path, entry in entries:
-        if path != ROOT and not isinstance(earlier.get(parent(path)), Folder):
-            raise Malformed(f"{show(path)} does not lie in a folder of the list")
-        if isinstance(entry, HardLink) and not isinstance(earlier.get(entry.target), File):
-            raise Malformed(f"{show(path)} is a hard link to what is no earlier file of the list")
+    for number, (path, entry) in enumerate(whole.entries):
+        is_root = path == ROOT
+        if is_root != (number == 0) or not (is_root or isinstance(earlier.get(parent(path)), Folder)):
+            return FileList(whole.entries[:number], Damaged(LIST, f"{show(path)} does not lie in a folder of the list"))
         earlier[path] = entry
+    return whole
 
 
-def _read_layer(contents: Contents, record: Record) -> Iterator[tuple[bytes, Entry | None]]:
-    """The lines of one node; None for those that remove (§10.2)."""
-    record.integer(8)
-    anchors = Anchors(record.ids(5), record.cursor(6), contents)
-    previous: list[bytes] | None = None
-    for cursor in record.cursor(7).items():
-        reference = anchors.read_reference(cursor)
-        contents.refuse_unknown(reference)
-        block = contents.read(reference.list_id, reference.first)
-        for path, entry in _read_block(block, anchors):
-            if previous is not None and components(path) <= previous:
-                raise Malformed("the lines of the list are out of order")
-            previous = components(path)
-            yield path, entry
+class _Layer:
+    """The lines of one node, as far as they are whole."""
+
+    def __init__(self, contents: Contents, record: Record) -> None:
+        record.integer(8)
+        self._contents = contents
+        self._anchors = Anchors(record.ids(5), record.cursor(6), contents)
+        self._blocks = record.cursor(7)
+        self._last: list[bytes] | None = None
+        self.failure: Refused | None = None
+
+    def tells_of(self, path: bytes) -> bool:
+        """Whether it is known what this layer says of a path: not if that comes after damage."""
+        return not self.failure or (self._last is not None and components(path) <= self._last)
+
+    def lines(self) -> Iterator[tuple[bytes, Entry | None]]:
+        """Paths and entries; None for those that are removed."""
+        try:
+            with blaming(LIST):
+                for block in self._read_blocks():
+                    for path, entry in _read_block(block, self._anchors):
+                        if self._last is not None and components(path) <= self._last:
+                            raise Malformed("the lines of the list are out of order")
+                        self._last = components(path)
+                        yield path, entry
+        except Refused as refused:
+            self.failure = refused
+
+    def _read_blocks(self) -> Iterator[bytes]:
+        for cursor in self._blocks.items():
+            reference = self._anchors.read_reference(cursor)
+            yield self._contents.read(reference.list_id, reference.first)
 
 
 def _read_block(block: bytes, anchors: Anchors) -> Iterator[tuple[bytes, Entry | None]]:

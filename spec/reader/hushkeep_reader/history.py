@@ -1,84 +1,127 @@
-"""§11.4 Tips, and what a device remembers."""
+"""§11.4 Tips: the state of a repository."""
 
 from dataclasses import dataclass
 
 from .commits import Commit, CommitReader
-from .errors import Damaged, RolledBack
+from .errors import Damaged, Malformed, TooNew
 from .keys import KeyRing, Kind
+from .sealing import HEADER_LENGTH, Header, read_header
 from .storage import NumberedName, Storage
 from .tables import Tables
 
 
 @dataclass(frozen=True)
-class Tip:
-    """A tip as a device remembers it."""
-
-    id: bytes
-    name: NumberedName
-
-
-@dataclass(frozen=True)
 class History:
-    """The state of a repository: its tips, their joined tables, and the commits that could not be read."""
+    """The tips, their joined tables, and the commits that could not or must not be read."""
 
+    reader: CommitReader
+    listed: list[NumberedName]
     tips: list[Commit]
     tables: Tables
     damage: list[Damaged]
+    outdated: list[Commit]
 
     def newest_config(self) -> tuple[int, bytes] | None:
         """Number and digest of the newest config that a tip names."""
         return max(((tip.config_number, tip.config_digest) for tip in self.tips), default=None)
 
 
-def read_history(storage: Storage, ring: KeyRing) -> History:
-    """Finds the tips and joins their tables (§11.4)."""
-    reader = CommitReader(storage, ring)
-    tips: list[Commit] = []
-    tables = Tables()
-    ancestors: set[str] = set()
-    damage: list[Damaged] = []
-    names = storage.numbered(Kind.COMMIT)
-    for name in names:
-        if name.file_name in ancestors:
-            continue
-        try:
-            commit = reader.open(name)
-        except Damaged as damaged:
-            damage.append(damaged)
-            continue
-        if commit.id in tables.commits or any(commit.id == tip.id for tip in tips):
-            continue
-        own_tables, damaged_base = reader.tables(commit)
-        if damaged_base:
-            damage.append(damaged_base)
-        tips.append(commit)
-        tables = tables.join(own_tables)
-        ancestors |= own_tables.ancestor_file_names()
-    if names and not tips:
-        raise Damaged("commits/", "none of the commits can be read")
-    return History(tips, tables, damage)
-
-
-def check_memory(storage: Storage, ring: KeyRing, history: History, remembered: list[Tip]) -> list[Tip]:
-    """Refuses a history that lacks what was seen before, and tells what to remember from now on (§11.4)."""
-    reader = CommitReader(storage, ring)
+def read_history(storage: Storage, ring: KeyRing, highest_epoch: int) -> History:
+    """Finds the tips and joins their tables. `highest_epoch` is the highest that any config on the storage names."""
     listed = storage.numbered(Kind.COMMIT)
-    kept: list[Tip] = []
-    for tip in remembered:
-        if any(tip.id == commit.id for commit in history.tips):
-            continue
-        if tip.name not in listed:
-            raise RolledBack(f"the commit {tip.name.file_name}, which was seen before, is gone")
+    found = _Tips(CommitReader(storage, ring, highest_epoch))
+    outdated: list[Commit] = []
+    for name in listed:
+        commit = found.open(name)
+        if commit and commit.epoch < ring.newest_epoch:
+            outdated.append(commit)
+        elif commit:
+            found.add(commit)
+    unused = _add_seen_too_late(storage, found, outdated)
+    if not found.tips:
+        # Damage left no tip: then outdated commits are better than nothing.
+        for commit in outdated:
+            found.add(commit)
+        unused = []
+    if listed and not found.tips:
+        raise Damaged("commits/", "none of the commits can be read")
+    return History(found.reader, listed, found.tips, found.tables, found.damage, unused)
+
+
+def has_commit_of_epoch(storage: Storage, config: Header) -> bool:
+    """Whether a rotation to the epoch of this config was completed (§12.4, 5). The commit need not be whole."""
+    for name in storage.numbered(Kind.COMMIT):
+        header = read_commit_header(storage, name)
+        if header and (header.repository, header.epoch) == (config.repository, config.epoch):
+            return True
+    return False
+
+
+def read_commit_header(storage: Storage, name: NumberedName) -> Header | None:
+    """What a commit claims to be, unproven. None if it cannot be one."""
+    try:
+        return read_header(storage.read_range(Kind.COMMIT, name.file_name, 0, HEADER_LENGTH), Kind.COMMIT)
+    except (Malformed, TooNew, Damaged):
+        return None
+
+
+class _Tips:
+    """The tips that were found up to now."""
+
+    def __init__(self, reader: CommitReader) -> None:
+        self.reader = reader
+        self.tips: list[Commit] = []
+        self.tables = Tables()
+        self.damage: list[Damaged] = []
+        self._ancestors: set[str] = set()
+
+    def open(self, name: NumberedName) -> Commit | None:
+        """A commit, unless it is an ancestor or damaged."""
+        if name.file_name in self._ancestors:
+            return None
         try:
-            commit = reader.open(tip.name)
-            tables, damaged_base = reader.tables(commit)
-            if damaged_base:
-                raise damaged_base
+            return self.reader.open(name)
         except Damaged as damaged:
-            # It may come back whole, and must then still be continued.
-            history.damage.append(damaged)
-            kept.append(tip)
+            self.damage.append(damaged)
+            return None
+
+    def covers(self, commit: Commit) -> bool:
+        """Whether it is an ancestor of a tip, or a tip under a second name."""
+        is_tip = any(commit.id == tip.id for tip in self.tips)
+        return is_tip or commit.name.file_name in self._ancestors or commit.id in self.tables.commits
+
+    def add(self, commit: Commit) -> None:
+        if self.covers(commit):
+            return
+        own_tables, damaged_base = self.reader.tables(commit)
+        if damaged_base:
+            self.damage.append(damaged_base)
+        self.tips.append(commit)
+        self.tables = self.tables.join(own_tables)
+        self._ancestors |= own_tables.ancestor_file_names()
+
+
+def _add_seen_too_late(storage: Storage, found: _Tips, outdated: list[Commit]) -> list[Commit]:
+    """Adds what was stored before the rotation without its writer seeing it. Gives what must not be used."""
+    rotation = _stored_rotation_at(storage, found)
+    unused = []
+    for commit in outdated:
+        if found.covers(commit):
             continue
-        if commit.id != tip.id or not history.tables.contain(tables):
-            raise RolledBack(f"the history does not continue the commit {tip.name.file_name}, which was seen before")
-    return kept + [Tip(commit.id, commit.name) for commit in history.tips]
+        stored = storage.stored_at(Kind.COMMIT, commit.name.file_name)
+        if rotation is not None and stored is not None and stored <= rotation:
+            found.add(commit)
+        else:
+            unused.append(commit)
+    return unused
+
+
+def _stored_rotation_at(storage: Storage, found: _Tips) -> int | None:
+    """When the storage got the commit that began the epoch of the tips."""
+    times = []
+    for tip in found.tips:
+        row = found.tables.commit_rows.get(tip.epoch_start)
+        file_name = tip.name.file_name if tip.epoch_start == tip.id else row and row.file_name
+        if file_name:
+            times.append(storage.stored_at(Kind.COMMIT, file_name))
+    return min((time for time in times if time is not None), default=None)

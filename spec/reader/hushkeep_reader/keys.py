@@ -81,6 +81,11 @@ class KeyRing:
     repository: bytes
     epochs: dict[int, EpochKeys]
 
+    @property
+    def newest_epoch(self) -> int:
+        """The one under which the key ring was got."""
+        return max(self.epochs)
+
     def of_epoch(self, epoch: int) -> EpochKeys:
         if epoch not in self.epochs:
             raise Malformed(f"it is sealed under the epoch {epoch}, of which no secret is known")

@@ -1,33 +1,88 @@
-"""§11.4, what a device remembers: here a text file with the id and the file name of a tip on each line."""
+"""§11.4 What a device remembers: a text file with a line for each tip: id, file name, and when it was last seen."""
 
 import os
 import re
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import NotPossible
-from .history import Tip
-from .storage import read_numbered_name
+from .errors import Damaged, NotPossible, RolledBack
+from .history import History
+from .rows import DROPPED_COMMIT
+from .storage import NumberedName, read_numbered_name
 
-COMMIT_ID = re.compile(r"[0-9a-f]{32}")
+LINE = re.compile(r"([0-9a-f]{32}) ([a-z0-9-]+) ([0-9]{1,18})")
+
+# A commit may be dropped after 90 days. One that is dropped sooner was dropped by somebody who wants it forgotten.
+LEAST_AGE_OF_DROPPED = 30 * 24 * 60 * 60
 
 
-def read_memory(file: Path) -> list[Tip]:
+@dataclass(frozen=True)
+class SeenTip:
+    """A tip, and when it was last seen: seconds since 1970 by this device's clock."""
+
+    id: bytes
+    name: NumberedName
+    seen: int
+
+
+def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[SeenTip]:
+    """Refuses a history that lacks what was seen before, and tells what to remember from now on."""
+    tip_ids = {tip.id for tip in history.tips}
+    kept: list[SeenTip] = []
+    for seen in remembered:
+        if seen.id in tip_ids:
+            continue
+        if seen.name not in history.listed:
+            _refuse_missing(history, seen, now)
+            continue
+        try:
+            _refuse_unless_continued(history, seen)
+        except Damaged as damaged:
+            # It may come back whole, and must then still be continued.
+            history.damage.append(damaged)
+            kept.append(seen)
+    return kept + [SeenTip(tip.id, tip.name, now) for tip in history.tips]
+
+
+def _refuse_missing(history: History, seen: SeenTip, now: int) -> None:
+    row = history.tables.commit_rows.get(seen.id)
+    is_dropped = row is not None and row.status == DROPPED_COMMIT
+    if not is_dropped or now - seen.seen < LEAST_AGE_OF_DROPPED:
+        raise RolledBack(f"the commit {seen.name.file_name}, which was seen before, is gone")
+
+
+def _refuse_unless_continued(history: History, seen: SeenTip) -> None:
+    """That the commit is called an ancestor proves nothing: its rows must all be there."""
+    commit = history.reader.open(seen.name)
+    tables, damaged_base = history.reader.tables(commit)
+    if damaged_base:
+        raise damaged_base
+    if commit.id != seen.id or not history.tables.continue_all(tables):
+        raise RolledBack(f"the history does not continue the commit {seen.name.file_name}, which was seen before")
+
+
+def clock() -> int:
+    return int(time.time())
+
+
+def read_memory(file: Path) -> list[SeenTip]:
     """The tips that were seen last; none if there is no such file yet."""
     if not file.exists():
         return []
     return [_read_line(line, file) for line in file.read_text("utf-8", "replace").splitlines()]
 
 
-def write_memory(file: Path, tips: list[Tip]) -> None:
+def write_memory(file: Path, tips: list[SeenTip]) -> None:
     """Replaces the file as a whole: a memory that was cut short would not notice a roll-back."""
     unfinished = file.with_name(file.name + ".part")
-    unfinished.write_text("".join(f"{tip.id.hex()} {tip.name.file_name}\n" for tip in tips), "utf-8")
+    unfinished.write_text("".join(f"{tip.id.hex()} {tip.name.file_name} {tip.seen}\n" for tip in tips), "utf-8")
     os.replace(unfinished, file)
 
 
-def _read_line(line: str, file: Path) -> Tip:
-    commit_id, _, file_name = line.partition(" ")
-    name = read_numbered_name(file_name)
-    if not name or not COMMIT_ID.fullmatch(commit_id):
+def _read_line(line: str, file: Path) -> SeenTip:
+    match = LINE.fullmatch(line)
+    name = match and read_numbered_name(match[2])
+    if not match or not name:
         raise NotPossible(f"{file}: this is not a memory of tips")
-    return Tip(bytes.fromhex(commit_id), name)
+    return SeenTip(bytes.fromhex(match[1]), name, int(match[3]))

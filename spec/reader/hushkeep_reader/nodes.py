@@ -58,22 +58,21 @@ class Anchors:
     """The anchors of a node, to which its references refer (§10.3)."""
 
     def __init__(self, lists: list[bytes], cursor: Cursor, contents: Contents) -> None:
+        contents.refuse_unknown_lists(lists)
         self._anchors: list[tuple[bytes, int]] = []
         for item in cursor.items():
             list_number, position = item.varint(below=U32), item.varint(below=U32)
             if list_number >= len(lists):
                 raise Malformed("an anchor is in a list that its node does not have")
-            if not contents.knows_list(lists[list_number]):
-                raise Malformed(f"an anchor is in the list {lists[list_number].hex()}, which is nowhere")
             self._anchors.append((lists[list_number], position))
 
     def read_reference(self, cursor: Cursor) -> ContentRange:
-        """§10.3, but for whether the contents are known: `Contents.refuse_unknown` tells when they are needed."""
+        """§10.3, but for whether the contents are there: `Contents.refuse_gone` tells when they are needed."""
         number, offset, count = (cursor.varint(below=U32) for _ in range(3))
         if number >= len(self._anchors):
             raise Malformed("a reference is to an anchor that its node does not have")
         list_id, position = self._anchors[number]
         reference = ContentRange(list_id, position + offset, count)
-        if count == 0 or reference.last >= U32:
+        if count == 0 or reference.end >= U32:
             raise Malformed("a reference is empty or out of range")
         return reference

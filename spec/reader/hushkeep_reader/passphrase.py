@@ -60,7 +60,8 @@ def open_wrap(wrap: Wrap, passphrase: str, repository: bytes, protector: bytes) 
 
 def normalize(passphrase: str) -> bytes:
     """The bytes of a passphrase, without the line break that ends the file that held it (§5.1)."""
-    passphrase = passphrase.removesuffix("\n").removesuffix("\r")
+    line_break = "\r\n" if passphrase.endswith("\r\n") else "\n"
+    passphrase = passphrase.removesuffix(line_break)
     if not passphrase:
         raise WrongKey("the passphrase is empty")
     return unicodedata.normalize("NFKC", passphrase).encode()

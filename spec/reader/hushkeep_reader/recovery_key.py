@@ -14,6 +14,8 @@ FIELD_HIGHEST = 0x8000
 
 # §4.3: word processors make such dashes of a hyphen.
 DROPPED = frozenset(",-\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufeff")
+# Python takes these for white space, and Unicode does not.
+NO_WHITE_SPACE = frozenset("\x1c\x1d\x1e\x1f")
 LOOK_ALIKE = str.maketrans("OoIiLl", "001111")
 
 
@@ -47,7 +49,7 @@ def read_recovery_key(text: str) -> RecoveryKey:
 def _read_groups(text: str) -> list[int]:
     digits = ""
     for character in text:
-        if character.isspace() or character in DROPPED:
+        if (character.isspace() and character not in NO_WHITE_SPACE) or character in DROPPED:
             continue
         digit = character.translate(LOOK_ALIKE).lower()
         if digit not in "0123456789abcdef":

@@ -3,13 +3,17 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from .configs import Config, Unlock, matching_configs, may_hold, open_config, read_unproven_configs
+from .catalog import Catalog
+from .configs import NO_CONFIG, UnprovenConfig, matching_configs, open_config, read_unproven_configs
 from .contents import Contents
-from .errors import Damaged, NotPossible
-from .history import History, Tip, check_memory, read_history
-from .index import Catalog, find_packs, find_unnamed_packs
+from .errors import Damaged, NotPossible, Refused, WrongKey
+from .history import History, has_commit_of_epoch, read_history
+from .index import find_packs, find_unnamed_packs
+from .keys import KeyRing
+from .memory import SeenTip, check_memory, clock
 from .snapshots import Snapshot, read_snapshots
 from .storage import Storage
+from .unlocking import Unlock, backup_keys
 
 
 @dataclass
@@ -17,27 +21,28 @@ class Repository:
     """An open repository: its snapshots, and where its contents are."""
 
     storage: Storage
-    config: Config
+    ring: KeyRing
+    configs: list[UnprovenConfig]
     history: History
     snapshots: list[Snapshot]
     config_damage: list[Damaged]
-    pack_damage: list[Damaged] = field(default_factory=list)
+    pack_damage: list[Refused] = field(default_factory=list)
 
     @property
-    def damage(self) -> list[Damaged]:
-        """All that was found damaged up to now."""
-        return self.config_damage + self.history.damage + self.pack_damage
+    def damage(self) -> list[Refused]:
+        """All that was found damaged, or too new, up to now."""
+        return [*self.config_damage, *self.history.damage, *self.pack_damage]
 
     @cached_property
     def contents(self) -> Contents:
         """Opens the index objects (§9.1)."""
-        ring, tables = self.config.ring, self.history.tables
-        packs = find_packs(self.storage, ring, tables, self.pack_damage)
-        catalog = Catalog(packs, self.pack_damage)
+        tables = self.history.tables
+        catalog = Catalog(tables)
+        catalog.add_all(find_packs(self.storage, self.ring, tables, self.pack_damage), self.pack_damage)
         if self.history.damage:
             # Packs that no commit is known to name: one that is unsound is no damage of this repository.
-            catalog.add_all(find_unnamed_packs(self.storage, ring, tables), damage=[])
-        return Contents(self.storage, ring, catalog)
+            catalog.add_all(find_unnamed_packs(self.storage, self.ring, tables), damage=[])
+        return Contents(self.storage, self.ring, catalog)
 
     def find(self, id_beginning: str) -> Snapshot:
         """The snapshot whose id begins so; for the empty text the newest one (§11.3)."""
@@ -48,24 +53,48 @@ class Repository:
             raise NotPossible(f"several snapshots begin with {id_beginning}")
         return found[-1]
 
-    def tips_to_remember(self, remembered: list[Tip]) -> list[Tip]:
+    def tips_to_remember(self, remembered: list[SeenTip], now: int | None = None) -> list[SeenTip]:
         """Refuses a history that was rolled back (§11.4)."""
-        return check_memory(self.storage, self.config.ring, self.history, remembered)
+        return check_memory(self.history, remembered, clock() if now is None else now)
 
 
 def open_repository(storage: Storage, unlock: Unlock) -> Repository:
     """Goes through §12.4 and §11.4."""
     damage: list[Damaged] = []
     configs = read_unproven_configs(storage, damage)
-    backup_key = unlock(configs[0])
-    for unproven in matching_configs(configs, backup_key):
-        try:
-            config = open_config(unproven, backup_key)
-        except Damaged as damaged:
-            damage.append(damaged)
-            continue
-        history = read_history(storage, config.ring)
-        if may_hold(config, history.newest_config()):
-            snapshots = read_snapshots(history.tables.live_snapshots())
-            return Repository(storage, config, history, snapshots, damage)
-    raise Damaged("config/", "the newest config is withheld or damaged, and an older one must not be trusted")
+    failure: Damaged | WrongKey | None = None
+    for backup_key in backup_keys(configs, unlock):
+        for unproven in matching_configs(configs, backup_key):
+            try:
+                return _open_with(storage, unproven, backup_key, configs, damage)
+            except _DoesNotHold as reason:
+                failure = failure if isinstance(failure, Damaged) else reason.failure
+                damage += [reason.failure] if isinstance(reason.failure, Damaged) else []
+    if isinstance(failure, WrongKey):
+        raise failure
+    raise Damaged(NO_CONFIG, "the newest config is withheld or damaged, and an older one must not be trusted")
+
+
+class _DoesNotHold(Exception):
+    """That a config does not hold. The next one may."""
+
+    def __init__(self, failure: Damaged | WrongKey) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+def _open_with(
+    storage: Storage, unproven: UnprovenConfig, backup_key: bytes, configs: list[UnprovenConfig], damage: list[Damaged]
+) -> Repository:
+    """The repository, if this config holds (§12.4, 5 and 6)."""
+    try:
+        config = open_config(unproven, unproven.keys(backup_key))
+    except Damaged as damaged:
+        raise _DoesNotHold(damaged) from damaged
+    if unproven.header.epoch > 0 and not has_commit_of_epoch(storage, unproven.header):
+        raise _DoesNotHold(WrongKey("the key is that of a rotation that was not completed; the old one is needed"))
+    history = read_history(storage, config.ring, highest_epoch=max(other.header.epoch for other in configs))
+    if not config.is_newest(history.newest_config()):
+        raise _DoesNotHold(Damaged(unproven.object_name, "the commits name a newer config"))
+    snapshots = read_snapshots(history.tables.live_snapshots())
+    return Repository(storage, config.ring, configs, history, snapshots, damage)

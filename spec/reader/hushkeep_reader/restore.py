@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .blake3 import Hasher
 from .contents import Contents
-from .errors import Damaged, Malformed, NotPossible, blaming
+from .errors import Malformed, NotPossible, Refused, blaming
 from .file_lists import Entry, File, Folder, HardLink, Pages, SymbolicLink, read_file_list
 from .nodes import NodeName
 from .page_maps import read_page_map
@@ -20,7 +20,7 @@ class Failure:
     """What was not restored, or not wholly, and why."""
 
     path: bytes
-    error: Damaged | NotPossible | OSError
+    error: Refused | NotPossible | OSError
 
     def __str__(self) -> str:
         return f"{show(self.path)}: {self.error}"
@@ -36,24 +36,31 @@ def restore(contents: Contents, snapshot: Snapshot, target: Target) -> list[Fail
 
 
 def _restore_source(contents: Contents, source: Source, target: Target, failures: list[Failure]) -> None:
-    entries = [(_place(source, path), entry) for path, entry in read_file_list(contents, source.file_list)]
-    for place, entry in entries:
-        with _collecting(failures, place):
-            _restore_entry(contents, source, target, place, entry)
+    file_list = read_file_list(contents, source.file_list)
+    files: set[bytes] = set()
+    for path, entry in file_list.entries:
+        with _collecting(failures, _place(source, path)):
+            if isinstance(entry, File):
+                files.add(path)
+            elif isinstance(entry, HardLink) and entry.target not in files:
+                raise Malformed("it is a hard link to what is no earlier file of the list")
+            _restore_entry(contents, source, target, _place(source, path), entry)
     # A folder's mode may forbid to write in it, and writing in it changes its time.
-    for place, entry in reversed(entries):
+    for path, entry in reversed(file_list.entries):
         if isinstance(entry, Folder):
-            with _collecting(failures, place):
-                target.finish_folder(place, entry.metadata)
+            with _collecting(failures, _place(source, path)):
+                target.finish_folder(_place(source, path), entry.metadata)
+    if file_list.failure:
+        raise file_list.failure
 
 
 @contextmanager
 def _collecting(failures: list[Failure], place: bytes) -> Iterator[None]:
     """What goes wrong with one entry costs that entry, and not the others."""
     try:
-        with blaming("its entry, list or page map"):
+        with blaming("its contents"):
             yield
-    except (Damaged, NotPossible, OSError) as error:
+    except (Refused, NotPossible, OSError) as error:
         failures.append(Failure(place, error))
 
 
@@ -78,6 +85,8 @@ def _checked_pieces(contents: Contents, file: File) -> Iterator[bytes]:
     """The contents of a file, one after the other. It ends with an error if they are not the whole file (§7.1)."""
     if not file.is_proven:
         raise Malformed("the file has several contents, and no hash that proves their order")
+    if file.content_count > file.length:
+        raise Malformed("the file has more contents than bytes")
     hasher = Hasher()
     length = 0
     for piece in _pieces(contents, file):
@@ -96,17 +105,21 @@ def _pieces(contents: Contents, file: File) -> Iterator[bytes]:
         yield from _pages(contents, file.contents, file.length)
     else:
         for part in file.contents:
+            contents.refuse_gone(part)
+        for part in file.contents:
             yield from contents.read_all(part)
 
 
 def _pages(contents: Contents, pages: Pages, length: int) -> Iterator[bytes]:
     """The pages of a database, every one of the page size but the last (§10.5)."""
-    contents.refuse_unknown(pages.page_map)
     page_map = NodeName(pages.page_map.list_id, pages.page_map.first)
     left = length
-    for page in read_page_map(contents, page_map, pages.page_size, length):
-        piece = contents.read(page.list_id, page.position)
-        if len(piece) != min(pages.page_size, left):
-            raise Malformed("a page has another length than its page map says")
-        left -= len(piece)
-        yield piece
+    runs = read_page_map(contents, page_map, pages.page_size, length)
+    for run in runs:
+        contents.refuse_gone(run.contents)
+    for run in runs:
+        for page in contents.read_all(run.contents):
+            if len(page) != min(pages.page_size, left):
+                raise Malformed("a page has another length than its page map says")
+            left -= len(page)
+            yield page

@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from .compression import decompress
 from .encoding import Cursor, encode_u32, encode_u64
-from .errors import Malformed, NewerVersion
+from .errors import Malformed, TooNew
 from .keys import KeyRing, Kind, derive
 
 MAGIC = b"HUSHKEEP"
@@ -46,7 +46,7 @@ def read_header(data: bytes, kind: Kind) -> Header:
         raise Malformed("it is no object of Hushkeep")
     version = int.from_bytes(cursor.take(2), "little")
     if version != FORMAT_VERSION:
-        raise NewerVersion(f"an object has the format version {version}; this reader knows {FORMAT_VERSION} only")
+        raise TooNew(f"it has the format version {version}, and this reader knows {FORMAT_VERSION} only")
     if cursor.take(2) != bytes([kind, 0]):
         raise Malformed("it is not of the kind of its folder")
     epoch, repository, salt = cursor.u32(), cursor.take(16), cursor.take(32)

@@ -24,6 +24,11 @@ class NumberedName:
     file_name: str
 
 
+def is_file_name(name: bytes) -> bool:
+    """Whether this can be a file name of an object (§2.2)."""
+    return FILE_NAME.fullmatch(name.decode("ascii", "replace")) is not None
+
+
 def read_numbered_name(file_name: str) -> NumberedName | None:
     """None for a name that a reader ignores (§2.2)."""
     match = NUMBERED_NAME.fullmatch(file_name)
@@ -35,8 +40,9 @@ def read_numbered_name(file_name: str) -> NumberedName | None:
 class Storage:
     """The objects below a root folder."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, tells_times: bool = True) -> None:
         self._root = root
+        self._tells_times = tells_times
         if not any((root / kind.folder).is_dir() for kind in Kind):
             raise NoRepository(f"{root}: there is no repository here; is the disk mounted?")
 
@@ -60,6 +66,15 @@ class Storage:
             return self._path(kind, file_name).stat().st_size
         except OSError as error:
             raise _unreadable(kind, file_name, error) from error
+
+    def stored_at(self, kind: Kind, file_name: str) -> int | None:
+        """When an object was stored, by the storage's clock, in nanoseconds. None if that cannot be told (§6.1)."""
+        if not self._tells_times:
+            return None
+        try:
+            return self._path(kind, file_name).stat().st_mtime_ns
+        except OSError:
+            return None
 
     def read_range(self, kind: Kind, file_name: str, start: int, length: int) -> bytes:
         """A part of an object; shorter than asked for where the object ends before."""

@@ -1,18 +1,30 @@
 """§11.2 Tables."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
 
 from .encoding import Cursor, Record
 from .errors import Malformed
-
-LIVE = 0
+from .rows import (
+    LASTING_PARTS,
+    LIVE,
+    CommitRow,
+    PackRow,
+    continues,
+    read_commit_row,
+    read_index_row,
+    read_pack_row,
+)
 
 Rows = dict[bytes, bytes]
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The four tables of a commit, or of several that were joined: rows by key, the status first."""
+    """The four tables of a commit, or of several that were joined: rows by key."""
 
     snapshots: Rows = field(default_factory=dict)
     packs: Rows = field(default_factory=dict)
@@ -27,31 +39,30 @@ class Tables:
 
     def live_snapshots(self) -> Rows:
         """The records of the snapshots, by id."""
-        return _live(self.snapshots)
+        return {key: row[1:] for key, row in self.snapshots.items() if row[0] == LIVE}
 
-    def live_packs(self) -> dict[bytes, bytes]:
-        """The digests of the packs, by id."""
-        return _live_digests(self.packs, integers_before=1)
+    @cached_property
+    def pack_rows(self) -> dict[bytes, PackRow]:
+        return _read_each(self.packs, read_pack_row)
+
+    @cached_property
+    def commit_rows(self) -> dict[bytes, CommitRow]:
+        return _read_each(self.commits, read_commit_row)
 
     def live_index_objects(self) -> dict[bytes, bytes]:
         """The digests of the index objects, by id."""
-        return _live_digests(self.index_objects, integers_before=2)
+        rows = _read_each(self.index_objects, read_index_row)
+        return {key: row.digest for key, row in rows.items() if row.status == LIVE}
 
     def ancestor_file_names(self) -> set[str]:
-        """The file names of all ancestors, as far as they are the names of anything."""
-        names = set()
-        for row in _live(self.commits).values():
-            try:
-                names.add(Cursor(row).text())
-            except Malformed:
-                continue
-        return names
+        """Those of all ancestors, whatever their status."""
+        return {row.file_name for row in self.commit_rows.values()}
 
-    def contain(self, other: "Tables") -> bool:
-        """Whether every row of `other` is here, with a status that is not lower and otherwise unchanged (§11.4)."""
+    def continue_all(self, earlier: "Tables") -> bool:
+        """Whether every row of `earlier` is continued here (§11.4)."""
         return all(
-            key in mine and mine[key][0] >= row[0] and mine[key][1:] == row[1:]
-            for mine, theirs in zip(self.all(), other.all(), strict=True)
+            key in mine and continues(mine[key], row, lasting_part)
+            for mine, theirs, lasting_part in zip(self.all(), earlier.all(), LASTING_PARTS, strict=True)
             for key, row in theirs.items()
         )
 
@@ -75,25 +86,11 @@ def _read_rows(cursor: Cursor) -> Rows:
     return rows
 
 
+def _read_each(rows: Rows, read: Callable[[bytes], Row | None]) -> dict[bytes, Row]:
+    """The rows that hold what they should."""
+    return {key: row for key, encoded in rows.items() if (row := read(encoded)) is not None}
+
+
 def _join_rows(one: Rows, other: Rows) -> Rows:
     """Of two rows of one key the greater wins; Python compares bytes just as §11.2 says."""
     return one | {key: max(row, one.get(key, b"")) for key, row in other.items()}
-
-
-def _live(rows: Rows) -> Rows:
-    """The live rows, without their status. Those of any other status are no part of the repository."""
-    return {key: row[1:] for key, row in rows.items() if row[0] == LIVE}
-
-
-def _live_digests(rows: Rows, integers_before: int) -> dict[bytes, bytes]:
-    """Bytes behind the digest are ignored, and so is a row that does not hold it (§11.2)."""
-    digests = {}
-    for key, row in _live(rows).items():
-        cursor = Cursor(row)
-        try:
-            for _ in range(integers_before):
-                cursor.varint()
-            digests[key] = cursor.take(16)
-        except Malformed:
-            continue
-    return digests

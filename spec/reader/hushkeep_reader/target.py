@@ -66,6 +66,8 @@ class Target:
             _set_time(folder, name, metadata)
 
     def make_symbolic_link(self, path: bytes, metadata: Metadata, target: bytes) -> None:
+        if b"\0" in target:
+            raise NotPossible("this system cannot have a link to a name with a zero byte")
         with self._folder_of(path) as (folder, name):
             os.symlink(target, name, dir_fd=folder)
             _set_time(folder, name, metadata)
