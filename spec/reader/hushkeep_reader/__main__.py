@@ -5,13 +5,14 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .configs import UnprovenConfig, matching_configs
-from .errors import NewerVersion, ReaderError, Refused, WrongKey
+from .configs import NO_CONFIG, UnprovenConfig, matching_configs
+from .errors import Damaged, NewerVersion, NoRepository, ReaderError, Refused, WrongKey
 from .memory import read_memory, write_memory
 from .paths import show
 from .recovery_key import read_recovery_key
 from .repository import Repository, open_repository
 from .restore import restore
+from .salvage import salvage_repository
 from .snapshots import Snapshot
 from .storage import Storage
 from .target import Target
@@ -34,7 +35,7 @@ def main() -> int:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    repository = open_repository(Storage(arguments.repository), lambda config: _unlock(config, arguments))
+    repository = _open(arguments)
     if arguments.memory:
         _compare_with_memory(repository, arguments.memory)
     exit_code = COMMANDS[arguments.command](repository, arguments)
@@ -43,6 +44,18 @@ def _run(arguments: argparse.Namespace) -> int:
     for refused in repository.damage:
         _complain(f"{'too new' if isinstance(refused, NewerVersion) else 'damaged'}: {refused}")
     return _exit_code_of(repository.damage) or exit_code
+
+
+def _open(arguments: argparse.Namespace) -> Repository:
+    storage = Storage(arguments.repository)
+    try:
+        return open_repository(storage, lambda config: _unlock(config, arguments))
+    except (NoRepository, Damaged) as error:
+        is_config_left = isinstance(error, Damaged) and error.subject != NO_CONFIG
+        if is_config_left or not arguments.without_config or not arguments.recovery_key_file:
+            raise
+        _complain(f"goes on without a config, for {error}")
+        return salvage_repository(storage, read_recovery_key(_read_secret(arguments.recovery_key_file)).backup_key)
 
 
 def _exit_code_of(refusals: list[Refused]) -> int:
@@ -126,6 +139,9 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     key = parser.add_mutually_exclusive_group(required=True)
     key.add_argument("--recovery-key-file", type=Path, metavar="FILE")
     key.add_argument("--passphrase-file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--without-config", action="store_true", help="go on if no config is left; needs a recovery key"
+    )
     parser.add_argument("--memory", type=Path, metavar="FILE", help="remember the tips here, and notice a roll-back")
 
 

@@ -1,0 +1,40 @@
+"""§3.6, at its end: how a repository is opened of which no config is left."""
+
+from .commits import Commit, open_commit
+from .configs import NO_CONFIG
+from .errors import Damaged, WrongKey, blaming
+from .history import read_commit_header, read_history
+from .keys import EpochKeys, KeyRing, Kind
+from .repository import Repository
+from .sealing import Header
+from .snapshots import read_snapshots
+from .storage import NumberedName, Storage, object_name
+
+
+def salvage_repository(storage: Storage, backup_key: bytes) -> Repository:
+    """Takes all that a config tells from the newest commit that opens under the key itself."""
+    ring = _find_ring(storage, backup_key)
+    history = read_history(storage, ring, highest_epoch=ring.newest_epoch)
+    snapshots = read_snapshots(history.tables.live_snapshots())
+    damage = [Damaged(NO_CONFIG, "none of the configs is left")]
+    return Repository(storage, ring, configs=[], history=history, snapshots=snapshots, config_damage=damage)
+
+
+def _find_ring(storage: Storage, backup_key: bytes) -> KeyRing:
+    names = storage.numbered(Kind.COMMIT)
+    for name in names:
+        header = read_commit_header(storage, name)
+        if not header:
+            continue
+        keys = EpochKeys.of_backup_key(backup_key, header.repository, header.epoch)
+        ring = KeyRing(header.repository, {header.epoch: keys})
+        try:
+            return ring.with_older(_open(storage, name, header, ring).older_secrets)
+        except Damaged:
+            continue
+    raise WrongKey("the key opens none of the commits")
+
+
+def _open(storage: Storage, name: NumberedName, header: Header, ring: KeyRing) -> Commit:
+    with blaming(object_name(Kind.COMMIT, name.file_name)):
+        return open_commit(storage.read(Kind.COMMIT, name.file_name), header, name, ring)
