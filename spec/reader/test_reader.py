@@ -17,7 +17,7 @@ from typing import Any
 from hushkeep_reader import blake3
 from hushkeep_reader.commits import read_commit
 from hushkeep_reader.compression import decompress
-from hushkeep_reader.contents import ContentRange, Contents
+from hushkeep_reader.contents import Content, ContentRange, Contents
 from hushkeep_reader.encoding import Cursor, Time, encode_byte_string, encode_varint, read_record
 from hushkeep_reader.errors import (
     Damaged,
@@ -378,9 +378,9 @@ class NodesTest(unittest.TestCase):
             {8: "00010a04"},
             {8: "00000a00" + "00000004"},
         ):
-            with self.subTest(changed=changed), self.assertRaises(Malformed):
+            with self.subTest(changed=changed), self.assertRaises(Damaged):
                 self.read_map({**full, **changed})
-        with self.assertRaises(Malformed):
+        with self.assertRaises(Damaged):
             self.read_map(full, length=16_383)
 
     def test_lays_page_maps_over_one_another(self) -> None:
@@ -388,11 +388,11 @@ class NodesTest(unittest.TestCase):
         longer = {**full, 6: "80c006", 8: "0500c80102" + "00000001" + "10000002"}
         expected = [(0, 0, 5), (5, 100, 2), (7, 102, 1), (8, 8, 16), (24, 103, 2)]
         self.assertEqual(self.read_map(longer, full, length=26 * 4096), [self.run_of(*run) for run in expected])
-        with self.assertRaises(Malformed):
+        with self.assertRaises(Damaged):
             self.read_map({**longer, 8: "1a000001"}, full, length=26 * 4096)
         # The base was longer, and what it had beyond the end of the shorter map between is gone.
         shorter = {**full, 6: "808001", 8: ""}
-        with self.assertRaises(Malformed):
+        with self.assertRaises(Damaged):
             self.read_map({**full, 8: ""}, shorter, full, length=25 * 4096, depth=2)
 
     def test_a_page_map_of_a_few_bytes_may_claim_billions_of_pages(self) -> None:
@@ -674,10 +674,10 @@ class FakeContents(Contents):
         if list_ids not in ([], [LIST_A]):
             raise Malformed("a list is not known")
 
-    def read(self, list_id: bytes, position: int) -> bytes:
+    def find(self, list_id: bytes, position: int) -> Content:
         if position not in self.data:
             raise Malformed("a content is gone")
-        return self.data[position]
+        return Content(self.data[position], "a pack")
 
 
 def chained(nodes: list[dict[int, str]], depth: int) -> dict[int, bytes]:

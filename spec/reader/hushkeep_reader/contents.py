@@ -30,6 +30,14 @@ class ContentRange:
         return self.first + self.count
 
 
+@dataclass(frozen=True)
+class Content:
+    """A content, and the object that it was found in."""
+
+    data: bytes
+    object_name: str
+
+
 class Contents:
     """The contents of a repository, by list and position. Whatever it gives has been held against its name."""
 
@@ -59,6 +67,9 @@ class Contents:
             yield self.read(part.list_id, position)
 
     def read(self, list_id: bytes, position: int) -> bytes:
+        return self.find(list_id, position).data
+
+    def find(self, list_id: bytes, position: int) -> Content:
         """One content, from the first place where it is whole."""
         failure: Exception = _gone(list_id, position)
         for place in self.catalog.places(list_id, position):
@@ -68,7 +79,7 @@ class Contents:
                 failure = damaged
                 continue
             if content is not None:
-                return content
+                return Content(content, place.pack.object_name)
             failure = Damaged(place.pack.object_name, f"its content {position} does not have the name it should have")
         raise failure
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from .contents import ContentRange, Contents
-from .encoding import Cursor, Record, Time, read_record
+from .encoding import Cursor, Time, read_record
 from .errors import Damaged, Malformed, Refused, blaming
-from .nodes import Anchors, NodeName, read_chain
+from .nodes import Anchors, Node, NodeName, read_chain
 from .paths import ROOT, components, parent, refuse_bad_path, show
 
 KIND_MASK = 0x07
@@ -102,7 +102,7 @@ def read_file_list(contents: Contents, name: NodeName) -> FileList:
     merged: dict[bytes, Entry | None] = {}
     failure: Refused | None = None
     with blaming(LIST):
-        layers = [_Layer(contents, record) for record in read_chain(contents, name, last_known=8)]
+        layers = [_Layer(contents, node) for node in read_chain(contents, name, last_known=8)]
     for layer in layers:
         for path, entry in layer.lines():
             merged.setdefault(path, entry)
@@ -127,11 +127,12 @@ def _cut_at_misplaced(whole: FileList) -> FileList:
 class _Layer:
     """The lines of one node, as far as they are whole."""
 
-    def __init__(self, contents: Contents, record: Record) -> None:
-        record.integer(8)
+    def __init__(self, contents: Contents, node: Node) -> None:
+        with blaming(node.object_name):
+            node.record.integer(8)
+            self._anchors = Anchors(node.record.ids(5), node.record.cursor(6), contents)
         self._contents = contents
-        self._anchors = Anchors(record.ids(5), record.cursor(6), contents)
-        self._blocks = record.cursor(7)
+        self._node = node
         self._last: list[bytes] | None = None
         self.failure: Refused | None = None
 
@@ -142,23 +143,24 @@ class _Layer:
     def lines(self) -> Iterator[tuple[bytes, Entry | None]]:
         """Paths and entries; None for those that are removed."""
         try:
-            with blaming(LIST):
-                for block in self._read_blocks():
-                    for path, entry in _read_block(block, self._anchors):
-                        if self._last is not None and components(path) <= self._last:
-                            raise Malformed("the lines of the list are out of order")
-                        self._last = components(path)
-                        yield path, entry
+            with blaming(self._node.object_name):
+                for cursor in self._node.record.cursor(7).items():
+                    yield from self._read_block(self._anchors.read_reference(cursor))
         except Refused as refused:
             self.failure = refused
 
-    def _read_blocks(self) -> Iterator[bytes]:
-        for cursor in self._blocks.items():
-            reference = self._anchors.read_reference(cursor)
-            yield self._contents.read(reference.list_id, reference.first)
+    def _read_block(self, reference: ContentRange) -> Iterator[tuple[bytes, Entry | None]]:
+        """Of several contents the first is the block."""
+        block = self._contents.find(reference.list_id, reference.first)
+        with blaming(block.object_name):
+            for path, entry in _read_lines(block.data, self._anchors):
+                if self._last is not None and components(path) <= self._last:
+                    raise Malformed("the lines of the list are out of order")
+                self._last = components(path)
+                yield path, entry
 
 
-def _read_block(block: bytes, anchors: Anchors) -> Iterator[tuple[bytes, Entry | None]]:
+def _read_lines(block: bytes, anchors: Anchors) -> Iterator[tuple[bytes, Entry | None]]:
     """§10.2."""
     if not block:
         raise Malformed("a block of the list is empty")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .contents import ContentRange, Contents
 from .encoding import U32, Cursor, Record, read_record
-from .errors import Malformed
+from .errors import Malformed, blaming
 
 MAX_DEPTH = 32
 CHAIN_FIELDS = range(1, 5)
@@ -23,21 +23,34 @@ def read_node_name(cursor: Cursor) -> NodeName:
     return NodeName(cursor.take(16), cursor.varint(below=U32))
 
 
-def read_chain(contents: Contents, name: NodeName, last_known: int) -> Iterator[Record]:
-    """The records of a node, of its base, of that one's base and so on down to the full one (§10.1)."""
+@dataclass(frozen=True)
+class Node:
+    """The record of a node, and the object that it was found in."""
+
+    record: Record
+    object_name: str
+
+
+def read_chain(contents: Contents, name: NodeName | None, last_known: int) -> Iterator[Node]:
+    """A node, its base, the base of that and so on down to the full one (§10.1)."""
     expected_depth = None
-    while True:
-        record = read_record(contents.read(name.list_id, name.position), last_known, optional=CHAIN_FIELDS)
-        depth = _depth(record)
-        if expected_depth not in (None, depth):
-            raise Malformed("a base's depth is not one less")
-        yield record
-        if depth == 0:
-            return
-        base = record.cursor(1)
-        name = read_node_name(base)
-        base.end()
+    while name:
+        content = contents.find(name.list_id, name.position)
+        with blaming(content.object_name):
+            record = read_record(content.data, last_known, optional=CHAIN_FIELDS)
+            depth = _depth(record)
+            if expected_depth not in (None, depth):
+                raise Malformed("a base's depth is not one less")
+            name = _base(record) if depth else None
         expected_depth = depth - 1
+        yield Node(record, content.object_name)
+
+
+def _base(record: Record) -> NodeName:
+    cursor = record.cursor(1)
+    name = read_node_name(cursor)
+    cursor.end()
+    return name
 
 
 def _depth(record: Record) -> int:

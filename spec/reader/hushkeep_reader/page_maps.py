@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from .contents import ContentRange, Contents
 from .encoding import U32, Cursor, Record
-from .errors import Malformed
+from .errors import Malformed, blaming
 from .file_lists import PAGE_SIZES
 from .nodes import NodeName, read_chain
 
@@ -30,11 +30,13 @@ class Run:
 def read_page_map(contents: Contents, name: NodeName, page_size: int, length: int) -> list[Run]:
     """The pages of a database, without a gap, for a file whose entry has this page size and length."""
     newest_first = list(read_chain(contents, name, last_known=8))
-    if newest_first[0].integer(6) != length:
-        raise Malformed("its page map is for a file of another length")
     pages: list[Run] = []
-    for record in reversed(newest_first):
-        pages = _apply(contents, record, page_size, pages)
+    for node in reversed(newest_first):
+        with blaming(node.object_name):
+            pages = _apply(contents, node.record, page_size, pages)
+    with blaming(newest_first[0].object_name):
+        if newest_first[0].record.integer(6) != length:
+            raise Malformed("its page map is for a file of another length")
     return pages
 
 
