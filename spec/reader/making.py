@@ -4,18 +4,22 @@ Nothing is padded, and nothing is compressed. A reader takes that.
 """
 
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from hushkeep_reader.encoding import encode_byte_string, encode_u32, encode_u64, encode_varint
 from hushkeep_reader.keys import EpochKeys, Kind, derive, digest
+from hushkeep_reader.packs import Pack
 from hushkeep_reader.sealing import TRAILER_NUMBER, Header
 
 REPOSITORY = b"\x4e" * 16
 NOTHING = bytes(16)
 
 Rows = dict[bytes, bytes]
+Part = tuple[bytes, int, int]
+"""Contents of a list: its id, the first position, and how many."""
 
 
 def encode_record(fields: dict[int, bytes]) -> bytes:
@@ -55,12 +59,30 @@ class Made:
     tables: tuple[Rows, Rows, Rows, Rows]
 
 
+@dataclass(frozen=True)
+class MadePack:
+    """A pack that was made, and its row behind the status."""
+
+    pack: Pack
+    lasting: bytes
+
+    @property
+    def told(self) -> bytes:
+        """What an index object has of it (§9.1)."""
+        numbers = encode_varint(self.pack.epoch) + self.pack.salt + encode_varint(self.pack.length)
+        return self.pack.id + numbers + encode_byte_string(self.pack.encoded_table)
+
+    def row(self, status: int) -> Rows:
+        return {self.pack.id: bytes([status]) + self.lasting + (b"\1" if status % 2 else b"")}
+
+
 @dataclass
 class Maker:
     """Makes the objects of one repository."""
 
     place: Path
     backup_keys: list[bytes]
+    lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     config_digests: dict[int, bytes] = field(default_factory=dict)
     epoch_start: bytes = NOTHING
 
@@ -117,11 +139,64 @@ class Maker:
             digest("hushkeep/1 commit id", body), file_name, depth, (tables[0], tables[1], tables[2], tables[3])
         )
 
+    def pack(self, pack_id: bytes, *segments: list[Part]) -> MadePack:
+        """A pack of contents of `self.lists` (§8). A class is for writers only: these are all of class 0."""
+        list_ids = sorted({list_id for parts in segments for list_id, _, _ in parts})
+        name_lists = [self.name_list(list_id) for list_id in list_ids]
+        name_parts = [[(list_id, 0, len(self.lists[list_id]))] for list_id in list_ids]
+        plaintexts = [
+            b"".join(b"".join(self.lists[list_id][first : first + count]) for list_id, first, count in parts)
+            for parts in segments
+        ] + name_lists
+        classes = bytes(len(segments)) + b"\2" * len(list_ids)
+        table = encode_varint(len(list_ids))
+        for list_id, names in zip(list_ids, name_lists, strict=True):
+            table += list_id + b"\0" + digest("hushkeep/1 name list", names)
+        table += encode_varint(len(plaintexts))
+        for number, (parts, plaintext) in enumerate(zip([*segments, *name_parts], plaintexts, strict=True)):
+            table += classes[number : number + 1] + encode_varint(len(plaintext) + 16) + encode_varint(len(plaintext))
+            table += encode_varint(len(parts))
+            for list_id, first, count in parts:
+                table += b"".join(map(encode_varint, (list_ids.index(list_id), first, count)))
+        data = seal(Kind.PACK, self.keys(0), 0, plaintexts, table)
+        self.store(Kind.PACK, pack_id.hex(), data)
+        pack = Pack(pack_id, 0, data[32:64], len(data), table)
+        own = digest("hushkeep/1 name list", self.name_list(pack_id)) if pack_id in list_ids else NOTHING
+        return MadePack(pack, encode_varint(len(data)) + pack.digest() + own)
+
+    def name_list(self, list_id: bytes) -> bytes:
+        """§8.4."""
+        contents = self.lists[list_id]
+        runs = [(length, len(list(group))) for length, group in groupby(map(len, contents))]
+        lengths = b"".join(encode_varint(length) + encode_varint(repeat) for length, repeat in runs)
+        return encode_varint(len(contents)) + lengths + b"".join(self.keys(0).content_names(contents))
+
+    def index(self, index_id: bytes, *packs: MadePack) -> Rows:
+        """An index object of these packs, and its row (§9)."""
+        body = b"".join(made.told for made in packs)
+        data = seal(Kind.INDEX, self.keys(0), 0, [b"\0" + body])
+        self.store(Kind.INDEX, index_id.hex(), data)
+        return {index_id: b"\0\0" + encode_varint(len(data)) + digest("hushkeep/1 index", body)}
+
+    def file_list(self, list_id: bytes, files: dict[str, bytes]) -> Rows:
+        """Gives a list the contents of files, their block and their node; and the row of a snapshot of them (§10)."""
+        self.lists[list_id] = [data for _, data in sorted(files.items())]
+        block = b"\0\0\1\xed\3\0\0\0\0"
+        for position, (path, data) in enumerate(sorted(files.items())):
+            chunk = encode_varint(len(data)) + b"\1\0" + encode_varint(position) + b"\1"
+            block += b"\0" + encode_byte_string(path.encode()) + b"\2\xa4\3\0\0\0\0" + chunk
+        blocks = b"\0" + encode_varint(len(files)) + b"\1"
+        node = encode_record({5: list_id, 6: b"\0\0", 7: blocks, 8: encode_varint(len(block))})
+        self.lists[list_id] += [block, node]
+        node_name = list_id + encode_varint(len(files) + 1)
+        source = encode_record({1: b"s", 2: b"/s", 3: b"\0", 4: b"\0", 5: node_name})
+        return snapshot_row(1, encode_byte_string(source))
+
     def older_secrets(self, epoch: int) -> bytes:
         return b"".join(encode_varint(older) + self.keys(older).secret for older in range(epoch))
 
 
-def snapshot_row(number: int) -> Rows:
-    """A snapshot without sources (§11.3)."""
-    record = encode_record({1: encode_varint(number), 2: b"\0\0", 3: bytes(16), 4: b"x", 5: b"", 6: b"\0"})
+def snapshot_row(number: int, sources: bytes = b"") -> Rows:
+    """A snapshot (§11.3)."""
+    record = encode_record({1: encode_varint(number), 2: b"\0\0", 3: bytes(16), 4: b"x", 5: sources, 6: b"\0"})
     return {digest("hushkeep/1 snapshot id", record): b"\0" + record}

@@ -5,6 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+from .checking import check_objects
 from .configs import NO_CONFIG, UnprovenConfig, matching_configs
 from .errors import Damaged, NewerVersion, NoRepository, ReaderError, Refused, WrongKey
 from .memory import read_memory, write_memory
@@ -83,7 +84,13 @@ def _restore(repository: Repository, arguments: argparse.Namespace) -> int:
     return _exit_code_of(refusals) or (EXIT_NOT_ALL_RESTORED if failures else 0)
 
 
-COMMANDS = {"list": _list, "restore": _restore}
+def _check(repository: Repository, arguments: argparse.Namespace) -> int:
+    """Whatever is found is told with all other damage."""
+    repository.pack_damage += check_objects(repository)
+    return 0
+
+
+COMMANDS = {"list": _list, "restore": _restore, "check": _check}
 
 
 def _describe(snapshot: Snapshot) -> str:
@@ -127,6 +134,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser("hushkeep_reader", description="Reads Hushkeep repositories.")
     commands = parser.add_subparsers(dest="command", required=True)
     _add_common(commands.add_parser("list", help="list the snapshots"))
+    _add_common(commands.add_parser("check", help="read every object whole"))
     restoring = commands.add_parser("restore", help="restore a snapshot into a new or empty folder")
     _add_common(restoring)
     restoring.add_argument("target", type=Path)

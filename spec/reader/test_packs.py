@@ -1,0 +1,113 @@
+#!/usr/bin/env python3
+"""Tests of where contents are found, with packs that no writer makes (§8.3, §9.1, §10.3).
+
+python3 spec/reader/test_packs.py
+"""
+
+import tempfile
+import unittest
+from pathlib import Path
+
+from hushkeep_reader.checking import check_objects
+from hushkeep_reader.repository import Repository, open_repository
+from hushkeep_reader.restore import restore
+from hushkeep_reader.storage import Storage
+from hushkeep_reader.target import Target
+from making import MadePack, Maker, Rows
+
+KEY = bytes([0x10]) * 32
+LIST_A, LIST_B, PACK_C, INDEX = (bytes([number]) * 16 for number in (0xA1, 0xB1, 0xC1, 0xD1))
+
+
+class PacksTest(unittest.TestCase):
+    """A snapshot of two files, `x` and `y`, whose contents have the positions 0 and 1 of list A."""
+
+    def setUp(self) -> None:
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.place = Path(scratch.name)
+        self.maker = Maker(self.place / "repository", [KEY])
+        self.maker.config(1)
+        self.snapshot = self.maker.file_list(LIST_A, {"x": b"one", "y": b"another"})
+        self.maker.lists[LIST_B] = [b"of another list"]
+        self.own = self.maker.pack(LIST_A, [(LIST_A, 0, 2)], [(LIST_A, 2, 2)])
+
+    def publish(self, packs: Rows, indexes: Rows | None = None) -> None:
+        self.maker.commit("0000000001", [], snapshots=self.snapshot, packs=packs, indexes=indexes)
+
+    def open(self) -> Repository:
+        return open_repository(Storage(self.place / "repository"), lambda config: KEY)
+
+    def read(self) -> tuple[dict[str, bytes], set[str]]:
+        """The files that come back, and what is blamed for others or found by reading everything."""
+        repository = self.open()
+        target = Path(tempfile.mkdtemp(dir=self.place))
+        failures = restore(repository.contents, repository.snapshots[0], Target(target))
+        blamed = {str(failure.error).partition(":")[0] for failure in failures}
+        blamed |= {refused.subject for refused in [*check_objects(repository), *repository.damage]}
+        files = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+        return files, blamed
+
+    def assert_whole(self) -> None:
+        self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, set()))
+
+    def drop_own(self) -> Rows:
+        (self.place / "repository" / "packs" / LIST_A.hex()).unlink()
+        return self.own.row(255)
+
+    def copied(self, first: int = 0) -> MadePack:
+        """A pack with contents of list A from a position on, among others."""
+        return self.maker.pack(PACK_C, [(LIST_B, 0, 1), (LIST_A, 3, 1), (LIST_A, first, 2 - first)], [(LIST_A, 2, 1)])
+
+    def test_reads_a_pack_from_itself_or_from_an_index_object(self) -> None:
+        self.publish(self.own.row(0))
+        self.assert_whole()
+        self.publish(self.own.row(0), self.maker.index(INDEX, self.own))
+        self.assert_whole()
+
+    def test_finds_what_was_copied_beside_contents_of_another_list(self) -> None:
+        copied = self.copied()
+        self.publish(self.drop_own() | copied.row(0), self.maker.index(INDEX, self.own, copied))
+        self.assert_whole()
+
+    def test_what_is_gone_costs_the_files_that_need_it(self) -> None:
+        copied = self.copied(first=1)
+        self.publish(self.drop_own() | copied.row(0))
+        self.assertEqual(self.read(), ({"s/y": b"another"}, {"its contents"}))
+
+    def test_looks_up_live_packs_before_marked_ones(self) -> None:
+        copied = self.copied()
+        self.publish(self.own.row(1) | copied.row(2))
+        places = self.open().contents.catalog.places(LIST_A, 0)
+        self.assertEqual([place.pack.id for place in places], [PACK_C, LIST_A])
+        self.assert_whole()
+
+    def test_an_index_object_that_says_more_is_damage_and_the_rest_counts(self) -> None:
+        self.publish(self.own.row(0), self.maker.index(INDEX, self.copied(), self.own))
+        self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, {f"index/{INDEX.hex()}"}))
+
+    def test_no_pack_redefines_the_list_of_another(self) -> None:
+        self.maker.lists[LIST_A][0] = b"exchanged"
+        exchanged = self.copied()
+        self.publish(self.drop_own() | exchanged.row(0))
+        self.assertEqual(self.read(), ({}, {f"packs/{PACK_C.hex()}", "its file list"}))
+
+    def test_looks_in_packs_without_a_row_when_a_commit_is_damaged(self) -> None:
+        self.publish({})
+        self.assertEqual(self.read()[0], {})
+        damaged = self.place / "repository" / "commits" / "0000000002"
+        damaged.write_bytes(bytes(200))
+        self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, {"commits/0000000002"}))
+
+    def test_a_changed_bit_anywhere_in_a_pack_is_found(self) -> None:
+        self.publish(self.own.row(0), self.maker.index(INDEX, self.own))
+        pack = self.place / "repository" / "packs" / LIST_A.hex()
+        whole = pack.read_bytes()
+        for at in range(0, len(whole), 7):
+            pack.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with self.subTest(at=at):
+                self.assertTrue(check_objects(self.open()))
+
+
+if __name__ == "__main__":
+    unittest.main()
