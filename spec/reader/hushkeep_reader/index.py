@@ -22,8 +22,9 @@ def find_packs(storage: Storage, ring: KeyRing, tables: Tables, damage: list[Ref
     for index_id, expected in tables.live_index_objects().items():
         try:
             for pack in _read_index(storage, ring, index_id, expected):
-                if _is_told_rightly(pack, index_id, tables, damage):
-                    found[pack.id] = pack
+                row = tables.pack_rows.get(pack.id)
+                if not row or not row.is_dropped:
+                    _add_if_told_rightly(found, pack, row, index_id, damage)
         except Refused as refused:
             damage.append(refused)
     for pack_id, row in rows.items():
@@ -61,16 +62,18 @@ def _read_index(storage: Storage, ring: KeyRing, index_id: bytes, expected: byte
             yield read_pack(cursor)
 
 
-def _is_told_rightly(pack: Pack, index_id: bytes, tables: Tables, damage: list[Refused]) -> bool:
-    """Whether this is what the tables have of a live or marked pack. If it is anything else, that is damage."""
-    row = tables.pack_rows.get(pack.id)
-    if row and row.is_dropped:
-        return False
-    if row and row.digest == pack.digest():
-        return True
-    reason = f"what it says of the pack {pack.file_name} is not what the commits name"
-    damage.append(Damaged(object_name(Kind.INDEX, index_id.hex()), reason))
-    return False
+def _add_if_told_rightly(
+    found: dict[bytes, Pack], pack: Pack, row: PackRow | None, index_id: bytes, damage: list[Refused]
+) -> None:
+    """Adds a pack that is told of as the tables have it. If an index object says anything else, that is damage."""
+    try:
+        with blaming(object_name(Kind.INDEX, index_id.hex())):
+            if not row or row.digest != pack.digest():
+                raise Malformed(f"what it says of the pack {pack.file_name} is not what the commits name")
+            pack.refuse_malformed_table()
+            found[pack.id] = pack
+    except Refused as refused:
+        damage.append(refused)
 
 
 def _read_untold_pack(storage: Storage, ring: KeyRing, pack_id: bytes, row: PackRow) -> Pack:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from .encoding import U32, Cursor, encode_byte_string, encode_varint
 from .errors import Malformed, blaming
@@ -38,11 +39,19 @@ class Pack:
         """Opens segments without reading the header, which is known from all this (§9.1)."""
         return Opener(Header(Kind.PACK, self.epoch, ring.repository, self.salt), ring)
 
+    @cached_property
+    def table(self) -> Table:
+        """It need not be sound."""
+        return read_table(self.encoded_table)
+
+    def refuse_malformed_table(self) -> None:
+        """Refuses one that does not fill its string (§9.1)."""
+        _ = self.table
+
     def sound_table(self, introduced_lists: Mapping[bytes, bytes]) -> Table:
         """§8.3."""
-        table = read_table(self.encoded_table)
-        refuse_unsound(table, self.id, self.epoch, self.length, introduced_lists)
-        return table
+        refuse_unsound(self.table, self.id, self.epoch, self.length, introduced_lists)
+        return self.table
 
 
 def read_pack(cursor: Cursor) -> Pack:
@@ -70,6 +79,7 @@ def read_pack_itself(storage: Storage, pack_id: bytes, ring: KeyRing) -> Pack:
         )
         sealed_trailer = storage.read_range(Kind.PACK, file_name, end - trailer_length, trailer_length)
         padding_length, encoded_table = Opener(header, ring).open_trailer(sealed_trailer)
-        if read_table(encoded_table).end + padding_length + TAG_LENGTH + trailer_length != end:
+        pack = Pack(pack_id, header.epoch, header.salt, length, encoded_table)
+        if pack.table.end + padding_length + TAG_LENGTH + trailer_length != end:
             raise Malformed("its segments and its padding do not fill it")
-        return Pack(pack_id, header.epoch, header.salt, length, encoded_table)
+        return pack
