@@ -73,7 +73,7 @@ class PacksTest(unittest.TestCase):
     def test_what_is_gone_costs_the_files_that_need_it(self) -> None:
         copied = self.copied(first=1)
         self.publish(self.drop_own() | copied.row(0))
-        self.assertEqual(self.read(), ({"s/y": b"another"}, {"its contents"}))
+        self.assertEqual(self.read(), ({"s/y": b"another"}, {f"packs/{LIST_A.hex()}"}))
 
     def test_looks_up_live_packs_before_marked_ones(self) -> None:
         copied = self.copied()
@@ -90,7 +90,7 @@ class PacksTest(unittest.TestCase):
         self.maker.lists[LIST_A][0] = b"exchanged"
         exchanged = self.copied()
         self.publish(self.drop_own() | exchanged.row(0))
-        self.assertEqual(self.read(), ({}, {f"packs/{PACK_C.hex()}", "its file list"}))
+        self.assertEqual(self.read(), ({}, {f"packs/{PACK_C.hex()}", f"packs/{LIST_A.hex()}"}))
 
     def test_looks_in_packs_without_a_row_when_a_commit_is_damaged(self) -> None:
         self.publish({})

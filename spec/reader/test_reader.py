@@ -30,7 +30,7 @@ from hushkeep_reader.errors import (
     TooNew,
     WrongKey,
 )
-from hushkeep_reader.file_lists import File, FileList, Folder, Metadata, read_file_list
+from hushkeep_reader.file_lists import File, FileList, Folder, Line, Metadata, read_file_list
 from hushkeep_reader.keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
 from hushkeep_reader.memory import read_memory, write_memory
 from hushkeep_reader.name_lists import read_name_list
@@ -289,14 +289,14 @@ class NodesTest(unittest.TestCase):
     def test_reads_the_example(self) -> None:
         root, file = self.read_list(line("", self.FOLDER) + line("a", self.FILE))
         metadata = Metadata(0o755, Time(100, 7))
-        self.assertEqual(root, (b"", Folder(metadata)))
+        self.assertEqual(root, Line(b"", Folder(metadata), "a pack"))
         expected = File(Metadata(0o644, Time(100, 7)), 5, None, False, [ContentRange(LIST_A, 2, 1)])
-        self.assertEqual(file, (b"a", expected))
+        self.assertEqual(file, Line(b"a", expected, "a pack"))
 
     def test_merges_deltas(self) -> None:
         full = line("", self.FOLDER) + line("a", self.FILE) + line("b", self.FILE)
         newest = line("a", b"\0") + line("a-b", self.FOLDER) + line("c", self.FILE)
-        self.assertEqual([path for path, _ in self.read_list(newest, full)], [b"", b"a-b", b"b", b"c"])
+        self.assertEqual([entry.path for entry in self.read_list(newest, full)], [b"", b"a-b", b"b", b"c"])
 
     def test_refuses_a_chain_that_does_not_count_down(self) -> None:
         full = line("", self.FOLDER)
@@ -319,7 +319,7 @@ class NodesTest(unittest.TestCase):
             with self.subTest(lines=lines):
                 file_list = self.read_partly(lines)
                 self.assertIsInstance(file_list.failure, Damaged)
-                self.assertEqual([path for path, _ in file_list.entries], whole)
+                self.assertEqual([entry.path for entry in file_list.entries], whole)
 
     def test_gives_what_comes_before_damage_in_any_layer(self) -> None:
         root, removed = line("", self.FOLDER), line("..", b"\0")
@@ -331,7 +331,7 @@ class NodesTest(unittest.TestCase):
             ((line("b", self.FILE), b""), []),
         ):
             file_list = self.read_partly(*layers)
-            self.assertEqual([path for path, _ in file_list.entries], whole)
+            self.assertEqual([entry.path for entry in file_list.entries], whole)
             self.assertIsInstance(file_list.failure, Damaged)
 
     def test_a_list_may_be_empty(self) -> None:
@@ -358,9 +358,12 @@ class NodesTest(unittest.TestCase):
                 self.read_list(line("", self.FOLDER) + line("a", self.FILE[:-3] + bytes.fromhex(reference)))
 
     def test_a_file_of_several_contents_needs_a_hash(self) -> None:
-        metadata = Metadata(0o644, Time(0, 0))
-        self.assertFalse(File(metadata, 9, None, False, [ContentRange(LIST_A, 0, 2)]).is_proven)
-        self.assertTrue(File(metadata, 9, bytes(32), False, [ContentRange(LIST_A, 0, 2)]).is_proven)
+        begin, end = "a403c801070007" + "05", ("01" + "000102", "02" + "000101" + "000101")
+        for references in end:
+            without, with_hash = "02" + begin + references, "42" + begin + "00" * 32 + references
+            self.read_list(line("", self.FOLDER) + line("a", bytes.fromhex(with_hash)))
+            with self.assertRaises(Damaged):
+                self.read_list(line("", self.FOLDER) + line("a", bytes.fromhex(without)))
 
     def test_reads_a_page_map(self) -> None:
         full = {5: "8020", 6: "808001", 7: "a1" * 16, 8: "00000a03" + "00000f01"}
@@ -405,7 +408,7 @@ class NodesTest(unittest.TestCase):
     def run_of(self, first: int, position: int, count: int) -> Run:
         return Run(first, ContentRange(LIST_A, position, count))
 
-    def read_list(self, *layers: bytes, depth: int = 1) -> list[tuple[bytes, Any]]:
+    def read_list(self, *layers: bytes, depth: int = 1) -> list[Line]:
         """A file list that is whole."""
         file_list = self.read_partly(*layers, depth=depth)
         if file_list.failure:

@@ -11,7 +11,7 @@ from .errors import Damaged, Malformed, blaming
 from .keys import KeyRing, Kind
 from .name_lists import NameList, read_name_list
 from .pack_tables import Coding, ListRow, Stretch
-from .storage import Storage
+from .storage import Storage, object_name
 
 # Pages of a database lie scattered over the segments of many days.
 CACHE_BYTES = 256 << 20
@@ -71,7 +71,7 @@ class Contents:
 
     def find(self, list_id: bytes, position: int) -> Content:
         """One content, from the first place where it is whole."""
-        failure: Exception = _gone(list_id, position)
+        failure = _gone(list_id, position)
         for place in self.catalog.places(list_id, position):
             try:
                 content = self._open(place)[place.number_in_segment(position)]
@@ -162,5 +162,7 @@ def _size(contents: list[bytes | None]) -> int:
     return sum(len(content) for content in contents if content is not None)
 
 
-def _gone(list_id: bytes, position: int) -> Malformed:
-    return Malformed(f"no pack is known that holds the content {position} of the list {list_id.hex()}")
+def _gone(list_id: bytes, position: int) -> Damaged:
+    """The pack that introduced a list is the best that can be named for what should be there."""
+    introduced_by = object_name(Kind.PACK, list_id.hex())
+    return Damaged(introduced_by, f"no pack is known that holds the content {position} of its list")

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from .contents import ContentRange, Contents
 from .encoding import Cursor, Time, read_record
@@ -18,7 +19,6 @@ FLAG_HASHED = 0x40
 FLAG_EXTRA = 0x80
 FILE_FLAGS = FLAG_SPARSE | FLAG_MERGED | FLAG_PAGES | FLAG_HASHED
 
-LIST = "its file list"
 MAX_MODE = 4_095
 PAGE_SIZES = [1 << exponent for exponent in range(9, 17)]
 MIN_REFERENCE_LENGTH = 3
@@ -73,9 +73,9 @@ class File:
     contents: list[ContentRange] | Pages
 
     @property
-    def is_proven(self) -> bool:
-        """By its hash, or as a single content by that one's name (§10.4)."""
-        return self.hash is not None or (not isinstance(self.contents, Pages) and self.content_count <= 1)
+    def needs_hash(self) -> bool:
+        """What is a single content is proven by that one's name (§10.4)."""
+        return isinstance(self.contents, Pages) or self.content_count > 1
 
     @property
     def content_count(self) -> int:
@@ -86,40 +86,47 @@ class File:
 Entry = Folder | File | SymbolicLink | HardLink
 
 
+class Line(NamedTuple):
+    """A path, its entry (None if it is removed), and the object that it was found in."""
+
+    path: bytes
+    entry: Entry | None
+    object_name: str
+
+
 @dataclass(frozen=True)
 class FileList:
-    """Paths and entries below one source, in the order of paths: a folder before what is in it.
+    """What is below one source, in the order of paths: a folder before what is in it.
 
     With a failure they are only those that come before it.
     """
 
-    entries: list[tuple[bytes, Entry]]
+    entries: list[Line]
     failure: Refused | None
 
 
 def read_file_list(contents: Contents, name: NodeName) -> FileList:
     """Merges the layers of a list (§10.2)."""
-    merged: dict[bytes, Entry | None] = {}
+    merged: dict[bytes, Line] = {}
     failure: Refused | None = None
-    with blaming(LIST):
-        layers = [_Layer(contents, node) for node in read_chain(contents, name, last_known=8)]
+    layers = [_Layer(contents, node) for node in read_chain(contents, name, last_known=8)]
     for layer in layers:
-        for path, entry in layer.lines():
-            merged.setdefault(path, entry)
+        for line in layer.lines():
+            merged.setdefault(line.path, line)
         failure = layer.failure or failure
-    entries = [(path, entry) for path, entry in merged.items() if entry is not None]
-    entries.sort(key=lambda item: components(item[0]))
-    known = [(path, entry) for path, entry in entries if all(layer.tells_of(path) for layer in layers)]
+    there = sorted((line for line in merged.values() if line.entry), key=lambda line: components(line.path))
+    known = [line for line in there if all(layer.tells_of(line.path) for layer in layers)]
     return _cut_at_misplaced(FileList(known, failure))
 
 
 def _cut_at_misplaced(whole: FileList) -> FileList:
     """Cuts off what would be restored through something else than a folder of the list (§7.2)."""
-    earlier: dict[bytes, Entry] = {}
-    for number, (path, entry) in enumerate(whole.entries):
+    earlier: dict[bytes, Entry | None] = {}
+    for number, (path, entry, object_name) in enumerate(whole.entries):
         is_root = path == ROOT
         if is_root != (number == 0) or not (is_root or isinstance(earlier.get(parent(path)), Folder)):
-            return FileList(whole.entries[:number], Damaged(LIST, f"{show(path)} does not lie in a folder of the list"))
+            misplaced = Damaged(object_name, f"{show(path)} does not lie in a folder of the list")
+            return FileList(whole.entries[:number], misplaced)
         earlier[path] = entry
     return whole
 
@@ -140,8 +147,7 @@ class _Layer:
         """Whether it is known what this layer says of a path: not if that comes after damage."""
         return not self.failure or (self._last is not None and components(path) <= self._last)
 
-    def lines(self) -> Iterator[tuple[bytes, Entry | None]]:
-        """Paths and entries; None for those that are removed."""
+    def lines(self) -> Iterator[Line]:
         try:
             with blaming(self._node.object_name):
                 for cursor in self._node.record.cursor(7).items():
@@ -149,7 +155,7 @@ class _Layer:
         except Refused as refused:
             self.failure = refused
 
-    def _read_block(self, reference: ContentRange) -> Iterator[tuple[bytes, Entry | None]]:
+    def _read_block(self, reference: ContentRange) -> Iterator[Line]:
         """Of several contents the first is the block."""
         block = self._contents.find(reference.list_id, reference.first)
         with blaming(block.object_name):
@@ -157,7 +163,7 @@ class _Layer:
                 if self._last is not None and components(path) <= self._last:
                     raise Malformed("the lines of the list are out of order")
                 self._last = components(path)
-                yield path, entry
+                yield Line(path, entry, block.object_name)
 
 
 def _read_lines(block: bytes, anchors: Anchors) -> Iterator[tuple[bytes, Entry | None]]:
@@ -220,7 +226,10 @@ def _read_file(cursor: Cursor, tag: int, metadata: Metadata, anchors: Anchors) -
     length = cursor.varint()
     file_hash = cursor.take(32) if tag & FLAG_HASHED else None
     contents = _read_pages(cursor, anchors) if tag & FLAG_PAGES else _read_chunks(cursor, anchors)
-    return File(metadata, length, file_hash, bool(tag & FLAG_SPARSE), contents)
+    file = File(metadata, length, file_hash, bool(tag & FLAG_SPARSE), contents)
+    if file.needs_hash and file.hash is None:
+        raise Malformed("a file has several contents, and no hash that proves their order")
+    return file
 
 
 def _read_chunks(cursor: Cursor, anchors: Anchors) -> list[ContentRange]:

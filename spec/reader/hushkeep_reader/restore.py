@@ -38,15 +38,15 @@ def restore(contents: Contents, snapshot: Snapshot, target: Target) -> list[Fail
 def _restore_source(contents: Contents, source: Source, target: Target, failures: list[Failure]) -> None:
     file_list = read_file_list(contents, source.file_list)
     files: set[bytes] = set()
-    for path, entry in file_list.entries:
-        with _collecting(failures, _place(source, path)):
+    for path, entry, object_name in file_list.entries:
+        with _collecting(failures, _place(source, path)), blaming(object_name):
             if isinstance(entry, File):
                 files.add(path)
             elif isinstance(entry, HardLink) and entry.target not in files:
                 raise Malformed("it is a hard link to what is no earlier file of the list")
             _restore_entry(contents, source, target, _place(source, path), entry)
     # A folder's mode may forbid to write in it, and writing in it changes its time.
-    for path, entry in reversed(file_list.entries):
+    for path, entry, _ in reversed(file_list.entries):
         if isinstance(entry, Folder):
             with _collecting(failures, _place(source, path)):
                 target.finish_folder(_place(source, path), entry.metadata)
@@ -58,13 +58,12 @@ def _restore_source(contents: Contents, source: Source, target: Target, failures
 def _collecting(failures: list[Failure], place: bytes) -> Iterator[None]:
     """What goes wrong with one entry costs that entry, and not the others."""
     try:
-        with blaming("its contents"):
-            yield
+        yield
     except (Refused, NotPossible, OSError) as error:
         failures.append(Failure(place, error))
 
 
-def _restore_entry(contents: Contents, source: Source, target: Target, place: bytes, entry: Entry) -> None:
+def _restore_entry(contents: Contents, source: Source, target: Target, place: bytes, entry: Entry | None) -> None:
     match entry:
         case Folder():
             target.make_folder(place)
@@ -83,8 +82,6 @@ def _place(source: Source, path: bytes) -> bytes:
 
 def _checked_pieces(contents: Contents, file: File) -> Iterator[bytes]:
     """The contents of a file, one after the other. It ends with an error if they are not the whole file (§7.1)."""
-    if not file.is_proven:
-        raise Malformed("the file has several contents, and no hash that proves their order")
     if file.content_count > file.length:
         raise Malformed("the file has more contents than bytes")
     hasher = Hasher()
