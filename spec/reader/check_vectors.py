@@ -194,7 +194,7 @@ def _compare_invalid(expected: Json, outcome: Outcome) -> list[str]:
     classes = {name for name, error in CLASSES.items() if any(isinstance(one, error) for one in outcome.problems)}
     told = "; ".join(f"{type(problem).__name__}: {problem}" for problem in outcome.problems) or "nothing is found"
     mismatches = [] if classes == {expected["class"]} else [f"it is not just {expected['class']}: {told}"]
-    if outcome.repository and expected["object"] and not _names(outcome, expected["object"]):
+    if expected["object"] and not _names(outcome, expected["object"]):
         mismatches.append(f"{expected['object']} is not named: {told}")
     still_restores = expected["still_restores"]
     if (still_restores is None) != (outcome.repository is None):
