@@ -21,6 +21,7 @@ from hushkeep_reader.checking import check_objects
 from hushkeep_reader.errors import (
     Damaged,
     NewerVersion,
+    NoConfigLeft,
     NoRepository,
     ReaderError,
     Refused,
@@ -96,6 +97,8 @@ def read_all(vector: Path, scratch: Path) -> Outcome:
         repository = open_vector(vector)
     except ReaderError as error:
         outcome.problems.append(error)
+        if isinstance(error, NoConfigLeft):
+            outcome.problems += error.damage
         return outcome
     outcome.repository = repository
     for number, snapshot in enumerate(repository.snapshots):

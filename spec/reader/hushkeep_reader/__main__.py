@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .checking import check_objects
-from .configs import NO_CONFIG, UnprovenConfig, matching_configs
-from .errors import Damaged, NewerVersion, NoRepository, ReaderError, Refused, WrongKey
+from .configs import UnprovenConfig, matching_configs
+from .errors import NewerVersion, NoConfigLeft, NoRepository, ReaderError, Refused, WrongKey
 from .memory import read_memory, write_memory
 from .paths import show
 from .recovery_key import read_recovery_key
@@ -51,9 +51,8 @@ def _open(arguments: argparse.Namespace) -> Repository:
     storage = Storage(arguments.repository)
     try:
         return open_repository(storage, lambda config: _unlock(config, arguments))
-    except (NoRepository, Damaged) as error:
-        is_config_left = isinstance(error, Damaged) and error.subject != NO_CONFIG
-        if is_config_left or not arguments.without_config or not arguments.recovery_key_file:
+    except (NoRepository, NoConfigLeft) as error:
+        if not arguments.without_config or not arguments.recovery_key_file:
             raise
         _complain(f"goes on without a config, for {error}")
         return salvage_repository(storage, read_recovery_key(_read_secret(arguments.recovery_key_file)).backup_key)

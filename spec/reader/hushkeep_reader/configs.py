@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .encoding import Cursor, encode_byte_string, read_record
-from .errors import Damaged, Malformed, NoRepository, TooNew, blaming
+from .errors import Damaged, Malformed, NoConfigLeft, NoRepository, TooNew, blaming
 from .history import read_commit_header
 from .keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
 from .sealing import Header, open_single, read_header
@@ -12,9 +12,6 @@ from .storage import NumberedName, Storage, object_name
 
 READER_VERSION = 1
 RECOVERY_KEY_PROTECTOR = 1
-
-# The subject of damage that leaves no config to go on with.
-NO_CONFIG = "config/"
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[Unpro
         except Damaged as damaged:
             damage.append(damaged)
     if not configs:
-        raise Damaged(NO_CONFIG, "none of the configs can be read")
+        raise NoConfigLeft("none of the configs can be read", damage)
     repository = _choose_repository(storage, configs)
     for config in configs:
         if config.header.repository != repository:
@@ -147,4 +144,4 @@ def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes
         header = read_commit_header(storage, name)
         if header and header.repository in most:
             return header.repository
-    raise Damaged(NO_CONFIG, "the configs are of several repositories, and no commit tells which one is meant")
+    raise NoConfigLeft("the configs are of several repositories, and no commit tells which one is meant", [])

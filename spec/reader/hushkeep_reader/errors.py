@@ -51,6 +51,14 @@ class Damaged(Refused):
     exit_code = 14
 
 
+class NoConfigLeft(Damaged):
+    """There are configs, and none to go on with."""
+
+    def __init__(self, reason: str, damage: list[Damaged]) -> None:
+        super().__init__("config/", "; ".join([reason, *map(str, damage)]))
+        self.damage = damage
+
+
 class NewerVersion(Refused):
     """Written by a newer program, in a way that this one would misread: no damage (§14)."""
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from .catalog import Catalog
-from .configs import NO_CONFIG, UnprovenConfig, matching_configs, open_config, read_unproven_configs
+from .configs import UnprovenConfig, matching_configs, open_config, read_unproven_configs
 from .contents import Contents
-from .errors import Damaged, NotPossible, Refused, WrongKey
+from .errors import Damaged, NoConfigLeft, NotPossible, Refused, WrongKey
 from .history import History, has_commit_of_epoch, read_history
 from .index import find_packs, find_unnamed_packs
 from .keys import KeyRing
@@ -72,7 +72,7 @@ def open_repository(storage: Storage, unlock: Unlock) -> Repository:
                 damage += [reason.failure] if isinstance(reason.failure, Damaged) else []
     if isinstance(failure, WrongKey):
         raise failure
-    raise Damaged(NO_CONFIG, "the newest config is withheld or damaged, and an older one must not be trusted")
+    raise NoConfigLeft("the newest config is withheld or damaged, and an older one must not be trusted", damage)
 
 
 class _DoesNotHold(Exception):

@@ -1,8 +1,7 @@
 """§3.6, at its end: how a repository is opened of which no config is left."""
 
 from .commits import Commit, open_commit
-from .configs import NO_CONFIG
-from .errors import Damaged, WrongKey, blaming
+from .errors import Damaged, NoConfigLeft, WrongKey, blaming
 from .history import read_commit_header, read_history
 from .keys import EpochKeys, KeyRing, Kind
 from .repository import Repository
@@ -16,7 +15,7 @@ def salvage_repository(storage: Storage, backup_key: bytes) -> Repository:
     ring = _find_ring(storage, backup_key)
     history = read_history(storage, ring, highest_epoch=ring.newest_epoch)
     snapshots = read_snapshots(history.tables.live_snapshots())
-    damage = [Damaged(NO_CONFIG, "none of the configs is left")]
+    damage: list[Damaged] = [NoConfigLeft("the repository was opened without any", [])]
     return Repository(storage, ring, configs=[], history=history, snapshots=snapshots, config_damage=damage)
 
 
