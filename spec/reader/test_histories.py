@@ -42,9 +42,9 @@ class HistoryTest(unittest.TestCase):
     def rotate(self, file_name: str, *parents: Made) -> Made:
         """From epoch 0 to epoch 1, under config 2."""
         self.maker.config(2, epoch=1)
-        self.maker.epoch_start = bytes(16)
+        self.maker.epoch_starts = b""
         rotation = self.maker.commit(file_name, list(parents), epoch=1, config=2)
-        self.maker.epoch_start = rotation.id
+        self.maker.epoch_starts += rotation.id
         return rotation
 
     def store_at(self, file_name: str, seconds: int) -> None:
@@ -168,7 +168,7 @@ class RotationTest(HistoryTest):
 
     def test_an_outdated_commit_hides_no_other(self) -> None:
         rotation = self.rotate("0000000002", self.first)
-        self.maker.epoch_start = bytes(16)
+        self.maker.epoch_starts = b""
         self.maker.commit("0000000009", [rotation])
         self.store_at("0000000009", 1 << 40)
         self.assertEqual([tip.name.number for tip in self.open(K1).history.tips], [2])

@@ -250,12 +250,11 @@ class ExamplesTest(unittest.TestCase):
         body = bytes.fromhex(
             "030101 0500 0703c80107 090101 0b0101 0d00 0f0100 110100 130100 1500 1700 1900 1b00 1d10"
             + "c0" * 16
-            + "1f10"
-            + "00" * 16
+            + "1f00"
         )
         commit = read_commit(body, numbered("0000000001"), epoch=0)
         self.assertEqual((commit.config_number, commit.depth), (1, 0))
-        self.assertEqual(commit.epoch_start, commit.id)
+        self.assertEqual(commit.epoch_starts, ())
         with self.assertRaises(Malformed):
             read_commit(body, numbered("0000000002"), epoch=0)
         with self.assertRaises(TooNew):

@@ -10,8 +10,6 @@ from .sealing import Header, decode_body, open_single, read_header
 from .storage import NumberedName, Storage, is_file_name, object_name, read_numbered_name
 from .tables import Tables, read_tables
 
-NO_COMMIT = bytes(16)
-
 
 @dataclass(frozen=True)
 class Parent:
@@ -32,7 +30,8 @@ class Commit:
     older_secrets: dict[int, bytes]
     depth: int
     own_tables: Tables
-    epoch_start: bytes
+    epoch_starts: tuple[bytes, ...]
+    """The ids of the commits that began the epochs 1, 2 … up to this commit's own."""
 
     @property
     def object_name(self) -> str:
@@ -52,7 +51,9 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     if depth and not parents:
         raise Malformed("it is a delta without a base")
     commit_id = digest("hushkeep/1 commit id", body)
-    epoch_start = record.fixed(15, 16)
+    epoch_starts = _read_ids(record.raw(15))
+    if len(epoch_starts) < epoch:
+        epoch_starts += (commit_id,)
     return Commit(
         id=commit_id,
         name=name,
@@ -63,8 +64,14 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
         older_secrets=read_older_secrets(record.raw(6), sealed_under=epoch),
         depth=depth,
         own_tables=read_tables(record, first_field=10),
-        epoch_start=commit_id if epoch_start == NO_COMMIT else epoch_start,
+        epoch_starts=epoch_starts,
     )
+
+
+def _read_ids(data: bytes) -> tuple[bytes, ...]:
+    if len(data) % 16:
+        raise Malformed("ids are cut short")
+    return tuple(data[at : at + 16] for at in range(0, len(data), 16))
 
 
 def open_commit(data: bytes, header: Header, name: NumberedName, ring: KeyRing) -> Commit:

@@ -102,26 +102,25 @@ class _Tips:
 
 
 def _add_seen_too_late(storage: Storage, found: _Tips, outdated: list[Commit]) -> list[Commit]:
-    """Adds what was stored before the rotation without its writer seeing it. Gives what must not be used."""
-    rotation = _stored_rotation_at(storage, found)
+    """Adds what was stored before its own epoch ended, and only seen too late. Gives what must not be used."""
+    ends = {commit.epoch: _stored_end_of(storage, found, commit.epoch) for commit in outdated}
     unused = []
     for commit in outdated:
         if found.covers(commit):
             continue
-        stored = storage.stored_at(Kind.COMMIT, commit.name.file_name)
-        if rotation is not None and stored is not None and stored <= rotation:
+        stored, end = storage.stored_at(Kind.COMMIT, commit.name.file_name), ends[commit.epoch]
+        if end is not None and stored is not None and stored <= end:
             found.add(commit)
         else:
             unused.append(commit)
     return unused
 
 
-def _stored_rotation_at(storage: Storage, found: _Tips) -> int | None:
-    """When the storage got the commit that began the epoch of the tips."""
-    times = []
-    for tip in found.tips:
-        row = found.tables.commit_rows.get(tip.epoch_start)
-        file_name = tip.name.file_name if tip.epoch_start == tip.id else row and row.file_name
-        if file_name:
-            times.append(storage.stored_at(Kind.COMMIT, file_name))
-    return min((time for time in times if time is not None), default=None)
+def _stored_end_of(storage: Storage, found: _Tips, epoch: int) -> int | None:
+    """When the storage got the commit that ended an epoch by beginning the next."""
+    if not found.tips or epoch >= len(found.tips[0].epoch_starts):
+        return None
+    tip, start = found.tips[0], found.tips[0].epoch_starts[epoch]
+    row = found.tables.commit_rows.get(start)
+    file_name = tip.name.file_name if start == tip.id else row and row.file_name
+    return storage.stored_at(Kind.COMMIT, file_name) if file_name else None
