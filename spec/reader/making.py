@@ -13,6 +13,7 @@ from hushkeep_reader.encoding import encode_byte_string, encode_u32, encode_u64,
 from hushkeep_reader.keys import EpochKeys, Kind, derive, digest
 from hushkeep_reader.packs import Pack
 from hushkeep_reader.sealing import TRAILER_NUMBER, Header
+from hushkeep_reader.storage import NumberedName, read_numbered_name
 
 REPOSITORY = b"\x4e" * 16
 NOTHING = bytes(16)
@@ -27,6 +28,13 @@ def encode_record(fields: dict[int, bytes]) -> bytes:
     return b"".join(
         encode_varint(2 * number + 1) + encode_byte_string(value) for number, value in sorted(fields.items())
     )
+
+
+def numbered(file_name: str) -> NumberedName:
+    """A name that must be one of a config or commit."""
+    name = read_numbered_name(file_name)
+    assert name is not None, file_name
+    return name
 
 
 def encode_table(rows: Rows) -> bytes:

@@ -8,15 +8,14 @@ import os
 import tempfile
 import unittest
 from pathlib import Path
-from typing import Any
 
 from hushkeep_reader.encoding import encode_byte_string
 from hushkeep_reader.errors import Damaged, NewerVersion, NoRepository, RolledBack, WrongKey
 from hushkeep_reader.memory import LEAST_AGE_OF_DROPPED, SeenTip
 from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.salvage import salvage_repository
-from hushkeep_reader.storage import Storage, read_numbered_name
-from making import Made, Maker, encode_record, snapshot_row
+from hushkeep_reader.storage import Storage
+from making import Made, Maker, encode_record, numbered, snapshot_row
 
 K0, K1, K2 = (bytes([number]) * 32 for number in (0x10, 0x11, 0x12))
 
@@ -262,10 +261,6 @@ class SalvageTest(HistoryTest):
 
     def test_needs_the_newest_key(self) -> None:
         self.assertRaises(WrongKey, salvage_repository, Storage(self.place), K2)
-
-
-def numbered(file_name: str) -> Any:
-    return read_numbered_name(file_name)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,124 @@
+"""Tests of rules that stand by themselves."""
+
+import os
+import tempfile
+import unittest
+from contextlib import nullcontext
+from pathlib import Path
+
+from hushkeep_reader.compression import decompress
+from hushkeep_reader.encoding import Time, encode_varint
+from hushkeep_reader.errors import (
+    Malformed,
+    NotPossible,
+    WrongKey,
+)
+from hushkeep_reader.file_lists import Metadata
+from hushkeep_reader.keys import read_older_secrets
+from hushkeep_reader.passphrase import normalize
+from hushkeep_reader.paths import refuse_bad_path, show
+from hushkeep_reader.storage import read_numbered_name
+from hushkeep_reader.tables import Tables
+from hushkeep_reader.target import Target
+from making import numbered
+
+HERE = Path(__file__).parent
+
+
+class RulesTest(unittest.TestCase):
+    """Rules that stand by themselves."""
+
+    def test_paths(self) -> None:
+        for path in (b"/a", b"a/", b"a//b", b".", b"a/..", b"a\0", b"a" * 65_537):
+            self.assertRaises(Malformed, refuse_bad_path, path)
+        for path in (b"", b"a", b"a/b", b"...", b"\xff"):
+            refuse_bad_path(path)
+
+    def test_shows_no_path_that_writes_to_the_terminal(self) -> None:
+        self.assertEqual(show("a\x1b[2J\u202eé".encode() + b"\xff\\"), "a\\x1b[2J\\xe2\\x80\\xaeé\\xff\\\\")
+
+    def test_names_of_objects(self) -> None:
+        for ignored in ("1", "000000001", "00000000010", "0000000001.x", "000000000A", "9" * 19, "desktop"):
+            self.assertIsNone(read_numbered_name(ignored))
+        self.assertEqual(numbered("10000000000-x-y").number, 10_000_000_000)
+
+    def test_decompression_is_bounded(self) -> None:
+        # One run-length block of 131,071 bytes, in a frame that does not announce its length.
+        frame = bytes.fromhex("28b52ffd" + "0038" + "fbff0f" + "00")
+        self.assertEqual(decompress(frame, 131_071), bytes(131_071))
+        for length in (0, 131_070, 131_072):
+            self.assertRaises(Malformed, decompress, frame, length)
+        self.assertRaises(Malformed, decompress, frame + b"\0", 131_071)
+        skippable = bytes.fromhex("502a4d18" + "00000000")
+        self.assertRaises(Malformed, decompress, skippable + frame, 131_071)
+        self.assertRaises(Malformed, decompress, skippable, 0)
+
+    def test_no_frame_asks_for_more_memory_than_8_mib_or_its_length(self) -> None:
+        for window, is_refused in (("68", False), ("69", True), ("88", True)):
+            frame = bytes.fromhex("28b52ffd" + "00" + window + "fbff0f" + "00")
+            with self.assertRaises(Malformed) if is_refused else nullcontext():
+                decompress(frame, 131_071)
+
+    def test_older_secrets(self) -> None:
+        two = b"\0" + bytes(32) + b"\1" + bytes(32)
+        self.assertEqual(list(read_older_secrets(two, sealed_under=2)), [0, 1])
+        for data, epoch in ((two, 1), (two[:-1], 2), (two[33:] + two[:33], 2)):
+            self.assertRaises(Malformed, read_older_secrets, data, epoch)
+
+    def test_joining_takes_the_greater_row(self) -> None:
+        earlier, later = Tables(packs={b"k": b"\0a"}), Tables(packs={b"k": b"\1a"}, commits={b"c": b"\0"})
+        self.assertEqual(earlier.join(later), later)
+        self.assertEqual(later.join(earlier), later)
+
+    def test_what_may_become_of_a_row(self) -> None:
+        lasting = encode_varint(300) + bytes(32)
+        for earlier, later, goes_on in (
+            (b"\0" + lasting, b"\0" + lasting, True),
+            (b"\0" + lasting, b"\1" + lasting + b"\5", True),
+            (b"\1" + lasting + b"\5", b"\2" + lasting, True),
+            (b"\1" + lasting + b"\5", b"\1" + lasting + b"\6", True),
+            (b"\1" + lasting + b"\5", b"\1" + lasting + b"\4", False),
+            (b"\1" + lasting + b"\5", b"\0" + lasting, False),
+            (b"\0" + lasting, b"\0" + lasting + b"\1", False),
+            (b"\0" + lasting, b"\1" + lasting[:-1] + b"\1", False),
+            (b"\0" + lasting, b"\1" + lasting[:-1], False),
+        ):
+            with self.subTest(earlier=earlier, later=later):
+                self.assertIs(Tables(packs={b"k": later}).continue_all(Tables(packs={b"k": earlier})), goes_on)
+        self.assertTrue(Tables(snapshots={b"k": b"\1b"}).continue_all(Tables(snapshots={b"k": b"\0a"})))
+        self.assertFalse(Tables(snapshots={b"k": b"\0b"}).continue_all(Tables(snapshots={b"k": b"\0a"})))
+        self.assertFalse(Tables().continue_all(Tables(commits={b"k": b"\0\1a"})))
+
+    def test_statuses_of_packs(self) -> None:
+        lasting = bytes(33)
+        rows = {bytes([status]): bytes([status]) + lasting + b"\1" for status in (0, 1, 2, 254, 253, 255)}
+        rows |= {b"short": b"\0" + lasting[:-1], b"no number": b"\1" + lasting}
+        read = Tables(packs=rows).pack_rows
+        self.assertEqual([key[0] for key, row in read.items() if row.is_live], [0, 2, 254])
+        self.assertEqual([key[0] for key, row in read.items() if row.is_dropped], [255])
+        self.assertEqual(len(read), 6)
+
+    def test_passphrases_lose_one_line_break_and_nothing_else(self) -> None:
+        for text in ("a b ", "a b \n", "a b \r\n"):
+            self.assertEqual(normalize(text), b"a b ")
+        self.assertEqual(normalize("a\r"), b"a\r")
+        self.assertEqual(normalize("a\n\n"), b"a\n")
+        self.assertRaises(WrongKey, normalize, "\n")
+
+    def test_nothing_is_written_through_a_link(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            outside = Path(scratch, "outside")
+            outside.mkdir()
+            target = Target(Path(scratch, "target"))
+            os.symlink(outside, Path(scratch, "target", "x"))
+            metadata = Metadata(0o644, Time(0, 0))
+            with self.assertRaises(OSError):
+                target.write_file(b"x/y", metadata, [b"data"], sparse=False)
+            with self.assertRaises(NotPossible):
+                target.write_file(b"x", metadata, [b"data"], sparse=False)
+            with self.assertRaises(NotPossible):
+                target.make_hard_link(b"y", b"x")
+            self.assertEqual(list(outside.iterdir()), [])
+
+    def test_the_target_is_new_or_empty(self) -> None:
+        self.assertRaises(NotPossible, Target, HERE)
