@@ -185,6 +185,15 @@ class RotationTest(HistoryTest):
         repository = open_repository(Storage(self.place, tells_times=False), lambda config: K1)
         self.assertEqual(self.numbers(repository), [1, 4])
 
+    def test_nothing_comes_too_late_for_a_writer_that_took_its_number_alone(self) -> None:
+        late = self.back_up("0000000003", self.first)
+        self.rotate("0000000002", self.first)
+        for file_name, seconds in (("0000000002", 100), (late.file_name, 99)):
+            self.store_at(file_name, seconds)
+        repository = self.open(K1)
+        self.assertEqual(self.numbers(repository), [1])
+        self.assertEqual([commit.name.number for commit in repository.history.outdated], [3])
+
     def test_reads_outdated_commits_if_damage_leaves_no_tip(self) -> None:
         self.rotate("0000000002", self.first)
         self.change("commits/0000000002")

@@ -16,7 +16,7 @@ use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::{Growth, MAX_DEPTH};
 use crate::keyring::read_older;
-use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
+use crate::objects::{MAX_NUMBER, Objects, is_number_alone, number_of, numbered_name};
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 pub(crate) use commit::{Action, CommitId, SeenTips};
@@ -107,10 +107,11 @@ impl History {
         }
     }
 
-    /// Decides on commits under older keys that none under the newest continues. Those that were stored before their
-    /// own key was replaced, by the storage's clock, were only seen too late, and are tips. Later ones were written by a
-    /// device that did not know of the next key, or by who stole the old one, and are not taken. Only where damage leaves
-    /// nothing else do they tell the state, so that one bad object does not lock the owner out.
+    /// Decides on commits under older keys that none under the newest continues. Where writers can miss each other,
+    /// those that were stored before their own key was replaced, by the storage's clock, were only seen too late, and are
+    /// tips. Others were written by a device that did not know of the next key, or by who stole the old one, and are not
+    /// taken. Only where damage leaves nothing else do they tell the state, so that one bad object does not lock the owner
+    /// out.
     fn take_older(&mut self, older: Vec<Tip>) {
         let is_all_there_is = self.tips.is_empty() && !self.damaged.is_empty();
         let replaced: Vec<Option<Timestamp>> = older.iter().map(|tip| self.replaced_at(tip.epoch)).collect();
@@ -131,7 +132,8 @@ impl History {
         self.outdated.retain(|name| !covered.contains(name.file()));
     }
 
-    /// When the commit was stored that ended an epoch by beginning the next.
+    /// When the commit was stored that ended an epoch by beginning the next, if it could miss an earlier one. One that
+    /// took its number alone could not: its writer had seen all that was there before (spec §11.4).
     fn replaced_at(&self, epoch: Epoch) -> Option<Timestamp> {
         let tip = self.tips.first()?;
         let file = match tip.commit.epoch_starts.get(epoch.0 as usize) {
@@ -139,7 +141,8 @@ impl History {
             None if tip.epoch.0.checked_sub(1) == Some(epoch.0) => tip.name.file().to_owned(),
             None => return None,
         };
-        *self.listed.get(&ObjectName::new(Folder::Commits, file).ok()?)?
+        let name = ObjectName::new(Folder::Commits, file).ok()?;
+        *self.listed.get(&name).filter(|_| !is_number_alone(&name))?
     }
 
     /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.

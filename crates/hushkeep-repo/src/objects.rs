@@ -239,6 +239,11 @@ pub(crate) fn number_of(name: &ObjectName) -> Option<u64> {
     digits.parse().ok().filter(|number| canonical && *number <= MAX_NUMBER)
 }
 
+/// Whether a numbered name is the number and nothing else, so that only one writer can have taken it (spec §11.1).
+pub(crate) fn is_number_alone(name: &ObjectName) -> bool {
+    number_of(name).is_some() && !name.file().contains('-')
+}
+
 fn decode_table(bytes: &[u8]) -> Result<PackTable, DamageCause> {
     let mut reader = Reader::new(bytes);
     let table = PackTable::decode(&mut reader)?;

@@ -25,7 +25,11 @@ fn tree(text: &str) -> MemoryTree {
 }
 
 fn memory() -> (MemoryStorage, Arc<dyn Storage>) {
-    let memory = MemoryStorage::new(Features { create_if_absent: false });
+    memory_with(Features { create_if_absent: false })
+}
+
+fn memory_with(features: Features) -> (MemoryStorage, Arc<dyn Storage>) {
+    let memory = MemoryStorage::new(features);
     memory.set_time(at(NOW));
     (memory.clone(), Arc::new(memory))
 }
@@ -43,9 +47,15 @@ fn open_with(key: &BackupKey, device: &Device, storage: &Arc<dyn Storage>) -> Re
     LockedRepository::find(Arc::clone(storage)).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
 }
 
-/// One backup, then a rotation to the key of 4s an hour later, then another backup.
 fn rotated(owner: &Device) -> (MemoryStorage, Arc<dyn Storage>) {
-    let (memory, storage) = memory();
+    rotated_on(memory(), owner)
+}
+
+/// One backup, then a rotation to the key of 4s an hour later, then another backup.
+fn rotated_on(
+    (memory, storage): (MemoryStorage, Arc<dyn Storage>),
+    owner: &Device,
+) -> (MemoryStorage, Arc<dyn Storage>) {
     let mut repository = owner.create(&storage);
     backup(&mut repository, &tree("before"), NOW);
     memory.set_time(at(NOW + 3600));
@@ -160,7 +170,7 @@ fn a_commit_under_an_old_key_is_told_and_not_used() {
     assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
 }
 
-/// The one who tells the times is the storage. In a folder it is whoever may set the times of files.
+/// The one who tells the times is the storage.
 #[test]
 fn a_commit_under_an_old_key_counts_if_the_storage_says_that_it_is_older_than_the_rotation() {
     let owner = Device::new(1);
@@ -178,4 +188,18 @@ fn a_commit_under_an_old_key_counts_if_the_storage_says_that_it_is_older_than_th
     });
     let repository = open_with(&other_key(4), &owner, &storage).unwrap();
     assert_eq!((numbers(&repository), repository.forgotten_snapshots().count()), (vec![2, 3], 1));
+}
+
+/// In a folder whoever may write there sets the times of files; but where a name is given once, they do not count.
+#[test]
+fn where_nobody_comes_too_late_no_clock_lets_a_commit_under_an_old_key_in() {
+    let owner = Device::new(1);
+    let (memory, storage) = rotated_on(memory_with(Features { create_if_absent: true }), &owner);
+    let file_names = storage.list(Folder::Commits).unwrap().into_iter().map(|info| info.name.file().to_owned());
+    assert!(file_names.into_iter().all(|file| !file.contains('-')));
+    forge(&memory, &storage, NOW, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
+    for device in [&owner, &Device::new(5)] {
+        let repository = open_with(&other_key(4), device, &storage).unwrap();
+        assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
+    }
 }

@@ -117,10 +117,13 @@ def _add_seen_too_late(storage: Storage, found: _Tips, outdated: list[Commit]) -
 
 
 def _stored_end_of(storage: Storage, found: _Tips, epoch: int) -> int | None:
-    """When the storage got the commit that ended an epoch by beginning the next."""
+    """When the storage got the commit that ended an epoch by beginning the next, if it could miss an earlier one.
+
+    One whose name is the number alone took it before anybody else could, after it had seen all that was there.
+    """
     if not found.tips or epoch >= len(found.tips[0].epoch_starts):
         return None
     tip, start = found.tips[0], found.tips[0].epoch_starts[epoch]
     row = found.tables.commit_rows.get(start)
     file_name = tip.name.file_name if start == tip.id else row and row.file_name
-    return storage.stored_at(Kind.COMMIT, file_name) if file_name else None
+    return storage.stored_at(Kind.COMMIT, file_name) if file_name and "-" in file_name else None
