@@ -18,7 +18,7 @@ pub struct Sources {
     pub gathered: Vec<Gathered>,
     /// Those that cannot.
     pub unavailable: Vec<Unavailable>,
-    /// Folders inside them that are left out of their own accord: the repository and this device's state.
+    /// Folders inside them that are left out of their own accord: the repository, and this device's state and cache.
     pub left_out: Vec<PathBuf>,
 }
 
@@ -56,7 +56,7 @@ pub enum GatherError {
     /// A pattern that cannot be understood.
     #[error(transparent)]
     Pattern(#[from] InvalidPattern),
-    /// The repository, or this device's own state, was to be backed up into the repository.
+    /// The repository, or this device's own state or cache, was to be backed up into the repository.
     #[error("{} belongs to hushkeep itself and cannot be backed up", .0.display())]
     OwnFolder(PathBuf),
 }
@@ -65,10 +65,10 @@ impl Sources {
     /// Opens the folders and files at `paths`.
     ///
     /// Each gets a label: the last component of its path, made unique by `-2`, `-3`, …; `root` for `/`. The
-    /// folders of the repository at `place` and of this device's state are left out where they lie inside, and so
-    /// is what an interrupted restore left behind.
+    /// folders of the repository at `place`, and of this device's state and cache, are left out where they lie inside,
+    /// and so is what an interrupted restore left behind.
     pub fn gather(paths: &[PathBuf], options: &SourceOptions, home: &Home, place: &Place) -> Result<Self, GatherError> {
-        let own = [place.folder(), Some(home.state_folder().to_owned())];
+        let own = [place.folder(), Some(home.state_folder().to_owned()), home.cache_folder().map(Path::to_owned)];
         let own: Vec<_> = own.into_iter().flatten().map(|folder| resolve(&folder)).collect();
         let mut sources = Self { gathered: Vec::new(), unavailable: Vec::new(), left_out: Vec::new() };
         let mut seen = HashSet::new();
@@ -159,7 +159,9 @@ mod tests {
     impl Fixture {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            for path in ["a/chats/x", "b/chats/y", "b/chats/re[po]*/packs/z", "b/chats/home/state/key"] {
+            for path in
+                ["a/chats/x", "b/chats/y", "b/chats/re[po]*/packs/z", "b/chats/home/state/key", "b/chats/home/cache/c"]
+            {
                 let path = folder.path().join(path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::write(path, "contents").unwrap();
@@ -195,13 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn the_repository_and_the_state_are_left_out() {
+    fn the_repository_and_what_this_device_keeps_are_left_out() {
         let fixture = Fixture::new();
         let sources = fixture.gather(&["b"]).unwrap();
         let walked: Vec<_> = sources.gathered[0].tree.walk().map(|item| item.unwrap().path.to_string()).collect();
         assert_eq!(walked, [".", "chats", "chats/home", "chats/y"]);
-        assert_eq!(sources.left_out, [fixture.path("b/chats/re[po]*"), fixture.path("b/chats/home/state")]);
-        for own in ["b/chats/re[po]*", "b/chats/re[po]*/packs", "b/chats/home/state"] {
+        let left_out = ["b/chats/re[po]*", "b/chats/home/state", "b/chats/home/cache"];
+        assert_eq!(sources.left_out, left_out.map(|own| fixture.path(own)));
+        for own in ["b/chats/re[po]*", "b/chats/re[po]*/packs", "b/chats/home/state", "b/chats/home/cache"] {
             assert!(matches!(fixture.gather(&[own]), Err(GatherError::OwnFolder(_))), "{own}");
         }
     }

@@ -103,6 +103,11 @@ impl Home {
         Some(FolderCache::new(folder))
     }
 
+    /// Where the caches are. The folder need not exist.
+    pub fn cache_folder(&self) -> Option<&Path> {
+        self.cache.as_deref()
+    }
+
     /// Where the state is. The folder need not exist.
     pub fn state_folder(&self) -> &Path {
         &self.state
