@@ -212,13 +212,13 @@ fn every_kind_of_entry() -> Vector {
         (b"db-merged", paged(MERGED, &merged, 1024, [0, 8, 1])),
         (b"hashed", file(FILE | HASHED, &hashed, &[[0, 1, 2], [0, 1, 1]])),
         (b"hashed-again", entry(HARD_LINK, &string(b"hashed"))),
-        (b"link", entry(SYMLINK, &string(b"../\xff/elsewhere"))),
-        (b"link-empty", entry(SYMLINK, &string(b""))),
+        (b"link", entry(SYMLINK, &string(link_target(b"link")))),
+        (b"link-empty", entry(SYMLINK, &string(link_target(b"link-empty")))),
         (b"not-utf8-\xff\xfe", file(FILE, &chunk, &[[0, 0, 1]])),
         (b"percent-%41", file(FILE, &chunk, &[[0, 0, 1]])),
         (b"sparse", file(FILE | SPARSE, &holes, &[[0, 3, 1]])),
         (b"\xc3\xa4-composed", file(FILE, &chunk, &[[0, 0, 1]])),
-        (b"\xf0\x9f\x98\x80", with(before_1970, SYMLINK, &string(b"a"))),
+        (b"\xf0\x9f\x98\x80", with(before_1970, SYMLINK, &string(link_target(b"\xf0\x9f\x98\x80")))),
     ];
     let block = block(&lines(&entries));
     let node = record(&file_list(KEPT, &[[0, 10, 1]], block.len()));
@@ -242,18 +242,20 @@ fn every_kind_of_entry() -> Vector {
         match entry[0] & 7 {
             FOLDER => told.folders.push(escape(&place)),
             FILE => told.file(&place, &contents(path)),
-            SYMLINK => {
-                let target: &[u8] = match path {
-                    b"link" => b"../\xff/elsewhere",
-                    b"link-empty" => b"",
-                    _ => b"a",
-                };
-                told.links.insert(escape(&place), escape(target));
-            }
+            SYMLINK => drop(told.links.insert(escape(&place), escape(link_target(path)))),
             _ => drop(told.hard_links.insert(escape(&place), escape(b"odd %/hashed"))),
         }
     }
     Vector::forged(name, repo, valid(&[told]))
+}
+
+/// Where the links of that list point to.
+fn link_target(path: &[u8]) -> &'static [u8] {
+    match path {
+        b"link" => b"../\xff/elsewhere",
+        b"link-empty" => b"",
+        _ => b"a",
+    }
 }
 
 /// A list, a map and a commit as the 32nd delta upon a full one each, and after it the list whole again.
