@@ -25,8 +25,9 @@ use crate::progress::Progress;
 use crate::refs::NodeName;
 use crate::storage::Storage;
 
-/// How many segments may wait between two stages.
-const QUEUE_LEN: usize = 2;
+/// How many segments may wait to be compressed. Behind that each waits where it is until the next stage takes it: one that
+/// is a single large content takes 4 MiB.
+const QUEUE_LEN: usize = 1;
 
 /// How many packs are uploaded at once.
 const UPLOADERS: usize = 2;
@@ -88,7 +89,7 @@ impl<'scope> Pipeline<'scope> {
     pub(super) fn start<'env>(scope: &'scope Scope<'scope, 'env>, stages: &'scope Stages<'env>) -> Self {
         let shared = Arc::new(Shared::default());
         let (raw, raw_queue) = sync_channel(QUEUE_LEN);
-        let (ready, ready_queue) = sync_channel(QUEUE_LEN);
+        let (ready, ready_queue) = sync_channel(0);
         let (packs, pack_queue) = sync_channel(0);
         let raw_queue = Arc::new(Mutex::new(raw_queue));
         let pack_queue = Arc::new(Mutex::new(pack_queue));
