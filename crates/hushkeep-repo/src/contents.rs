@@ -247,6 +247,7 @@ impl Contents {
         if begin != segment.len() {
             return Err(self.damaged(at, DamageCause::Length).into());
         }
+        parts.sort_unstable_by_key(|part| part.start);
         Ok(Slices { segment, parts })
     }
 
@@ -360,6 +361,7 @@ fn lists_are_known(pack: &PackInfo, tables: &Tables) -> bool {
 /// An unpacked segment, cut into its contents.
 pub(crate) struct Slices<'a> {
     segment: &'a [u8],
+    /// In the order of their lists and positions, which need not be that of the segment.
     parts: Vec<Part>,
 }
 
@@ -412,7 +414,9 @@ impl<'a> Slices<'a> {
     }
 
     fn find(&self, chunk: ContentRef) -> Option<(&Part, usize)> {
-        self.parts.iter().find_map(|part| Some((part, part.place(chunk)?)))
+        let last = self.parts.partition_point(|part| part.start <= chunk).checked_sub(1)?;
+        let part = self.parts.get(last)?;
+        Some((part, part.place(chunk)?))
     }
 }
 

@@ -4,12 +4,15 @@ use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::{Content, FileEntry};
-use crate::refs::{ContentRef, Run};
+use crate::refs::Run;
 
-/// One piece of a file: where it lies, and where it belongs.
+/// Contents of one segment that follow one another in a file: where they lie, and where they belong. So a file takes no
+/// more memory than its list or map, however many pages that claims.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) at: SegmentAt,
-    pub(super) chunk: ContentRef,
+    pub(super) run: Run,
+    /// Where in the file the first content begins; each of the others begins where the one before it ends.
     pub(super) offset: u64,
 }
 
@@ -35,6 +38,16 @@ struct Part {
 impl Part {
     fn len(&self) -> u64 {
         self.lens.iter().map(|len| u64::from(*len)).sum()
+    }
+
+    /// Whether each content has room in the file, if the first begins at `offset`.
+    fn fits(&self, entry: &FileEntry, mut offset: u64) -> bool {
+        self.lens.iter().all(|len| {
+            let len = u64::from(*len);
+            let is_fitting = is_fitting(entry, len, room(entry, offset));
+            offset = offset.saturating_add(len);
+            is_fitting
+        })
     }
 }
 
@@ -83,20 +96,18 @@ impl Pieces {
         self.len >= file_len / 1000 && self.len > 0
     }
 
-    /// Places parts one after the other from `offset` on; returns where they end. What does not fit is left out: nothing
-    /// is written over another page, or beyond the end of the file.
+    /// Places parts one after the other from `offset` on; returns where they end. A part with a content that does not
+    /// fit is left out: nothing is written over another page, or beyond the end of the file.
     fn place(&mut self, parts: &mut Vec<Part>, entry: &FileEntry, mut offset: u64) -> u64 {
-        for Part { at, run, lens } in parts.drain(..) {
-            for (chunk, len) in run.contents().zip(lens) {
-                let room = room(entry, offset);
-                if is_fitting(entry, u64::from(len), room) {
-                    self.pieces.push(Piece { at, chunk, offset });
-                    self.len += u64::from(len);
-                } else {
-                    self.left_out = true;
-                }
-                offset += if matches!(entry.content, Content::Pages { .. }) { room } else { u64::from(len) };
+        for part in parts.drain(..) {
+            let end = offset.saturating_add(part.len());
+            if part.fits(entry, offset) {
+                self.pieces.push(Piece { at: part.at, run: part.run, offset });
+                self.len += part.len();
+            } else {
+                self.left_out = true;
             }
+            offset = end;
         }
         offset
     }
@@ -135,16 +146,20 @@ fn parts_of(contents: &Contents, run: Run) -> Result<Vec<Part>, ReadError> {
 mod tests {
     use super::*;
     use crate::index::Index;
+    use crate::refs::ContentRef;
     use hushkeep_core::name::ObjectId;
 
-    fn placed(len: u64, content: Content, lens: &[u32]) -> (Vec<u64>, bool) {
+    /// Whether contents of these lengths, from the beginning of a file on, have a place there.
+    fn fits(len: u64, content: Content, lens: &[u32]) -> bool {
         let list = Index::default().announce(ObjectId::from_bytes([1; 16]), None);
         let run = Run { start: ContentRef { list, position: 0 }, count: u32::try_from(lens.len()).unwrap() };
         let at = SegmentAt { pack: 0, segment: 0 };
         let entry = FileEntry { len, sparse: false, merged: false, hash: None, content };
         let mut pieces = Pieces::default();
-        pieces.place(&mut vec![Part { at, run, lens: lens.to_vec() }], &entry, 0);
-        (pieces.pieces.iter().map(|piece| piece.offset).collect(), pieces.left_out)
+        let end = pieces.place(&mut vec![Part { at, run, lens: lens.to_vec() }], &entry, 0);
+        assert_eq!(end, lens.iter().map(|len| u64::from(*len)).sum::<u64>());
+        assert_eq!(pieces.pieces.is_empty(), pieces.left_out);
+        !pieces.left_out
     }
 
     #[test]
@@ -152,17 +167,17 @@ mod tests {
         let list = Index::default().announce(ObjectId::from_bytes([1; 16]), None);
         let map = Run { start: ContentRef { list, position: 9 }, count: 1 };
         let pages = || Content::Pages { page_size: 512, map };
-        assert_eq!(placed(1100, pages(), &[512, 512, 76]), (vec![0, 512, 1024], false));
-        assert_eq!(placed(1100, pages(), &[512, 513, 76]), (vec![0, 1024], true), "it would lie over the next");
-        assert_eq!(placed(1100, pages(), &[511, 512, 76]), (vec![512, 1024], true));
-        assert_eq!(placed(1100, pages(), &[512, 512, 77]), (vec![0, 512], true), "it would make the file longer");
+        assert!(fits(1100, pages(), &[512, 512, 76]));
+        assert!(!fits(1100, pages(), &[512, 513, 76]), "it would lie over the next");
+        assert!(!fits(1100, pages(), &[511, 512, 76]));
+        assert!(!fits(1100, pages(), &[512, 512, 77]), "it would make the file longer");
     }
 
     #[test]
     fn no_chunk_is_written_beyond_the_end() {
         let chunks = || Content::Chunks(Vec::new());
-        assert_eq!(placed(10, chunks(), &[3, 7]), (vec![0, 3], false));
-        assert_eq!(placed(9, chunks(), &[3, 7]), (vec![0], true));
-        assert_eq!(placed(9, chunks(), &[3, 7, 1]), (vec![0], true));
+        assert!(fits(10, chunks(), &[3, 7]));
+        assert!(!fits(9, chunks(), &[3, 7]));
+        assert!(!fits(9, chunks(), &[3, 7, 1]));
     }
 }

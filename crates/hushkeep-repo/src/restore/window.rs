@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 use super::ItemError;
 use super::pieces::{Piece, Pieces};
 use crate::RelPath;
-use crate::contents::{Contents, Slices};
+use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::FileEntry;
 use crate::progress::Progress;
-use crate::refs::ContentRef;
+use crate::refs::Run;
 use crate::target::{TargetError, TargetFile};
 use crate::tree::Metadata;
 
@@ -71,10 +71,10 @@ pub(super) struct Failed {
     pub(super) kept_as: Option<RelPath>,
 }
 
-/// One piece of one file.
+/// Contents of one segment that follow one another in one file, from `offset` on.
 struct Write {
     file: usize,
-    chunk: ContentRef,
+    run: Run,
     offset: u64,
 }
 
@@ -88,8 +88,8 @@ impl<'t> Window<'t> {
     pub(super) fn add(&mut self, new: NewFile<'t, '_>) {
         let NewFile { path, place, entry, metadata, pieces: Pieces { pieces, damage, .. }, wrong } = new;
         let file = self.files.len();
-        for Piece { at, chunk, offset } in pieces {
-            self.segments.entry(at).or_default().push(Write { file, chunk, offset });
+        for Piece { at, run, offset } in pieces {
+            self.segments.entry(at).or_default().push(Write { file, run, offset });
         }
         self.len = self.len.saturating_add(entry.len);
         let (len, sparse, hash) = (entry.len, entry.sparse, entry.hash);
@@ -175,58 +175,31 @@ impl Work<'_, '_> {
         let segment = self.contents.read_segment(at)?;
         self.progress.transferred(segment.len() as u64);
         let slices = self.contents.slices(at, &segment)?;
-        let mut rest = writes;
-        while let Some((first, _)) = rest.split_first() {
-            let (written, len) = self.write_run(at, &slices, first, rest, &segment)?;
-            self.progress.advance(0, len);
-            rest = rest.get(written..).unwrap_or_default();
+        for write in writes {
+            let places = write.run.contents().map(|content| match (slices.range(content), slices.prove(content)) {
+                (Some(place), Some(_)) => Ok(place),
+                (place, _) => Err(place.unwrap_or_default()),
+            });
+            let (ranges, are_all) = joined(write.offset, places);
+            if !are_all {
+                self.fail(write.file, self.contents.damaged(at, DamageCause::Content).into());
+            }
+            for (offset, range) in ranges {
+                let bytes = segment.get(range).unwrap_or_default();
+                self.write_at(write.file, offset, bytes);
+                self.progress.advance(0, bytes.len() as u64);
+            }
         }
         Ok(())
     }
 
-    /// Writes pieces that follow one another in the segment and in the file at once; returns how many, and
-    /// their length.
-    fn write_run(
-        &self,
-        at: SegmentAt,
-        slices: &Slices<'_>,
-        first: &Write,
-        writes: &[Write],
-        segment: &[u8],
-    ) -> Result<(usize, u64), ReadError> {
-        let mut range = 0..0;
-        let mut count = 0;
-        for (write, step) in writes.iter().zip(0..) {
-            let distance = (range.end - range.start) as u64;
-            let follows = write.file == first.file
-                && write.offset == first.offset + distance
-                && first.chunk.plus(step) == Some(write.chunk);
-            if !follows {
-                break;
-            }
-            let piece = slices.prove(write.chunk).and_then(|_| slices.range(write.chunk));
-            let Some(piece) = piece else {
-                if count > 0 {
-                    break;
-                }
-                self.fail(write.file, self.contents.damaged(at, DamageCause::Content).into());
-                return Ok((1, 0));
-            };
-            range = match joined(&range, &piece) {
-                Some(joined) => joined,
-                None if count == 0 => piece,
-                None => break,
-            };
-            count += 1;
-        }
-        let bytes = segment.get(range).unwrap_or_default();
-        if let Some(file) = self.files.get(first.file)
-            && !(file.sparse && bytes.iter().all(|byte| *byte == 0))
-            && let Err(error) = file.place.write_at(first.offset, bytes)
+    fn write_at(&self, file: usize, offset: u64, bytes: &[u8]) {
+        if let Some(planned) = self.files.get(file)
+            && !(planned.sparse && bytes.iter().all(|byte| *byte == 0))
+            && let Err(error) = planned.place.write_at(offset, bytes)
         {
-            self.fail(first.file, error.into());
+            self.fail(file, error.into());
         }
-        Ok((count, bytes.len() as u64))
     }
 
     fn fail(&self, file: usize, error: ItemError) {
@@ -269,10 +242,28 @@ impl PlannedFile<'_> {
     }
 }
 
-/// A range and the one that directly follows it. Contents that follow one another in a list need not do so in a segment:
-/// others may lie between them, or they may stand in another order (spec §8.3).
-fn joined(range: &Range<usize>, next: &Range<usize>) -> Option<Range<usize>> {
-    (range.end == next.start).then_some(range.start..next.end)
+/// Where in a file and in a segment the bytes are that are to be written, and whether all are: `Err` is the place of a
+/// content that has not its name. Contents that follow one another in a file need not do so in the segment: others may lie
+/// between them, or they may stand in another order (spec §8.3).
+fn joined(
+    mut offset: u64,
+    places: impl Iterator<Item = Result<Range<usize>, Range<usize>>>,
+) -> (Vec<(u64, Range<usize>)>, bool) {
+    let mut ranges: Vec<(u64, Range<usize>)> = Vec::new();
+    let mut are_all = true;
+    for place in places {
+        let (Ok(range) | Err(range)) = &place;
+        let len = range.len() as u64;
+        match (place, ranges.last_mut()) {
+            (Err(_), _) => are_all = false,
+            (Ok(range), Some((begin, last))) if last.end == range.start && *begin + last.len() as u64 == offset => {
+                last.end = range.end;
+            }
+            (Ok(range), _) => ranges.push((offset, range)),
+        }
+        offset += len;
+    }
+    (ranges, are_all)
 }
 
 fn read_back(place: &dyn TargetFile, len: u64) -> Result<blake3::Hash, TargetError> {
@@ -295,9 +286,22 @@ mod tests {
 
     #[test]
     fn only_what_lies_side_by_side_in_a_segment_is_written_at_once() {
-        assert_eq!(joined(&(0..5), &(5..8)), Some(0..8));
-        assert_eq!(joined(&(0..5), &(7..8)), None, "others lie between them");
-        assert_eq!(joined(&(5..8), &(0..5)), None, "they stand in another order");
-        assert_eq!(joined(&(0..5), &(0..5)), None);
+        let ranges = |places: &[Range<usize>]| joined(100, places.iter().cloned().map(Ok)).0;
+        assert_eq!(ranges(&[0..5, 5..8, 8..9]), [(100, 0..9)]);
+        assert_eq!(ranges(&[0..5, 7..8]), [(100, 0..5), (105, 7..8)], "others lie between them");
+        assert_eq!(ranges(&[5..8, 0..5]), [(100, 5..8), (103, 0..5)], "they stand in another order");
+        assert_eq!(ranges(&[0..5, 0..5]), [(100, 0..5), (105, 0..5)]);
+    }
+
+    #[test]
+    fn what_has_not_its_name_is_left_out_and_moves_nothing() {
+        let places = [Ok(0..5), Err(5..8), Ok(8..9), Ok(9..12)];
+        assert_eq!(joined(0, places.into_iter()), (vec![(0, 0..5), (8, 8..12)], false));
+        let places = [Ok(0..5), Err(9..12), Ok(5..8)];
+        assert_eq!(
+            joined(0, places.into_iter()),
+            (vec![(0, 0..5), (8, 5..8)], false),
+            "side by side only in the segment"
+        );
     }
 }
