@@ -63,7 +63,7 @@ pub struct BackupOptions {
 }
 
 /// What a backup did.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct BackupReport {
     /// The snapshot; `None` after a dry run.
@@ -102,6 +102,13 @@ pub struct Problem {
     pub kind: ProblemKind,
     /// The system's own word for it.
     pub detail: Option<String>,
+}
+
+impl Problem {
+    /// Whether it is that a file changed or went while it was read, and so may not come again.
+    fn may_settle(&self) -> bool {
+        matches!(self.kind, ProblemKind::ChangedWhileRead | ProblemKind::Unread(TreeErrorKind::GoneFromDatabase))
+    }
 }
 
 /// What is wrong with an item.
@@ -312,7 +319,7 @@ impl Run<'_, '_> {
         let lists = self.sources.iter().zip(scanned).zip(nodes);
         lists
             .map(|((source, scanned), node)| {
-                let Scanned { list, files, bytes } = scanned;
+                let Scanned { list, files, bytes, .. } = scanned;
                 let root = match node {
                     Some(place) => place_name(place, contents, gatherer),
                     None => list.base(),

@@ -4,9 +4,11 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
-use hushkeep_repo::{ProblemKind, RelPath, Storage};
+use hushkeep_repo::tree::{FileView, TreeError, TreeErrorKind, TreeItem};
+use hushkeep_repo::{BackupOptions, ProblemKind, Quiet, RelPath, Repository, Source, Storage, Tree};
 use hushkeep_storage::MemoryStorage;
 
 fn storage() -> Arc<dyn Storage> {
@@ -184,4 +186,46 @@ fn stray_logs_do_not_lie_beside_a_restored_database() {
     target.nodes.lock().unwrap().insert(path("chats/chat.db-wal"), Node::File(b"stray".to_vec()));
     let report = restore_into(&repository, &repository.snapshots()[0], &target, false).unwrap();
     assert_eq!(report.set_aside, [(path("chats/chat.db-wal"), path("chats/chat.db-wal.before-restore"))]);
+}
+
+/// A tree in which a file beside a database is gone when it is first walked through.
+struct Settling {
+    tree: MemoryTree,
+    walks: AtomicUsize,
+}
+
+impl Tree for Settling {
+    fn walk(&self) -> Box<dyn Iterator<Item = Result<TreeItem, TreeError>> + Send + '_> {
+        let gone = TreeError { path: path("chat.db-wal"), kind: TreeErrorKind::GoneFromDatabase, source: None };
+        let is_first = self.walks.fetch_add(1, Ordering::Relaxed) == 0;
+        Box::new(self.tree.walk().chain(is_first.then_some(Err(gone))))
+    }
+
+    fn open(&self, path: &RelPath) -> Result<Box<dyn FileView + '_>, TreeError> {
+        self.tree.open(path)
+    }
+}
+
+#[test]
+fn a_source_whose_database_moved_is_read_again_and_counted_once() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    let back_up = |repository: &mut Repository, tree: &MemoryTree| {
+        let settling = Settling { tree: tree.clone(), walks: AtomicUsize::new(0) };
+        let source = Source { label: path("chats"), path: b"/chats".to_vec(), tree: &settling };
+        let options = BackupOptions { now: at(NOW), device_name: "test".to_owned(), dry_run: false };
+        let report = repository.backup(&[source], &options, &Quiet).unwrap();
+        (report, settling.walks.into_inner())
+    };
+    let mut tree = MemoryTree::new(&[("note.txt", Node::File(b"one".to_vec()))]);
+    let (report, walks) = back_up(&mut repository, &tree);
+    assert_eq!((report.problems.len(), walks), (1, 1), "there is no database");
+
+    tree.set("chat.db", database(4096, 3, 0));
+    let (report, walks) = back_up(&mut repository, &tree);
+    assert_eq!((report.problems.len(), walks), (0, 2));
+    assert_eq!((report.files_new, report.files_unchanged), (1, 1));
+    let snapshot = repository.snapshots().last().unwrap();
+    assert_eq!((snapshot.problems, snapshot.sources[0].files), (0, 2));
+    assert_restores(&repository, snapshot, &tree);
 }

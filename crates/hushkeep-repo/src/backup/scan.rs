@@ -20,6 +20,9 @@ use crate::{RelPath, Timestamp};
 /// Of the files that look unchanged, one in so many is read again each day.
 const REREAD_DAYS: u64 = 60;
 
+/// A source with a database is read once more only if no more than so many bytes of it were read.
+const MAX_READ_AGAIN: u64 = 4 << 30;
+
 /// How many maps are tried as the base for that of a database under a new name.
 const MAX_MAPS_TRIED: usize = 16;
 
@@ -39,6 +42,8 @@ pub(super) struct Scanned {
     pub(super) list: FileListWriter,
     pub(super) files: u64,
     pub(super) bytes: u64,
+    /// Whether a file was read as a database.
+    has_database: bool,
 }
 
 /// The reading of one source.
@@ -76,7 +81,22 @@ enum FileFailure {
 
 impl Scanner<'_, '_, '_> {
     /// Reads a source, compared with the list it is based on.
+    ///
+    /// A database and the files beside it are one, and they are read one after the other: if any file was found changed
+    /// between, or gone, all are read again. An application that started or ended in the middle has settled by then.
     pub(super) fn scan(&mut self, source: &Source<'_>, base: Option<Base>) -> Result<Scanned, BackupError> {
+        let before = self.report.clone();
+        let first = self.scan_once(source, base)?;
+        let bytes_read = self.report.bytes_read;
+        let is_torn = self.report.problems.iter().skip(before.problems.len()).any(Problem::may_settle);
+        if !first.has_database || !is_torn || bytes_read - before.bytes_read > MAX_READ_AGAIN {
+            return Ok(first);
+        }
+        *self.report = BackupReport { bytes_read, ..before };
+        self.scan_once(source, base)
+    }
+
+    fn scan_once(&mut self, source: &Source<'_>, base: Option<Base>) -> Result<Scanned, BackupError> {
         let trusted_until = base.and_then(|base| base.trusted_until);
         let (reader, base) = match base {
             Some(base) => {
@@ -86,7 +106,7 @@ impl Scanner<'_, '_, '_> {
             None => (None, None),
         };
         let mut before = reader.into_iter().flatten().peekable();
-        let scanned = Scanned { list: FileListWriter::new(base), files: 0, bytes: 0 };
+        let scanned = Scanned { list: FileListWriter::new(base), files: 0, bytes: 0, has_database: false };
         let mut scan = SourceScan { source, trusted_until, scanned, absorbed: BTreeSet::new(), links: HashMap::new() };
         for item in source.tree.walk() {
             match item {
@@ -234,7 +254,10 @@ impl Scanner<'_, '_, '_> {
         let (metadata, absorbed) = (view.metadata(), view.absorbed().to_vec());
         let (len, hash, pieces) = match view.layout() {
             Layout::Bytes => self.read_chunks(view.as_mut())?,
-            Layout::Pages(page_size) => self.read_pages(view.as_mut(), page_size)?,
+            Layout::Pages(page_size) => {
+                scan.scanned.has_database = true;
+                self.read_pages(view.as_mut(), page_size)?
+            }
         };
         self.report.bytes_read += len;
         Ok((FileRead { metadata, len, absorbed, hash, pieces }, view.finish()?))
