@@ -23,7 +23,8 @@ use packs::BadPlaces;
 /// How thoroughly to check.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct CheckOptions {
-    /// The share of all packs to read whole and verify, from 0.0 (only what is listed) to 1.0 (every bit).
+    /// The share of all packs to read whole and verify, from 0.0 (only what is listed) to 1.0 (every bit). If it is not
+    /// 0.0, each file's length is held against its contents, too; its hash only when it is restored.
     pub read_data: f64,
 }
 
@@ -88,7 +89,7 @@ impl Repository {
 
         let mut bad = self.check_listing(&mut report)?;
         self.read_packs(options, progress, &mut bad, &mut report)?;
-        self.find_affected(&mut bad, &mut report)?;
+        self.find_affected(options.read_data > 0.0, &mut bad, &mut report)?;
         if !self.history.damaged().is_empty() {
             // What no readable commit names may be named by one that is damaged.
             report.unreferenced = 0;

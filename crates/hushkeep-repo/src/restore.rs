@@ -10,7 +10,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::node::{Content, EntryKind, FileEntry};
 use crate::objects::pack_name;
 use crate::progress::Progress;
-use crate::refs::NodeName;
+use crate::refs::{NodeName, Run};
 use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry};
 use crate::target::{Existing, Target, TargetError, TargetErrorKind};
@@ -142,6 +142,17 @@ impl Repository {
             }
         }
         restore.finish()
+    }
+
+    /// Holds what is said of a file against the lengths of its contents.
+    pub(crate) fn measure(&self, file: &FileEntry, runs: &[Run], list: NodeName) -> Result<(), ReadError> {
+        let wrong = self.damaged_file(runs, list, DamageCause::Content);
+        Pieces::of(&self.contents, file, runs, &wrong)?.damage.map_or(Ok(()), |damage| Err(damage.into()))
+    }
+
+    /// Blames the list that tells of a hard link.
+    pub(crate) fn damaged_link(link: &SnapshotEntry) -> Damage {
+        Damage { object: pack_name(&link.list.list).to_string(), cause: DamageCause::OutsideFolder }
     }
 
     /// Counts what is selected, and finds the files that have several names.
@@ -328,8 +339,8 @@ impl Restore<'_, '_> {
         match self.repository.find_original(&entry)? {
             Some(file) => self.file(entry.path, &file, &entry.entry.metadata, entry.list),
             None => {
-                let object = pack_name(&entry.list.list).to_string();
-                self.problem(entry.path, Damage { object, cause: DamageCause::OutsideFolder }.into())
+                let damage = Repository::damaged_link(&entry);
+                self.problem(entry.path, damage.into())
             }
         }
     }

@@ -8,8 +8,8 @@ use hushkeep_core::name::ObjectId;
 
 use crate::RelPath;
 use crate::error::{DamageCause, ReadError};
-use crate::node::{Content, EntryKind};
-use crate::refs::ContentRef;
+use crate::node::{Content, EntryKind, FileEntry};
+use crate::refs::{ContentRef, NodeName};
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotEntry, SnapshotId, SnapshotSource};
 
@@ -29,17 +29,23 @@ type Walked = HashMap<NodeKey, BTreeMap<usize, Vec<RelPath>>>;
 type NodeKey = (ObjectId, u32, RelPath);
 
 impl Repository {
-    /// Walks through every snapshot.
-    pub(super) fn find_affected(&self, bad: &mut BadPlaces, report: &mut CheckReport) -> Result<(), ReadError> {
+    /// Walks through every snapshot. If `measures`, also whether the contents of each file fit what is said of it, for
+    /// which the names of all contents are read.
+    pub(super) fn find_affected(
+        &self,
+        measures: bool,
+        bad: &mut BadPlaces,
+        report: &mut CheckReport,
+    ) -> Result<(), ReadError> {
+        let mut walk = Walk { repository: self, measures, bad, whole_maps: HashSet::new() };
         let mut walked = Walked::new();
-        let mut whole_maps = HashSet::new();
         for snapshot in self.snapshots() {
             report.snapshots += 1;
             let mut hurt: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
             for source in &snapshot.sources {
                 let key = (source.root.list, source.root.position, source.label.clone());
                 if !walked.contains_key(&key) {
-                    let found = self.walk_source(source, bad, &mut whole_maps)?;
+                    let found = walk.source(source)?;
                     walked.insert(key.clone(), found);
                 }
                 for (number, paths) in walked.get(&key).into_iter().flatten() {
@@ -47,29 +53,35 @@ impl Repository {
                 }
             }
             for (number, paths) in hurt {
-                bad.affect(number, Affected { snapshot: snapshot.id, number: snapshot.number, paths });
+                walk.bad.affect(number, Affected { snapshot: snapshot.id, number: snapshot.number, paths });
             }
         }
         Ok(())
     }
+}
 
+/// A walk through file lists.
+struct Walk<'a> {
+    repository: &'a Repository,
+    measures: bool,
+    bad: &'a mut BadPlaces,
+    /// Page maps of which nothing is bad.
+    whole_maps: HashSet<ContentRef>,
+}
+
+impl Walk<'_> {
     /// The bad places that one source's list needs. If the list itself is bad: that place, and no path.
-    fn walk_source(
-        &self,
-        source: &SnapshotSource,
-        bad: &mut BadPlaces,
-        whole_maps: &mut HashSet<ContentRef>,
-    ) -> Result<BTreeMap<usize, Vec<RelPath>>, ReadError> {
+    fn source(&mut self, source: &SnapshotSource) -> Result<BTreeMap<usize, Vec<RelPath>>, ReadError> {
         let mut hurt: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
-        for entry in self.source_entries(source) {
-            let found = entry.and_then(|entry| Ok((self.walk_entry(&entry, bad, whole_maps)?, entry.path)));
+        for entry in self.repository.source_entries(source) {
+            let found = entry.and_then(|entry| Ok((self.entry(&entry)?, entry.path)));
             match found {
                 Ok((numbers, path)) => {
                     for number in numbers {
                         hurt.entry(number).or_default().push(path.clone());
                     }
                 }
-                Err(ReadError::Damaged(damage)) => drop(hurt.entry(bad.number(damage)).or_default()),
+                Err(ReadError::Damaged(damage)) => drop(hurt.entry(self.bad.number(damage)).or_default()),
                 Err(error) => return Err(error),
             }
         }
@@ -77,40 +89,48 @@ impl Repository {
     }
 
     /// The bad places that one entry needs.
-    fn walk_entry(
-        &self,
-        entry: &SnapshotEntry,
-        bad: &mut BadPlaces,
-        whole_maps: &mut HashSet<ContentRef>,
-    ) -> Result<HashSet<usize>, ReadError> {
-        let mut numbers = HashSet::new();
-        let EntryKind::File(file) = &entry.entry.kind else { return Ok(numbers) };
-        if let Content::Pages { map, .. } = &file.content
-            && whole_maps.contains(&map.start)
-        {
-            return Ok(numbers);
-        }
-        let runs = match self.contents_of(file) {
-            Ok(runs) => runs,
-            Err(ReadError::Damaged(damage)) => {
-                numbers.insert(bad.number(damage));
-                return Ok(numbers);
-            }
-            Err(error) => return Err(error),
+    fn entry(&mut self, entry: &SnapshotEntry) -> Result<HashSet<usize>, ReadError> {
+        let found = match &entry.entry.kind {
+            EntryKind::File(file) => self.file(file, entry.list),
+            EntryKind::HardLink { .. } if self.measures => self.hard_link(entry),
+            _ => Ok(HashSet::new()),
         };
-        for run in runs {
-            match self.contents.index.locate_run(run) {
-                Some(parts) => numbers.extend(parts.into_iter().filter_map(|(at, _)| bad.at(at))),
+        match found {
+            Err(ReadError::Damaged(damage)) => Ok(HashSet::from([self.bad.number(damage)])),
+            found => found,
+        }
+    }
+
+    fn hard_link(&mut self, entry: &SnapshotEntry) -> Result<HashSet<usize>, ReadError> {
+        match self.repository.find_original(entry)? {
+            Some(file) => self.file(&file, entry.list),
+            None => Err(Repository::damaged_link(entry).into()),
+        }
+    }
+
+    fn file(&mut self, file: &FileEntry, list: NodeName) -> Result<HashSet<usize>, ReadError> {
+        let map = match &file.content {
+            Content::Pages { map, .. } if self.whole_maps.contains(&map.start) => return Ok(HashSet::new()),
+            Content::Pages { map, .. } => Some(map.start),
+            Content::Chunks(_) => None,
+        };
+        let contents = &self.repository.contents;
+        let runs = self.repository.contents_of(file)?;
+        let mut numbers = HashSet::new();
+        for run in &runs {
+            match contents.index.locate_run(*run) {
+                Some(parts) => numbers.extend(parts.into_iter().filter_map(|(at, _)| self.bad.at(at))),
                 None => {
-                    let damage = self.contents.damaged_content(run.start, DamageCause::UnknownContent);
-                    numbers.insert(bad.number(damage));
+                    let damage = contents.damaged_content(run.start, DamageCause::UnknownContent);
+                    numbers.insert(self.bad.number(damage));
                 }
             }
         }
-        if let Content::Pages { map, .. } = &file.content
-            && numbers.is_empty()
-        {
-            whole_maps.insert(map.start);
+        if self.measures && numbers.is_empty() {
+            self.repository.measure(file, &runs, list)?;
+        }
+        if numbers.is_empty() {
+            self.whole_maps.extend(map);
         }
         Ok(numbers)
     }

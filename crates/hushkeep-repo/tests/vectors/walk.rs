@@ -21,9 +21,9 @@ use serde_json::Value;
 use crate::common::{Device, MemoryState, MemoryTarget, NOW, Node, at, restore_into};
 use crate::expected::{self, json_at};
 
-/// How the names begin of vectors in which every object and every content is sound, and only what a list says of them is
-/// not: a check, which puts no file together, does not see that.
-const SEEN_BY_RESTORES: [&str; 3] = ["file-", "hard-link-to-", "map-with-"];
+/// How the names begin of vectors in which only the hash of a whole file tells that something is wrong: a check, which puts
+/// no file together, does not see that.
+const SEEN_BY_RESTORES: [&str; 3] = ["file-hash", "file-contents-in-wrong-order", "map-with-a-wrong-page"];
 
 /// Why a repository does not open: the class of the error, and the object it names.
 #[derive(Debug)]
