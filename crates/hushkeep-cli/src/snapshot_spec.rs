@@ -111,7 +111,32 @@ fn end_of(text: &str, zone: &TimeZone) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn any_number_of_steps_back_is_read(back: usize) {
+            prop_assert_eq!(steps_back(&format!("latest~{back}")), Some(back));
+        }
+
+        #[test]
+        fn any_moment_is_read_as_it_is_written(seconds in -9_999_999_999i64..99_999_999_999) {
+            let moment = Timestamp::from_second(seconds).unwrap();
+            prop_assert_eq!(end_of(&moment.to_string(), &TimeZone::UTC), Some(moment));
+            let local = moment.to_zoned_datetime(TimeZone::UTC).strftime("%Y-%m-%d %H:%M:%S").to_string();
+            let end = moment.checked_add(999_999_999.nanoseconds()).unwrap();
+            prop_assert_eq!(end_of(&local, &TimeZone::UTC), Some(end));
+        }
+
+        #[test]
+        fn any_text_is_a_name_or_none(text in "(latest|[0-9]{1,4}-?)?[~:0-9TZa-f+ -]{0,20}") {
+            let spec: SnapshotSpec = text.parse().unwrap();
+            prop_assert_eq!(spec.find_in(&[], &TimeZone::UTC).err(), Some(SpecError::NoSnapshots));
+            let _ = (steps_back(&text), end_of(&text, &TimeZone::UTC));
+        }
+    }
 
     #[test]
     fn latest_counts_back() {

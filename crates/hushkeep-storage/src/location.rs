@@ -121,8 +121,26 @@ fn percent_decoded(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use hushkeep_repo::storage::{Folder, StorageErrorKind};
+    use proptest::prelude::*;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_shown_leads_to_the_same_place(text in "(file:)?(//)?[a-z.]{0,3}[:/%\\\\]?[a-f0-9:/%. ]{0,9}") {
+            if let Ok(Location::Folder(path)) = text.parse() {
+                let shown = Location::Folder(path.clone()).to_string();
+                let Ok(Location::Folder(again)) = shown.parse() else { panic!("{shown}") };
+                prop_assert_eq!(again.strip_prefix(".").unwrap_or(&again), path.strip_prefix(".").unwrap_or(&path));
+            }
+        }
+
+        #[test]
+        fn any_path_can_be_written_as_a_url(path in "/\\PC{1,9}") {
+            let encoded: String = path.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            prop_assert_eq!(format!("file:{encoded}").parse(), folder(&path));
+        }
+    }
 
     fn folder(path: &str) -> Result<Location, InvalidLocation> {
         Ok(Location::Folder(path.into()))
