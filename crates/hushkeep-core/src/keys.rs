@@ -261,3 +261,32 @@ pub(crate) fn derive<const N: usize>(ikm: &[u8], salt: &[u8], info: &[&[u8]]) ->
         debug_assert!(expanded.is_ok(), "the length was checked at compile time");
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> BackupKey {
+        BackupKey::from_secret(Secret::build(|bytes| *bytes = [byte; 32]))
+    }
+
+    #[test]
+    fn keys_are_equal_by_content() {
+        assert!(key(1).ct_eq(&key(1)));
+        assert!(!key(1).ct_eq(&key(2)));
+    }
+
+    #[test]
+    fn a_check_tells_one_key_and_epoch_from_others() {
+        let repository = RepositoryId::from_bytes([7; 16]);
+        let check = |byte, epoch| *key(byte).epoch_secret(&repository, Epoch(epoch)).working_keys(repository).check();
+        assert!(check(1, 0).matches(&check(1, 0)));
+        assert!(!check(1, 0).matches(&check(2, 0)));
+        assert!(!check(1, 0).matches(&check(1, 1)));
+    }
+
+    #[test]
+    fn an_epoch_is_shown_by_its_number() {
+        assert_eq!(Epoch(12).to_string(), "12");
+    }
+}

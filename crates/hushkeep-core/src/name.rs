@@ -126,6 +126,9 @@ fn hex_digit(digit: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
+
     use super::*;
 
     #[test]
@@ -135,6 +138,14 @@ mod tests {
         assert_eq!(id.to_string().parse(), Ok(id));
         let short = ProtectorId::from_bytes([0, 1, 0xab, 0xff]);
         assert_eq!((short.to_string().as_str(), short.to_string().parse()), ("0001abff", Ok(short)));
+    }
+
+    #[test]
+    fn identifiers_are_drawn() {
+        let rng = &mut ChaCha20Rng::seed_from_u64(1);
+        let (first, second) = (ObjectId::generate(rng), ObjectId::generate(rng));
+        assert_ne!(first, second);
+        assert!((0..16).any(|at| first.as_bytes()[at] != first.as_bytes()[0]));
     }
 
     #[test]

@@ -103,14 +103,9 @@ impl Sealer {
         &self.header
     }
 
-    /// The object's length so far, in bytes.
-    pub fn len(&self) -> usize {
+    /// The length of header and segments so far, in bytes.
+    pub fn sealed_len(&self) -> usize {
         self.object.len()
-    }
-
-    /// Never: an object begins with its header.
-    pub fn is_empty(&self) -> bool {
-        false
     }
 
     /// Seals the next segment; returns its sealed length.
@@ -238,10 +233,7 @@ pub fn open_single(keys: &EpochKeys, kind: ObjectKind, object: &[u8]) -> Result<
 /// Padmé (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files", PETS 2019): the smallest length
 /// not below `len` whose size class is told by few bits. Adds at most 12 %, less the larger the object.
 pub fn padded_len(len: usize) -> usize {
-    if len < 2 {
-        return len;
-    }
-    let exponent = len.ilog2();
+    let exponent = len.max(2).ilog2();
     let mantissa_bits = exponent.ilog2() + 1;
     let mask = (1usize << exponent.saturating_sub(mantissa_bits)) - 1;
     (len + mask) & !mask

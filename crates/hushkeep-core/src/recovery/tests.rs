@@ -84,6 +84,10 @@ fn errors_say_where() {
         (with_group(&text, 6, "14b"), UnevenGroup { group: 7, found: 3 }),
         (with_group(&text, 6, "0014b"), UnevenGroup { group: 7, found: 5 }),
         (format!("{text} 0000"), WrongLength { found: 76 }),
+        // Eighteen groups and an uneven one more: it may be the one too many.
+        (format!("{text} 000"), WrongLength { found: 75 }),
+        // Two separators have no group between them.
+        (with_group(&text, 6, "14b").replace(' ', " - "), UnevenGroup { group: 7, found: 3 }),
         (with_group(&text, 4, "8dS9"), NotADigit { group: 5, digit: 3 }),
         (with_group(&text, 17, "éc49"), NotADigit { group: 18, digit: 1 }),
         (with_group(&with_group(&text, 2, "0000"), 3, "0000"), ManyWrongGroups),

@@ -104,6 +104,41 @@ fn segments_cannot_change_places() {
     assert_eq!(opener.open_trailer(sealed), Err(OpenError::Damaged));
 }
 
+#[test]
+fn a_segment_is_opened_where_it_lies_in_what_was_read() {
+    let keys = keys(1, 0);
+    let mut sealer = Sealer::new(&keys, ObjectKind::Pack, Vec::new(), &mut rng());
+    let header = sealer.header().clone();
+    let begin = sealer.sealed_len();
+    assert_eq!(begin, header.encode().len());
+    let len = sealer.seal_segment(b"one");
+    assert_eq!(sealer.sealed_len(), begin + len);
+    let object = sealer.finish(b"table", 0);
+    let opener = Opener::new(&keys, ObjectKind::Pack, &header).unwrap();
+    let part = begin..begin + len;
+    assert_eq!(opener.open_segment_within(0, object.clone(), part.clone()).unwrap(), b"one");
+    assert_eq!(opener.open_segment_within(1, object.clone(), part), Err(OpenError::Damaged));
+    let beyond = begin..object.len() + 1;
+    assert_eq!(opener.open_segment_within(0, object, beyond), Err(OpenError::Truncated));
+}
+
+#[test]
+fn the_footer_tells_where_the_trailer_begins() {
+    let object = seal_single(&keys(1, 0), ObjectKind::Commit, Vec::new(), b"body", 0, &mut rng());
+    let trailer = trailer_len(*object.last_chunk().unwrap());
+    assert_eq!(trailer, Parts::split(&object).unwrap().trailer.len());
+    assert_eq!(trailer, PAD_FIELD_LEN + TAG_LEN);
+}
+
+#[test]
+fn padded_lengths_are_those_of_the_paper() {
+    for (len, padded) in
+        [(0, 0), (1, 1), (2, 2), (3, 3), (8, 8), (9, 10), (17, 18), (33, 36), (1000, 1024), (1025, 1088)]
+    {
+        assert_eq!(padded_len(len), padded, "{len}");
+    }
+}
+
 proptest! {
     #[test]
     fn padding_grows_by_at_most_an_eighth(len in 16usize..1 << 30) {

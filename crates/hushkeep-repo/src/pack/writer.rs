@@ -64,7 +64,7 @@ impl PackWriter {
     pub(crate) fn fits(&self, body_len: usize, stretches: usize, lists: usize, names_len: usize) -> bool {
         let rows =
             (self.segments.len() + 1 + lists) * (ROW_LEN + STRETCH_LEN) + (self.stretches + stretches) * STRETCH_LEN;
-        let sealed = self.sealer.len() + body_len + names_len + (1 + lists) * TAG_LEN;
+        let sealed = self.sealer.sealed_len() + body_len + names_len + (1 + lists) * TAG_LEN;
         self.is_empty() || sealed + rows + FRAME_LEN <= MAX_PACK_LEN
     }
 
