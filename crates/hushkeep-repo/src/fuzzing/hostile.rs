@@ -105,28 +105,25 @@ struct OpenPack {
 }
 
 impl Parts {
-    /// Takes a whole repository apart; `None` if anything of it does not open.
+    /// Takes a repository apart, what opens of it; `None` if no config does.
     pub fn open(storage: &Arc<dyn Storage>, key: &BackupKey) -> Option<Self> {
         let mut configs = Vec::new();
         let mut keyring = None;
         for name in list(storage, Folder::Config) {
-            let object = storage.get(&name).ok()?;
-            let header = Header::parse(&object).ok()?.0;
-            let mut own = Keyring::new(key, header.repository, header.epoch);
-            let body = seal::open_single(own.current()?, ObjectKind::Config, &object).ok()?;
-            own.add_older(&Config::decode(ClearConfig::decode(&header.clear).ok()?, &body).ok()?.1).ok()?;
-            configs.push((name, header.clear, body));
+            // A damaged config, or one of an earlier key: a repository is whole beside it.
+            let Some((own, clear, body)) = open_config(storage, key, &name) else { continue };
+            configs.push((name, clear, body));
             keyring = Some(own);
         }
         let objects = Objects { storage: Arc::clone(storage), keyring: keyring? };
         let bodies = |folder, kind| {
             let names = list(storage, folder).into_iter();
-            names.map(|name| Some((name.clone(), objects.read_body(kind, &name).ok()?))).collect::<Option<Vec<_>>>()
+            names.filter_map(|name| Some((name.clone(), objects.read_body(kind, &name).ok()?))).collect()
         };
-        let commits = bodies(Folder::Commits, ObjectKind::Commit)?;
-        let indexes = bodies(Folder::Index, ObjectKind::Index)?;
-        let packs = list(storage, Folder::Packs).into_iter().map(|name| OpenPack::read(&objects, name));
-        let packs = packs.collect::<Option<Vec<_>>>()?;
+        let commits = bodies(Folder::Commits, ObjectKind::Commit);
+        let indexes = bodies(Folder::Index, ObjectKind::Index);
+        let packs =
+            list(storage, Folder::Packs).into_iter().filter_map(|name| OpenPack::read(&objects, name)).collect();
         Some(Self { objects, configs, commits, indexes, packs })
     }
 
@@ -335,6 +332,16 @@ fn list(storage: &Arc<dyn Storage>, folder: Folder) -> Vec<ObjectName> {
     let mut names: Vec<_> = storage.list(folder).unwrap_or_default().into_iter().map(|info| info.name).collect();
     names.sort_unstable();
     names
+}
+
+/// A config's keys, its clear part and its body.
+fn open_config(storage: &Arc<dyn Storage>, key: &BackupKey, name: &ObjectName) -> Option<(Keyring, Vec<u8>, Vec<u8>)> {
+    let object = storage.get(name).ok()?;
+    let header = Header::parse(&object).ok()?.0;
+    let mut own = Keyring::new(key, header.repository, header.epoch);
+    let body = seal::open_single(own.current()?, ObjectKind::Config, &object).ok()?;
+    own.add_older(&Config::decode(ClearConfig::decode(&header.clear).ok()?, &body).ok()?.1).ok()?;
+    Some((own, header.clear, body))
 }
 
 fn apply(edits: &[Edit<'_>], layer: Layer, (object, objects): (usize, usize), bytes: &mut Vec<u8>) {
