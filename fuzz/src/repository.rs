@@ -49,7 +49,7 @@ fn database(seeds: &[u64]) -> Node {
 /// Opens a repository on a new device and reads all of it: what is refused is refused, the rest is read to its end.
 pub fn read_all(storage: &Arc<dyn Storage>) {
     let device = Device::new(2);
-    let Ok(locked) = LockedRepository::find(Arc::clone(storage)) else { return };
+    let Ok(locked) = LockedRepository::find(Arc::clone(storage), None) else { return };
     let Ok(repository) = locked.unlock(&key(), device.state.clone(), device.rng(), at(NOW)) else { return };
     for snapshot in repository.snapshots() {
         let entries: Vec<_> = repository.entries(snapshot).map_while(Result::ok).collect();

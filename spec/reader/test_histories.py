@@ -89,10 +89,10 @@ class TipsTest(HistoryTest):
         self.assertEqual(self.numbers(repository), [2, 3])
         self.assertEqual([damaged.subject for damaged in repository.damage], ["commits/0000000001"])
 
-    def test_stops_at_a_base_that_is_newer(self) -> None:
+    def test_a_format_version_that_no_config_tells_of_is_damage(self) -> None:
         self.back_up("0000000002", self.first, depth=1)
         self.change("commits/0000000001", at=8)
-        self.assertRaises(NewerVersion, self.open)
+        self.assertEqual([damaged.subject for damaged in self.open().damage], ["commits/0000000001"])
 
     def test_commits_that_are_all_damaged(self) -> None:
         self.change("commits/0000000001")
@@ -240,11 +240,18 @@ class ConfigsTest(HistoryTest):
 
     def test_a_stray_config_hides_no_other(self) -> None:
         self.maker.config(1)
-        stray = self.maker.config(7)
-        self.change(f"config/{stray.name}", at=20)
-        self.assertRaises(Damaged, self.open)
+        for number in (7, 8):
+            stray = self.maker.config(number)
+            self.change(f"config/{stray.name}", at=20)
         self.back_up("0000000001")
-        self.assertEqual(len(self.open().damage), 1)
+        self.assertEqual(len(self.open().damage), 2)
+
+    def test_a_config_that_looks_newer_hides_no_other(self) -> None:
+        first, second = self.maker.config(1), self.maker.config(1, suffix="b")
+        self.change(f"config/{first.name}", at=8)
+        self.assertEqual([damaged.subject for damaged in self.open().damage], [f"config/{first.name}"])
+        self.change(f"config/{second.name}", at=8)
+        self.assertRaises(NewerVersion, self.open)
 
 
 class SalvageTest(HistoryTest):

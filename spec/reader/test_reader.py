@@ -120,12 +120,11 @@ class RepositoryTest(unittest.TestCase):
         self.assertEqual([snapshot.number for snapshot in repository.snapshots], [2, 4])
         self.assertEqual(self.restore(repository, -1), [])
 
-    def test_stops_at_a_newer_commit(self) -> None:
-        change_byte(self.place / "commits" / "0000000004", 8)
-        self.assertRaises(NewerVersion, self.open)
-
-    def test_stops_at_a_config_that_asks_for_a_newer_reader(self) -> None:
-        change_byte(self.newest_configs()[0], 70)
+    def test_stops_where_the_configs_ask_for_a_newer_reader(self) -> None:
+        first, second = self.newest_configs()
+        change_byte(first, 70)
+        self.assertEqual([damaged.subject for damaged in self.open().damage], [f"config/{first.name}"])
+        change_byte(second, 70)
         self.assertRaises(NewerVersion, self.open)
 
     def test_does_not_trust_a_config_that_was_replaced(self) -> None:

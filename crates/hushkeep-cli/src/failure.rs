@@ -158,12 +158,6 @@ impl From<repo::FindError> for Failure {
         let what = facts(&error);
         match error {
             repo::FindError::Read(error) => error.into(),
-            repo::FindError::Mixed => Self::new(
-                Exit::Damaged,
-                what,
-                "two repositories were copied into one place; nothing was written",
-                "separate them again: every repository needs a folder of its own",
-            ),
             _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
         }
     }
@@ -289,8 +283,8 @@ impl From<ReadError> for Failure {
             ReadError::Damaged(damage) if damage.cause.is_newer_version() => Self::new(
                 Exit::Failed,
                 facts(&damage),
-                "the backup is whole, but this program is too old for it",
-                "install the newest version of hushkeep",
+                "nothing was changed: a newer version of hushkeep works with this backup",
+                "install the newest version; if that says the same, the object named above is damaged",
             ),
             ReadError::Rotated => Self::new(
                 Exit::WrongKey,

@@ -24,6 +24,9 @@ pub enum WireError {
     /// A critical field that this version does not know: the repository wants a newer program.
     #[error("field {0} is unknown and may not be ignored: a newer version wrote this")]
     UnknownCritical(u32),
+    /// A value that this version has no meaning for, where a later one may have: the repository wants a newer program.
+    #[error("a value is unknown and may not be ignored: a newer version wrote this")]
+    UnknownValue,
     /// A value is outside its allowed range.
     #[error("a value is out of range")]
     Range,

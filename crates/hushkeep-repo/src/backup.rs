@@ -193,6 +193,9 @@ impl Repository {
         options: &BackupOptions,
         progress: &dyn Progress,
     ) -> Result<BackupReport, BackupError> {
+        if !options.dry_run {
+            self.check_writable()?;
+        }
         let state = Arc::clone(&self.state);
         let device = self.device_id()?;
         let journal = Journal::load(state.as_ref())?;

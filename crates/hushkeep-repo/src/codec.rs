@@ -41,9 +41,11 @@ pub(crate) fn looks_compressible(compressor: &mut Compressor, sample: &[u8]) -> 
     compressor.compress(sample).is_some_and(|packed| packed.len() + gain < sample.len())
 }
 
-/// Encodes the body of a commit or index: as it is (0), or compressed (1) behind its length (spec §8.1).
+/// Encodes the body of a commit or index: as it is (0), or compressed (1) behind its length (spec §8.1). One that readers
+/// would not unpack stays as it is.
 pub(crate) fn encode_body(body: &[u8]) -> Vec<u8> {
-    match Compressor::new().compress(body) {
+    let packed = if body.len() as u64 > MAX_BODY_LEN { None } else { Compressor::new().compress(body) };
+    match packed {
         Some(packed) => {
             let mut out = vec![1];
             put_varint(&mut out, body.len() as u64);
@@ -68,7 +70,7 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
             let len = usize::try_from(len).map_err(|_| WireError::Range)?;
             decompress(packed, len).ok_or(WireError::NotCanonical)
         }
-        _ => Err(WireError::Range),
+        _ => Err(WireError::UnknownValue),
     }
 }
 
@@ -76,7 +78,7 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
 #[cfg(any(test, fuzzing))]
 pub(crate) fn assert_round_trip(bytes: &[u8]) {
     let Ok(body) = decode_body(bytes) else { return };
-    assert!(body.len() as u64 <= MAX_BODY_LEN);
+    assert!(body.len() as u64 <= MAX_BODY_LEN.max(bytes.len() as u64));
     assert_eq!(decode_body(&encode_body(&body)), Ok(body));
 }
 

@@ -12,8 +12,8 @@ use crate::pack::digest;
 /// Configs are padded to at least this many bytes.
 const MIN_CONFIG_LEN: usize = 4096;
 
-/// The newest format that this program reads.
-const READER_VERSION: u64 = 1;
+/// The newest format that this program reads, and that it writes.
+const VERSION: u64 = 1;
 
 /// What a repository is, and the ways to get its key back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,8 +22,18 @@ pub(crate) struct Config {
     pub(crate) number: u64,
     /// The ways to get the key back.
     pub(crate) protectors: Vec<Protector>,
+    versions: Versions,
     unknown_clear: UnknownFields,
     unknown_sealed: UnknownFields,
+}
+
+/// Which programs may use a repository: those that know these versions of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Versions {
+    /// To read it.
+    reader: u64,
+    /// To write to it, if that is more.
+    writer: Option<u64>,
 }
 
 /// A way to get the backup key back.
@@ -113,6 +123,7 @@ impl ConfigName {
 pub(crate) struct ClearConfig {
     pub(crate) key_check: KeyCheck,
     pub(crate) protectors: Vec<(ProtectorId, ProtectorKind)>,
+    versions: Versions,
     /// What a newer version said of each protector.
     unknown_of_protectors: Vec<UnknownFields>,
     unknown: UnknownFields,
@@ -121,8 +132,10 @@ pub(crate) struct ClearConfig {
 impl ClearConfig {
     /// Reads the clear part (spec §12.2).
     pub(crate) fn decode(clear: &[u8]) -> Result<Self, WireError> {
-        let record = Record::parse(clear, 3)?;
-        if record.int(1)? > READER_VERSION {
+        let record = Record::parse(clear, 4)?;
+        let writer = record.optional(4).map(|_| record.int(4)).transpose()?;
+        let versions = Versions { reader: record.int(1)?, writer };
+        if versions.reader > VERSION {
             return Err(WireError::UnknownCritical(1));
         }
         let key_check = KeyCheck::from_bytes(record.array(2)?);
@@ -137,7 +150,7 @@ impl ClearConfig {
             protectors.push((id, ProtectorKind::new(protector.int(2)?, protector.required(3)?)?));
             unknown_of_protectors.push(protector.into_unknown());
         }
-        Ok(Self { key_check, protectors, unknown_of_protectors, unknown: record.into_unknown() })
+        Ok(Self { key_check, protectors, versions, unknown_of_protectors, unknown: record.into_unknown() })
     }
 }
 
@@ -145,12 +158,19 @@ impl Config {
     /// The first config of a new repository.
     pub(crate) fn first(recovery_key: Protector) -> Self {
         let unknown = UnknownFields::new();
-        Self { number: 1, protectors: vec![recovery_key], unknown_clear: unknown.clone(), unknown_sealed: unknown }
+        let versions = Versions { reader: VERSION, writer: None };
+        let protectors = vec![recovery_key];
+        Self { number: 1, protectors, versions, unknown_clear: unknown.clone(), unknown_sealed: unknown }
     }
 
     /// A config that follows this one.
     pub(crate) fn next(&self, number: u64, protectors: Vec<Protector>) -> Self {
         Self { number, protectors, ..self.clone() }
+    }
+
+    /// Whether this program may write to the repository (spec §12.2).
+    pub(crate) fn may_write(&self) -> bool {
+        self.versions.writer.is_none_or(|writer| writer <= VERSION)
     }
 
     /// Seals the config (spec §12.1).
@@ -184,7 +204,8 @@ impl Config {
         let older_epochs = record.required(3)?.to_vec();
         let number = record.int(1)?;
         let unknown_sealed = record.into_unknown();
-        Ok((Self { number, protectors, unknown_clear: clear.unknown, unknown_sealed }, older_epochs))
+        let versions = clear.versions;
+        Ok((Self { number, protectors, versions, unknown_clear: clear.unknown, unknown_sealed }, older_epochs))
     }
 
     fn encode_clear(&self, key_check: &KeyCheck) -> Vec<u8> {
@@ -196,7 +217,11 @@ impl Config {
             put_bytes(&mut protectors, &record.unknown(&protector.unknown).finish());
         }
         let mut clear = RecordWriter::new();
-        clear.critical_int(1, READER_VERSION).critical(2, *key_check.as_bytes()).critical(3, protectors);
+        // As they were read: a program of the next version must not lock others out by changing a passphrase.
+        clear.critical_int(1, self.versions.reader).critical(2, *key_check.as_bytes()).critical(3, protectors);
+        if let Some(writer) = self.versions.writer {
+            clear.critical_int(4, writer);
+        }
         clear.unknown(&self.unknown_clear).finish()
     }
 
@@ -252,11 +277,12 @@ mod tests {
 
     fn arbitrary_config() -> impl Strategy<Value = Config> {
         let protectors = prop::collection::vec(arbitrary_protector(), 0..4);
-        let parts = (any::<u64>(), protectors, unknown_fields(4), unknown_fields(4));
-        parts.prop_map(|(number, mut protectors, unknown_clear, unknown_sealed)| {
+        let versions = (0..=VERSION, any::<Option<u64>>()).prop_map(|(reader, writer)| Versions { reader, writer });
+        let parts = (any::<u64>(), protectors, versions, unknown_fields(5), unknown_fields(4));
+        parts.prop_map(|(number, mut protectors, versions, unknown_clear, unknown_sealed)| {
             protectors.sort_unstable_by_key(|protector| *protector.id.as_bytes());
             protectors.dedup_by_key(|protector| protector.id);
-            Config { number, protectors, unknown_clear, unknown_sealed }
+            Config { number, protectors, versions, unknown_clear, unknown_sealed }
         })
     }
 

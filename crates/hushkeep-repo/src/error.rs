@@ -55,6 +55,9 @@ pub enum DamageCause {
     /// Something in a file list lies below what is not a folder.
     #[error("a file list holds something outside of any folder")]
     OutsideFolder,
+    /// It is a config that a newer version wrote, or says that older ones may not do this.
+    #[error("a newer version of hushkeep wrote this")]
+    NewerVersion,
     /// It has another length than when it was stored.
     #[error("the object has another length than when it was stored")]
     Length,
@@ -62,8 +65,12 @@ pub enum DamageCause {
 
 impl DamageCause {
     /// Whether the object is not damaged at all, but was written by a version that this one does not understand.
+    ///
+    /// The format version in an object's header does not tell: it is proven only when the object opens. A newer version
+    /// says in the config that it was there (spec §14).
     pub fn is_newer_version(self) -> bool {
-        matches!(self, Self::Sealed(OpenError::UnknownVersion(_)) | Self::Encoding(WireError::UnknownCritical(_)))
+        let is_newer = |error| matches!(error, WireError::UnknownCritical(_) | WireError::UnknownValue);
+        matches!(self, Self::NewerVersion) || matches!(self, Self::Encoding(error) if is_newer(error))
     }
 }
 

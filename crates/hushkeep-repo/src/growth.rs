@@ -3,7 +3,10 @@
 use hushkeep_core::wire::{Record, RecordWriter, WireError};
 
 /// How many deltas may lie above a full encoding. A reader refuses more.
-pub(crate) const MAX_DEPTH: u32 = 32;
+const MAX_DEPTH: u32 = 128;
+
+/// How many deltas this program puts above a full encoding. Each costs a reader a step.
+pub(crate) const WRITTEN_DEPTH: u32 = 32;
 
 /// Deltas may add up to this many bytes however small the full encoding is.
 const FREE_DELTAS_LEN: u64 = 64 << 10;
@@ -29,7 +32,7 @@ impl Growth {
         };
         let too_long = deltas_len > FREE_DELTAS_LEN && deltas_len > full_len / 4;
         let depth = self.depth + 1;
-        (depth <= MAX_DEPTH && !too_long).then_some(Self { depth, full_len, deltas_len })
+        (depth <= WRITTEN_DEPTH && !too_long).then_some(Self { depth, full_len, deltas_len })
     }
 
     /// Writes three fields from `first` on.
@@ -55,7 +58,7 @@ mod tests {
     #[test]
     fn a_full_encoding_is_due_when_deltas_are_many_or_large() {
         let mut growth = Growth::default().next(1000).unwrap();
-        for depth in 1..MAX_DEPTH {
+        for depth in 1..WRITTEN_DEPTH {
             assert_eq!((growth.depth, growth.full_len), (depth, 1000));
             growth = growth.next(10).unwrap();
         }

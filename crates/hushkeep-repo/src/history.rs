@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 use crate::Timestamp;
 use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::growth::{Growth, MAX_DEPTH};
+use crate::growth::{Growth, WRITTEN_DEPTH};
 use crate::keyring::read_older;
 use crate::objects::{MAX_NUMBER, Objects, is_number_alone, number_of, numbered_name};
 use crate::state::StateError;
@@ -320,7 +320,7 @@ impl History {
     /// Whether a commit of this number may be a tip, or one that a tip is based on.
     pub(crate) fn may_be_base(&self, number: u64) -> bool {
         let lowest = self.tips.iter().map(|tip| tip.commit.number).min().unwrap_or_default();
-        number >= lowest.saturating_sub(2 * u64::from(MAX_DEPTH))
+        number >= lowest.saturating_sub(2 * u64::from(WRITTEN_DEPTH))
     }
 
     /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a

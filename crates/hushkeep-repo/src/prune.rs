@@ -9,7 +9,7 @@ mod repack;
 mod sweep;
 
 use crate::Timestamp;
-use crate::error::{Damage, ReadError};
+use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, PublishError, Tables};
 use crate::index_writer::{IndexError, NewIndex};
 use crate::pack::PackInfo;
@@ -18,7 +18,7 @@ use crate::repository::Repository;
 use crate::retention::seconds_until_dropped;
 use crate::snapshot::SnapshotId;
 use crate::state::StateError;
-use crate::storage::StorageError;
+use crate::storage::{Folder, StorageError};
 use crate::storage_clock::StorageClock;
 use plan::{Plan, amount};
 
@@ -138,6 +138,7 @@ impl Repository {
 
     fn prune_once(&mut self, options: &PruneOptions, progress: &dyn Progress) -> Result<PruneReport, PruneError> {
         let (mut plan, mut report) = self.begin_prune(&[], options)?;
+        self.check_writable()?;
         let before = self.history.tables().clone();
         let new = self.repack(&mut plan, &mut report, progress)?;
         if plan.changes_anything() {
@@ -174,9 +175,13 @@ impl Repository {
         report.next_drop_seconds = plan.next_drop_seconds(clock, latest, features);
     }
 
-    /// What cannot be read may tell of what is needed.
+    /// What cannot be read may tell of what is needed, and so may a snapshot of a status that only a newer version knows.
     fn refuse_damage(&self) -> Result<(), PruneError> {
-        let unread = |damage: &&Damage| !damage.object.starts_with(crate::storage::Folder::Index.name());
+        if self.history.tables().has_newer_snapshots() {
+            let object = Folder::Commits.name().to_owned();
+            return Err(ReadError::from(Damage { object, cause: DamageCause::NewerVersion }).into());
+        }
+        let unread = |damage: &&Damage| !damage.object.starts_with(Folder::Index.name());
         let damaged = self.history.damaged().first().or_else(|| self.contents.damage.iter().find(unread));
         damaged.map_or(Ok(()), |damage| Err(PruneError::Incomplete(damage.clone())))
     }

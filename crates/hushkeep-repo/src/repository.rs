@@ -23,7 +23,7 @@ use crate::snapshot::Snapshot;
 use crate::state::{StateError, StateKey};
 use crate::storage::{Folder, StorageError};
 use crate::{State, Storage, Timestamp};
-pub use find::{FindError, LockedRepository};
+pub use find::{FindError, FoundProtector, LockedRepository};
 pub use forget::ForgetError;
 pub use protectors::ConfigError;
 use protectors::{StoreError, config_names, name_of, store_config};
@@ -177,6 +177,17 @@ impl Repository {
         self.history.tables().forgotten_snapshots()
     }
 
+    /// Whether this program may write here: not where a newer one says that older ones must not, nor where one wrote an
+    /// index that this one cannot read, and would replace (spec §14).
+    pub(crate) fn check_writable(&self) -> Result<(), ReadError> {
+        if !self.config.may_write() {
+            let object = format!("{}/{:010}", Folder::Config.name(), self.config.number);
+            return Err(Damage { object, cause: DamageCause::NewerVersion }.into());
+        }
+        let newer = self.contents.damage.iter().find(|damage| damage.cause.is_newer_version());
+        newer.map_or(Ok(()), |damage| Err(damage.clone().into()))
+    }
+
     /// Publishes a change on top of what all writers published until then, and remembers the new tip; returns the
     /// commit's number and length.
     ///
@@ -199,6 +210,7 @@ impl Repository {
     ) -> Result<(u64, u64), E> {
         for _ in 0..MAX_ATTEMPTS {
             self.refresh()?;
+            self.check_writable().map_err(PublishError::Read)?;
             let replaces_config = matches!(change.action, Action::Config | Action::Rotate);
             if replaces_config && self.history.config().number >= change.config.number {
                 return Err(PublishError::Conflict.into());

@@ -52,7 +52,7 @@ fn check(repository: &Repository) -> CheckReport {
 
 /// What a device without memory finds, whatever it can open.
 fn check_anew(storage: &Arc<dyn Storage>) -> Option<CheckReport> {
-    let locked = match LockedRepository::find(Arc::clone(storage)) {
+    let locked = match LockedRepository::find(Arc::clone(storage), None) {
         Ok(locked) => locked,
         Err(FindError::Read(ReadError::Damaged(_)) | FindError::NoRepository) => return None,
         Err(error) => panic!("{error}"),
@@ -272,7 +272,7 @@ fn a_backup_killed_anywhere_is_resumed() {
 
 impl Device {
     fn try_open_quietly(&self, storage: &Arc<dyn Storage>) -> Option<Repository> {
-        let locked = LockedRepository::find(Arc::clone(storage)).ok()?;
+        let locked = LockedRepository::find(Arc::clone(storage), None).ok()?;
         locked.unlock(&key(), self.state.clone(), self.rng(), at(NOW)).ok()
     }
 }

@@ -178,7 +178,7 @@ fn a_wrong_key_is_told_before_anything_else() {
     Device::new(1).create(&storage);
     let wrong = BackupKey::from_secret(Secret::build(|bytes| *bytes = [4; 32]));
     let before = objects(&storage);
-    let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
+    let locked = LockedRepository::find(Arc::clone(&storage), None).unwrap();
     assert!(!locked.accepts(&wrong) && locked.accepts(&key()));
     let device = Device::new(2);
     let unlocked = locked.unlock(&wrong, device.state.clone(), device.rng(), at(NOW));
@@ -187,19 +187,20 @@ fn a_wrong_key_is_told_before_anything_else() {
 }
 
 #[test]
-fn a_place_without_a_repository_or_with_two_is_told() {
+fn a_place_without_a_repository_is_told_and_two_in_one_have_their_keys() {
     let empty = storage(true);
-    assert!(matches!(LockedRepository::find(Arc::clone(&empty)), Err(FindError::NoRepository)));
+    assert!(matches!(LockedRepository::find(Arc::clone(&empty), None), Err(FindError::NoRepository)));
     Device::new(1).create(&empty);
     let (state, id) = (Device::new(2).state, RepositoryId::from_bytes([9; 16]));
     let again = Repository::create(Arc::clone(&empty), state, &key(), id, at(NOW), Device::new(2).rng());
     assert!(matches!(again, Err(CreateError::Exists)));
 
-    let other = storage(true);
+    let (other, other_key) = (storage(true), BackupKey::from_secret(Secret::build(|bytes| *bytes = [4; 32])));
     let state = Device::new(3).state;
-    Repository::create(Arc::clone(&other), state, &key(), id, at(NOW), Device::new(3).rng()).unwrap();
+    Repository::create(Arc::clone(&other), state, &other_key, id, at(NOW), Device::new(3).rng()).unwrap();
     objects(&other).iter().for_each(|(name, bytes)| empty.put(name, bytes).unwrap());
-    assert!(matches!(LockedRepository::find(empty), Err(FindError::Mixed)));
+    let both = LockedRepository::find(empty, None).unwrap();
+    assert!(both.id_for(&other_key) == Some(id) && both.id_for(&key()).is_some_and(|own| own != id));
 }
 
 fn passphrase(byte: u8) -> Protector {
@@ -218,7 +219,7 @@ fn protectors_change_and_the_configs_of_three_numbers_stay() {
     }
     assert_eq!(storage.list(Folder::Config).unwrap().len(), 6);
     assert_eq!(device.open(&storage).protectors().len(), 6);
-    let locked = LockedRepository::find(Arc::clone(&storage)).unwrap();
+    let locked = LockedRepository::find(Arc::clone(&storage), None).unwrap();
     assert_eq!(locked.protectors().count(), 6);
 }
 

@@ -240,8 +240,8 @@ fn a_config_shows_how_many_protectors_there_are_and_of_which_kind() {
     let kind = ProtectorKind::Passphrase(b"a wrap".to_vec());
     protectors.push(Protector::new(ProtectorId::from_bytes([1; 4]), kind.clone(), MARKERS[8].into(), at(NOW)));
     repository.set_protectors(protectors, at(NOW)).unwrap();
-    let seen = LockedRepository::find(storage).unwrap();
-    let kinds: Vec<&ProtectorKind> = seen.protectors().map(|(_, kind)| kind).collect();
+    let seen = LockedRepository::find(storage, None).unwrap();
+    let kinds: Vec<&ProtectorKind> = seen.protectors().map(|protector| protector.kind).collect();
     assert_eq!(kinds, [&ProtectorKind::RecoveryKey, &kind]);
 }
 

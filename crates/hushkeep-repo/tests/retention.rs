@@ -355,7 +355,7 @@ fn new_key() -> BackupKey {
 }
 
 fn open_with(key: &BackupKey, device: &Device, storage: &Arc<dyn Storage>) -> Result<Repository, UnlockError> {
-    LockedRepository::find(Arc::clone(storage)).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
+    LockedRepository::find(Arc::clone(storage), None).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
 }
 
 #[test]
@@ -398,8 +398,8 @@ fn the_old_protectors_are_found_below_those_of_a_rotation_that_was_not_completed
     let failed = dead.rotate(&new_key(), [recovery_key.as_slice(), &[passphrase(2)]].concat(), at(NOW));
     assert!(matches!(failed, Err(RotateError::Unknown(_))), "{failed:?}");
 
-    let locked = LockedRepository::find(Arc::clone(&place.storage)).unwrap();
-    let wraps = locked.protectors().filter_map(|(_, kind)| match kind {
+    let locked = LockedRepository::find(Arc::clone(&place.storage), None).unwrap();
+    let wraps = locked.protectors().filter_map(|protector| match protector.kind {
         ProtectorKind::Passphrase(wrap) => Some(wrap.as_slice()),
         _ => None,
     });

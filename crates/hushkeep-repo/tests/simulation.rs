@@ -274,7 +274,7 @@ impl Simulation {
 }
 
 fn open_by_any(storage: &Arc<dyn Storage>, keys: &[u8]) -> (u8, Repository) {
-    let locked = LockedRepository::find(Arc::clone(storage)).unwrap();
+    let locked = LockedRepository::find(Arc::clone(storage), None).unwrap();
     let nobody = Device::new(99);
     for key in keys {
         match locked.unlock(&key_of(*key), Device::new(99).state.clone(), nobody.rng(), at(NOW)) {
@@ -330,7 +330,7 @@ impl SimDevice {
         view: &View,
         model: &Mutex<Model>,
     ) -> Option<Repository> {
-        let locked = match LockedRepository::find(Arc::clone(storage)) {
+        let locked = match LockedRepository::find(Arc::clone(storage), None) {
             Ok(locked) => locked,
             Err(FindError::Read(error)) if view.has_failed() || is_gone(&error) => return None,
             Err(error) => panic!("{error}"),

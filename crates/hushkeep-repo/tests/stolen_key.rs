@@ -44,7 +44,7 @@ fn copy_of(storage: &Arc<dyn Storage>) -> (MemoryStorage, Arc<dyn Storage>) {
 }
 
 fn open_with(key: &BackupKey, device: &Device, storage: &Arc<dyn Storage>) -> Result<Repository, UnlockError> {
-    LockedRepository::find(Arc::clone(storage)).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
+    LockedRepository::find(Arc::clone(storage), None).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
 }
 
 fn rotated(owner: &Device) -> (MemoryStorage, Arc<dyn Storage>) {
@@ -98,7 +98,7 @@ fn who_has_the_key_can_lock_the_owner_out() {
     for info in Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap()) {
         storage.delete(&info.name).unwrap();
     }
-    assert!(matches!(LockedRepository::find(storage), Err(FindError::NoRepository)), "noticed");
+    assert!(matches!(LockedRepository::find(storage, None), Err(FindError::NoRepository)), "noticed");
 }
 
 /// Not even a successor that claims to continue it takes back what a device has seen.

@@ -56,7 +56,7 @@ fn copy(from: &Arc<dyn Storage>, to: &Arc<dyn Storage>) {
 }
 
 fn open(storage: &Arc<dyn Storage>, device: &Device) -> Result<Repository, UnlockError> {
-    let locked = LockedRepository::find(Arc::clone(storage)).map_err(|error| match error {
+    let locked = LockedRepository::find(Arc::clone(storage), None).map_err(|error| match error {
         hushkeep_repo::FindError::Read(error) => UnlockError::Read(error),
         _ => UnlockError::WrongKey,
     })?;

@@ -75,7 +75,7 @@ impl Found {
             Err(OpenError::Storage(error)) if error.kind == StorageErrorKind::NotFound => return Err(missing(known)),
             opened => opened?,
         };
-        let locked = match LockedRepository::find(Arc::clone(&storage)) {
+        let locked = match LockedRepository::find(Arc::clone(&storage), known) {
             Err(repo::FindError::NoRepository) if holds_objects(&*storage).map_err(OpenError::from)? => {
                 return Err(FindError::ConfigMissing);
             }

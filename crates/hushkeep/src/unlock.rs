@@ -8,7 +8,7 @@ use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_core::recovery::{Parsed, RecoveryKey, RecoveryKeyError};
 use hushkeep_core::wrap::{Passphrase, PassphraseWrap, UnwrapError};
 use hushkeep_repo::state::StateKey;
-use hushkeep_repo::{self as repo, ProtectorKind, ReadError, Repository, State};
+use hushkeep_repo::{self as repo, FoundProtector, ProtectorKind, ReadError, Repository, State};
 use zeroize::Zeroizing;
 
 use crate::find::Found;
@@ -167,7 +167,7 @@ impl Found {
 
     /// Whether a passphrase may open this repository.
     pub fn has_passphrase(&self) -> bool {
-        self.locked.protectors().any(|(_, kind)| matches!(kind, ProtectorKind::Passphrase(_)))
+        self.locked.protectors().any(|protector| matches!(protector.kind, ProtectorKind::Passphrase(_)))
     }
 
     /// Opens the repository by the key of a rotation of which this device did not see the end, if it went through.
@@ -224,15 +224,15 @@ impl Found {
     fn open_by_passphrase(&self, text: &str, open: Open<'_>) -> Result<Opened, UnlockError> {
         let passphrase = Passphrase::new(text).map_err(|_| SecretError::EmptyPassphrase)?;
         let (mut refused, mut failure) = (SecretError::NoPassphrase, None);
-        for (id, kind) in self.locked.protectors().take(MAX_TRIED) {
+        for FoundProtector { repository, id, kind } in self.locked.protectors().take(MAX_TRIED) {
             let ProtectorKind::Passphrase(wrap) = kind else { continue };
-            let key = match open_wrap(wrap, &passphrase, &self.id(), *id) {
+            let key = match open_wrap(wrap, &passphrase, &repository, id) {
                 Ok(key) if self.locked.accepts(&key) => Ok(key),
                 Ok(_) => Err(SecretError::PassphraseDamaged),
                 Err(error) => Err(error),
             };
             match key.map(|key| (open(&key), key)) {
-                Ok((Ok(repository), key)) => return Ok(self.opened(repository, key, OpenedBy::Passphrase(*id))),
+                Ok((Ok(repository), key)) => return Ok(self.opened(repository, key, OpenedBy::Passphrase(id))),
                 // It may be left of a rotation that was never completed: the same passphrase gives an earlier key.
                 Ok((Err(error), _)) if may_be_left_over(&error) => failure = failure.or(Some(error)),
                 Ok((Err(error), _)) => return Err(error),
@@ -243,26 +243,33 @@ impl Found {
     }
 
     fn open(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
-        let (state, rng) = (Arc::new(self.device.clone()), Box::new(crate::random()));
+        let (state, rng) = (Arc::new(self.device_for(key)), Box::new(crate::random()));
         let repository = self.locked.unlock(key, state, rng, crate::now())?;
         // Only now is it proven that the repository is its owner's.
-        self.home.remember(&self.place, &self.id())?;
+        self.home.remember(&self.place, &repository.id())?;
         Ok(repository)
+    }
+
+    /// What this device remembers of the repository that a key opens: not always the one that the storage shows first.
+    fn device_for(&self, key: &BackupKey) -> DeviceState {
+        self.locked.id_for(key).map_or_else(|| self.device.clone(), |id| self.home.device(&id))
     }
 
     /// Opens the repository without what this device has seen of its history.
     fn open_as_shown(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
-        let seen = self.device.load(StateKey::Tips).map_err(repo::UnlockError::from)?;
-        self.device.forget_tips()?;
+        let device = self.device_for(key);
+        let seen = device.load(StateKey::Tips).map_err(repo::UnlockError::from)?;
+        device.forget_tips()?;
         let opened = self.open(key);
         if let (Err(_), Some(seen)) = (&opened, seen) {
-            self.device.store(StateKey::Tips, &seen).map_err(repo::UnlockError::from)?;
+            device.store(StateKey::Tips, &seen).map_err(repo::UnlockError::from)?;
         }
         opened
     }
 
     fn opened(&self, repository: Repository, key: BackupKey, by: OpenedBy) -> Opened {
-        Opened { repository, key, by, device: self.device.clone() }
+        let device = self.home.device(&repository.id());
+        Opened { repository, key, by, device }
     }
 }
 

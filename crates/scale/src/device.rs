@@ -64,7 +64,7 @@ impl Device {
 
     /// Opens the repository at noon of a day.
     pub(crate) fn open(&self, storage: &Arc<dyn Storage>, day: u64) -> Result<Repository, Box<dyn Error>> {
-        let locked = LockedRepository::find(self.cached(storage))?;
+        let locked = LockedRepository::find(self.cached(storage), None)?;
         let (state, rng) = (Arc::new(self.state.clone()), Box::new(UnwrapErr(SysRng)));
         Ok(locked.unlock(&key(), state, rng, Self::noon(day))?)
     }

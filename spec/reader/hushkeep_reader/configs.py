@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from .encoding import Cursor, encode_byte_string, read_record
-from .errors import Damaged, Malformed, NoConfigLeft, NoRepository, TooNew, blaming
+from .errors import Damaged, Malformed, NewerVersion, NoConfigLeft, NoRepository, TooNew, blaming
 from .history import read_commit_header
 from .keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
 from .sealing import Header, open_single, read_header
@@ -58,8 +58,13 @@ class Config:
         return self.number > number or (self.number, self.digest) == (number, named_digest)
 
 
-def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[UnprovenConfig]:
-    """All configs of the one repository that is here, in the order in which they are tried (§12.4, 1 and 2)."""
+def read_unproven_configs(
+    storage: Storage, damage: list[Damaged], newer: list[NewerVersion]
+) -> list[UnprovenConfig]:
+    """All configs, in the order in which they are tried (§12.4, 1 and 2).
+
+    One that a newer program wrote, as it says of itself, matters only if no other holds: that is not proven.
+    """
     names = storage.numbered(Kind.CONFIG)
     if not names:
         raise NoRepository("there is no config, so there is no repository")
@@ -69,13 +74,12 @@ def read_unproven_configs(storage: Storage, damage: list[Damaged]) -> list[Unpro
             configs.append(_read_unproven_config(storage, name))
         except Damaged as damaged:
             damage.append(damaged)
+        except NewerVersion as too_new:
+            newer.append(too_new)
     if not configs:
-        raise NoConfigLeft("none of the configs can be read", damage)
+        raise newer[0] if newer else NoConfigLeft("none of the configs can be read", damage)
     repository = _choose_repository(storage, configs)
-    for config in configs:
-        if config.header.repository != repository:
-            damage.append(Damaged(config.object_name, "it belongs to another repository"))
-    return [config for config in configs if config.header.repository == repository]
+    return sorted(configs, key=lambda config: config.header.repository != repository)
 
 
 def matching_configs(configs: list[UnprovenConfig], backup_key: bytes) -> list[UnprovenConfig]:
@@ -105,7 +109,9 @@ def _read_unproven_config(storage: Storage, name: NumberedName) -> UnprovenConfi
     data = storage.read(Kind.CONFIG, name.file_name)
     with blaming(object_name(Kind.CONFIG, name.file_name)):
         header = read_header(data, Kind.CONFIG)
-        record = read_record(header.clear, last_known=3)
+        record = read_record(header.clear, last_known=4, optional={4})
+        if 4 in record.fields:
+            record.integer(4)  # The version for writers: this program writes nothing.
         reader_version = record.integer(1)
         if reader_version > READER_VERSION:
             raise TooNew(f"the repository asks for a reader of version {reader_version}")
@@ -135,7 +141,7 @@ def _count_labels(cursor: Cursor) -> int:
 
 
 def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes:
-    """The repository id that most configs have; between equals the newest commit decides (§12.4, 2)."""
+    """The repository id that most configs have; between equals the newest commit decides, then the newest config (§12.4, 2)."""
     counts = Counter(config.header.repository for config in configs)
     most = [repository for repository, count in counts.items() if count == max(counts.values())]
     if len(most) == 1:
@@ -144,4 +150,4 @@ def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes
         header = read_commit_header(storage, name)
         if header and header.repository in most:
             return header.repository
-    raise NoConfigLeft("the configs are of several repositories, and no commit tells which one is meant", [])
+    return configs[0].header.repository

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from .contents import ContentRange, Contents
 from .encoding import Cursor, Time, read_record
-from .errors import Damaged, Malformed, Refused, blaming
+from .errors import Damaged, Malformed, Refused, TooNew, blaming
 from .nodes import Anchors, Node, NodeName, read_chain
 from .paths import ROOT, components, parent, refuse_bad_path, show
 
@@ -187,7 +187,7 @@ def _read_entry(cursor: Cursor, anchors: Anchors) -> Entry | None:
         return None
     kind = tag & KIND_MASK
     if kind not in list(EntryKind):
-        raise Malformed("an entry is of an unknown kind")
+        raise (TooNew if kind else Malformed)("an entry is of an unknown kind")
     if kind != EntryKind.FILE and tag & FILE_FLAGS:
         raise Malformed("an entry that is no file has a flag for files")
     if tag & FLAG_EXTRA:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from .errors import Damaged, NotPossible, RolledBack
 from .history import History
-from .rows import DROPPED_COMMIT
 from .storage import NumberedName, read_numbered_name
 
 LINE = re.compile(r"([0-9a-f]{32}) ([a-z0-9-]+) ([0-9]{1,18})")
@@ -47,7 +46,7 @@ def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[
 
 def _refuse_missing(history: History, seen: SeenTip, now: int) -> None:
     row = history.tables.commit_rows.get(seen.id)
-    is_dropped = row is not None and row.status == DROPPED_COMMIT
+    is_dropped = row is not None and row.is_dropped
     if not is_dropped or now - seen.seen < LEAST_AGE_OF_DROPPED:
         raise RolledBack(f"the commit {seen.name.file_name}, which was seen before, is gone")
 

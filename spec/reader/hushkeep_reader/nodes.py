@@ -7,7 +7,7 @@ from .contents import ContentRange, Contents
 from .encoding import U32, Cursor, Record, read_record
 from .errors import Malformed, blaming
 
-MAX_DEPTH = 32
+MAX_DEPTH = 128
 CHAIN_FIELDS = range(1, 5)
 
 

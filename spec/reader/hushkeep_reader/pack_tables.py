@@ -6,7 +6,7 @@ from enum import IntEnum
 from itertools import pairwise
 
 from .encoding import U32, Cursor
-from .errors import Malformed
+from .errors import Malformed, TooNew
 
 HEADER_LENGTH = 68
 TAG_LENGTH = 16
@@ -113,7 +113,7 @@ def read_count(cursor: Cursor, item_length: int) -> int:
 def _read_segment_row(cursor: Cursor, number: int, start: int, list_count: int) -> SegmentRow:
     coding, segment_class = divmod(cursor.byte(), 16)
     if segment_class not in list(SegmentClass) or coding not in list(Coding):
-        raise Malformed("a segment has an unknown class or coding")
+        raise TooNew("a segment has an unknown class or coding")
     sealed_length, length = cursor.varint(below=U32), cursor.varint(below=U32)
     if sealed_length < TAG_LENGTH or (coding == Coding.PLAIN and sealed_length != length + TAG_LENGTH):
         raise Malformed("a segment's lengths contradict each other")

@@ -1,12 +1,13 @@
 """§0.3 How a repository is opened."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from .catalog import Catalog
 from .configs import UnprovenConfig, matching_configs, open_config, read_unproven_configs
 from .contents import Contents
-from .errors import Damaged, NoConfigLeft, NotPossible, Refused, WrongKey
+from .errors import Damaged, NewerVersion, NoConfigLeft, NotPossible, Refused, WrongKey
 from .history import History, has_commit_of_epoch, read_history
 from .index import find_packs, find_unnamed_packs
 from .keys import KeyRing
@@ -61,18 +62,40 @@ class Repository:
 def open_repository(storage: Storage, unlock: Unlock) -> Repository:
     """Goes through §12.4 and §11.4."""
     damage: list[Damaged] = []
-    configs = read_unproven_configs(storage, damage)
+    newer: list[NewerVersion] = []
+    configs = read_unproven_configs(storage, damage, newer)
+    try:
+        return _open_one_of(storage, configs, unlock, damage, newer)
+    except (WrongKey, NoConfigLeft) as failure:
+        # One that cannot be read may be the one that holds.
+        raise newer[0] if newer else failure from None
+
+
+def _open_one_of(
+    storage: Storage, configs: list[UnprovenConfig], unlock: Unlock, damage: list[Damaged], newer: list[NewerVersion]
+) -> Repository:
     failure: Damaged | WrongKey | None = None
     for backup_key in backup_keys(configs, unlock):
         for unproven in matching_configs(configs, backup_key):
             try:
-                return _open_with(storage, unproven, backup_key, configs, damage)
+                repository = _open_with(storage, unproven, backup_key, configs, damage)
+                damage += _needless(configs, repository.ring, newer)
+                return repository
             except _DoesNotHold as reason:
                 failure = failure if isinstance(failure, Damaged) else reason.failure
                 damage += [reason.failure] if isinstance(reason.failure, Damaged) else []
     if isinstance(failure, WrongKey):
         raise failure
     raise NoConfigLeft("the newest config is withheld or damaged, and an older one must not be trusted", damage)
+
+
+def _needless(configs: list[UnprovenConfig], ring: KeyRing, newer: list[NewerVersion]) -> Iterator[Damaged]:
+    """What lies beside a config that holds and is none of the repository's."""
+    for config in configs:
+        if config.header.repository != ring.repository:
+            yield Damaged(config.object_name, "it belongs to another repository")
+    for too_new in newer:
+        yield Damaged(too_new.subject, too_new.reason)
 
 
 class _DoesNotHold(Exception):

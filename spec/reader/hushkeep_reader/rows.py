@@ -7,7 +7,6 @@ from .encoding import Cursor
 from .errors import Malformed
 
 LIVE = 0
-DROPPED_COMMIT = 1
 DROPPED_PACK = 255
 
 
@@ -38,6 +37,11 @@ class IndexRow:
 class CommitRow:
     status: int
     file_name: str
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether its object may be gone."""
+        return self.status != LIVE
 
 
 def read_pack_row(row: bytes) -> PackRow | None:

@@ -46,7 +46,9 @@ def read_header(data: bytes, kind: Kind) -> Header:
         raise Malformed("it is no object of Hushkeep")
     version = int.from_bytes(cursor.take(2), "little")
     if version != FORMAT_VERSION:
-        raise TooNew(f"it has the format version {version}, and this reader knows {FORMAT_VERSION} only")
+        # It is not proven: of other objects than configs a config would tell that they may be newer (§14).
+        error = TooNew if kind is Kind.CONFIG else Malformed
+        raise error(f"it has the format version {version}, and this reader knows {FORMAT_VERSION} only")
     if cursor.take(2) != bytes([kind, 0]):
         raise Malformed("it is not of the kind of its folder")
     epoch, repository, salt = cursor.u32(), cursor.take(16), cursor.take(32)
@@ -133,4 +135,4 @@ def decode_body(coded: bytes) -> bytes:
     if coding == 1:
         length = cursor.varint(below=MAX_BODY_LENGTH + 1)
         return decompress(cursor.rest(), length)
-    raise Malformed("its body has an unknown coding")
+    raise TooNew("its body has an unknown coding")

@@ -323,7 +323,9 @@ impl Scanner<'_, '_, '_> {
         }
         if same && let (Some(before), Some(content)) = (before, stored) {
             let kind = EntryKind::File(FileEntry { len, sparse, merged, hash, content: content.clone() });
-            let entry = Entry { path: item.path.clone(), metadata, kind, extra: before.extra.clone() };
+            // What a newer version said of it, it said of the file as it was then.
+            let extra = if before.metadata == metadata { before.extra.clone() } else { Vec::new() };
+            let entry = Entry { path: item.path.clone(), metadata, kind, extra };
             if entry == *before {
                 return scan.scanned.list.keep(entry, self.gatherer);
             }

@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::storage::ObjectName;
 pub use rows::ForgottenSnapshot;
 pub(crate) use rows::{IndexRow, PackRow};
-use rows::{LIVE, decode_commit, encode_commit};
+use rows::{LIVE, NEWER_NEEDED, decode_commit, encode_commit};
 
 /// Rows by their 16-byte key. A row's first byte is its status: the higher is further along.
 type Table = BTreeMap<[u8; 16], Vec<u8>>;
@@ -91,6 +91,11 @@ impl Tables {
             let snapshot = Snapshot::decode(record)?;
             if snapshot.id.as_bytes() == id { Ok(snapshot) } else { Err(WireError::NotCanonical) }
         })
+    }
+
+    /// Whether a snapshot has a status of which only a newer version knows what it needs (spec §11.2).
+    pub(crate) fn has_newer_snapshots(&self) -> bool {
+        self.snapshots.values().any(|row| row.first().is_some_and(|status| NEWER_NEEDED.contains(status)))
     }
 
     pub(crate) fn forgotten_snapshots(&self) -> impl Iterator<Item = ForgottenSnapshot> {

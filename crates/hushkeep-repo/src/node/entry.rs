@@ -68,6 +68,7 @@ const DIRECTORY: u8 = 1;
 const FILE: u8 = 2;
 const SYMLINK: u8 = 3;
 const HARD_LINK: u8 = 4;
+const FIRST_UNKNOWN: u8 = 5;
 const KIND_MASK: u8 = 0x07;
 const SPARSE: u8 = 0x08;
 const MERGED: u8 = 0x10;
@@ -139,6 +140,7 @@ impl Entry<Anchored> {
         let extra = if tag & EXTRA == 0 { Vec::new() } else { read_extra(reader)? };
         let metadata = read_metadata(reader)?;
         let kind = match tag & KIND_MASK {
+            FIRST_UNKNOWN.. => return Err(WireError::UnknownValue),
             FILE => EntryKind::File(FileEntry::read(tag, reader)?),
             _ if tag & (SPARSE | MERGED | PAGES | HASHED) != 0 => return Err(WireError::NotCanonical),
             DIRECTORY => EntryKind::Directory,

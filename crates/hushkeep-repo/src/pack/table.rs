@@ -190,7 +190,7 @@ impl PackInfo {
         let contents = self.table.segments.iter().filter(|segment| segment.class != Class::Names);
         let no_empty = contents.into_iter().all(|segment| segment.count() <= u64::from(segment.raw_len));
         let sealed: u64 = self.table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
-        let is_used = !self.table.lists.is_empty() && (sealed..MAX_OBJECT_LEN).contains(&self.len);
+        let is_used = !self.table.lists.is_empty() && sealed < self.len && self.len < MAX_OBJECT_LEN;
         own_epoch && no_empty && is_used && self.table.lists_are_sound(self.id)
     }
 
@@ -258,12 +258,12 @@ fn decode_segment(reader: &mut Reader<'_>, lists: usize) -> Result<Segment, Wire
         0 => Class::Data,
         1 => Class::Metadata,
         2 => Class::Names,
-        _ => return Err(WireError::Range),
+        _ => return Err(WireError::UnknownValue),
     };
     let coding = match tag >> 4 {
         0 => Coding::Plain,
         1 => Coding::Zstd,
-        _ => return Err(WireError::Range),
+        _ => return Err(WireError::UnknownValue),
     };
     let (sealed_len, raw_len) = (reader.varint_u32()?, reader.varint_u32()?);
     let mut stretches = Vec::new();

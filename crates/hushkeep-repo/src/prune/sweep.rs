@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{PruneError, PruneReport};
+use hushkeep_core::name::ObjectId;
+
 use crate::history::IndexRow;
 use crate::objects::{index_name, number_of, pack_name};
 use crate::repository::Repository;
@@ -45,12 +47,16 @@ impl Repository {
         Ok(())
     }
 
+    /// Only what has the name of an index object: what else lies there is nobody's, or a later version's.
     fn needless_indexes(&self, clock: &StorageClock) -> Result<Vec<ObjectName>, PruneError> {
         let Some(now) = clock.now else { return Ok(Vec::new()) };
         let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
         let rows: HashMap<ObjectName, IndexRow> =
             self.history.tables().all_indexes().map(|row| (index_name(&row.id), row)).collect();
         let is_needless = |info: &ObjectInfo| {
+            if info.name.file().parse::<ObjectId>().is_err() {
+                return false;
+            }
             let age = match rows.get(&info.name) {
                 Some(row) => row.superseded.and_then(|since| clock.age(since, now)),
                 None => info.stored.map(|stored| now.seconds.saturating_sub(stored.seconds)),

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
-use hushkeep_core::seal::{self, Header};
+use hushkeep_core::seal::{self, Header, OpenError};
+use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use super::{Repository, SharedRng, UnlockError};
@@ -22,8 +23,21 @@ use crate::{State, Storage, Timestamp};
 pub struct LockedRepository {
     storage: Arc<dyn Storage>,
     id: RepositoryId,
-    /// The newest first; at least one.
+    /// Those of `id` first, then the newest first; at least one.
     configs: Vec<SealedConfig>,
+    /// A config that a newer version wrote, as it says of itself: that is not proven.
+    newer: Option<Damage>,
+}
+
+/// A way to a key, as a config tells of it before it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundProtector<'a> {
+    /// The repository that the config says it is of.
+    pub repository: RepositoryId,
+    /// The protector's name.
+    pub id: ProtectorId,
+    /// What it is.
+    pub kind: &'a ProtectorKind,
 }
 
 /// A config that is not opened yet.
@@ -41,17 +55,15 @@ pub enum FindError {
     /// The place is not there, or holds no repository.
     #[error("there is no repository here")]
     NoRepository,
-    /// The configs in this place belong to several repositories.
-    #[error("the objects here belong to several repositories")]
-    Mixed,
     /// The repository cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
 impl LockedRepository {
-    /// Reads the configs of a storage.
-    pub fn find(storage: Arc<dyn Storage>) -> Result<Self, FindError> {
+    /// Reads the configs of a storage. If they disagree of which repository they are, those of the one that is `known`
+    /// count first, else those of the one that most belong to.
+    pub fn find(storage: Arc<dyn Storage>, known: Option<RepositoryId>) -> Result<Self, FindError> {
         let listing = storage.list(Folder::Config).map_err(|error| match error.kind {
             StorageErrorKind::NotFound => FindError::NoRepository,
             _ => ReadError::Storage(error).into(),
@@ -59,20 +71,22 @@ impl LockedRepository {
         let names = listing.into_iter().map(|info| info.name);
         let mut names: Vec<_> = names.filter(|name| number_of(name).is_some()).collect();
         names.sort_unstable_by_key(|name| Reverse((number_of(name), name.file().to_owned())));
-        let (mut configs, mut damaged) = (Vec::new(), Vec::new());
+        let (mut configs, mut damaged, mut newer) = (Vec::new(), None, None);
         for name in &names {
             match read_config(storage.as_ref(), name) {
                 Ok(config) => configs.push(config),
-                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => damaged.push(damage),
+                Err(ReadError::Damaged(damage)) if damage.cause == DamageCause::NewerVersion => newer = Some(damage),
+                Err(ReadError::Damaged(damage)) => damaged = Some(damage),
                 Err(error) => return Err(error.into()),
             }
         }
-        if configs.is_empty() {
-            return Err(damaged.pop().map_or(FindError::NoRepository, |damage| ReadError::Damaged(damage).into()));
-        }
-        let id = choose_id(storage.as_ref(), &configs)?.ok_or(FindError::Mixed)?;
-        configs.retain(|config| config.header.repository == id);
-        Ok(Self { storage, id, configs })
+        let known = known.filter(|known| configs.iter().any(|config| config.header.repository == *known));
+        let Some(id) = known.map_or_else(|| choose_id(storage.as_ref(), &configs), |known| Ok(Some(known)))? else {
+            let nothing = || FindError::NoRepository;
+            return Err(newer.or(damaged).map_or_else(nothing, |damage| ReadError::Damaged(damage).into()));
+        };
+        configs.sort_by_key(|config| config.header.repository != id);
+        Ok(Self { storage, id, configs, newer })
     }
 
     /// The repository's id. Not authenticated before it is unlocked.
@@ -83,21 +97,32 @@ impl LockedRepository {
     /// The protectors of all configs, the newest first, each once: a config above the one that holds may be left of a
     /// rotation that was never completed. Not authenticated before the repository is unlocked: whoever uses one
     /// limits what its parameters may ask for, and how many are tried.
-    pub fn protectors(&self) -> impl Iterator<Item = &(ProtectorId, ProtectorKind)> {
-        let mut told: Vec<&(ProtectorId, ProtectorKind)> = Vec::new();
-        self.configs.iter().flat_map(|config| &config.clear.protectors).filter(move |protector| {
+    pub fn protectors(&self) -> impl Iterator<Item = FoundProtector<'_>> {
+        let all = self.configs.iter().flat_map(|config| {
+            let repository = config.header.repository;
+            config.clear.protectors.iter().map(move |(id, kind)| FoundProtector { repository, id: *id, kind })
+        });
+        let mut told: Vec<FoundProtector<'_>> = Vec::new();
+        all.filter(move |protector| {
             let is_new = !told.contains(protector);
             told.extend(is_new.then_some(*protector));
             is_new
         })
     }
 
-    /// Whether a key is this repository's. Reads nothing more.
-    pub fn accepts(&self, key: &BackupKey) -> bool {
-        self.configs.iter().any(|config| config.accepts(key))
+    /// The id of the repository that a key opens, if it does; not always [`id`](Self::id), for whoever can write to the
+    /// storage can put headers of other repositories beside. Reads nothing more.
+    pub fn id_for(&self, key: &BackupKey) -> Option<RepositoryId> {
+        self.configs.iter().find(|config| config.accepts(key)).map(|config| config.header.repository)
     }
 
-    /// Opens the newest config that this key opens, and the history; compares it with what this device remembers.
+    /// Whether a key opens a repository here. Reads nothing more.
+    pub fn accepts(&self, key: &BackupKey) -> bool {
+        self.id_for(key).is_some()
+    }
+
+    /// Opens the newest config that this key opens, and the history; compares it with what this device remembers: `state`
+    /// is that of the repository which the key opens.
     pub fn unlock(
         &self,
         key: &BackupKey,
@@ -125,7 +150,13 @@ impl LockedRepository {
                 opened => return opened,
             }
         }
-        Err(failure)
+        // One that cannot be read may be the one that holds. It is not proven, and does not matter where another does.
+        match &self.newer {
+            Some(newer) if matches!(failure, UnlockError::WrongKey) || is_about_config(&failure) => {
+                Err(ReadError::from(newer.clone()).into())
+            }
+            _ => Err(failure),
+        }
     }
 }
 
@@ -140,8 +171,14 @@ fn is_about_config(error: &UnlockError) -> bool {
 
 impl SealedConfig {
     fn parse(name: &ObjectName, object: Vec<u8>) -> Result<Self, DamageCause> {
-        let (header, _) = Header::parse(&object)?;
-        let clear = ClearConfig::decode(&header.clear)?;
+        let (header, _) = Header::parse(&object).map_err(|error| match error {
+            OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
+            error => error.into(),
+        })?;
+        let clear = ClearConfig::decode(&header.clear).map_err(|error| match error {
+            WireError::UnknownCritical(_) => DamageCause::NewerVersion,
+            error => error.into(),
+        })?;
         Ok(Self { name: name.clone(), object, header, clear })
     }
 
@@ -166,7 +203,7 @@ impl SealedConfig {
 }
 
 /// The repository that most configs belong to: a damaged header must not hide the others. If they disagree
-/// evenly, the newest commit decides; `None` if there is none.
+/// evenly, the newest commit decides, and if there is none, the newest config. `None` if there is no config.
 fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<RepositoryId>, ReadError> {
     let mut counts: BTreeMap<RepositoryId, usize> = BTreeMap::new();
     for config in configs {
@@ -189,7 +226,7 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
             return Ok(id);
         }
     }
-    Ok(None)
+    Ok(configs.first().map(|config| config.header.repository))
 }
 
 /// Reads what anyone can read of a config. It is used before it can be opened, so that what this device keeps of it

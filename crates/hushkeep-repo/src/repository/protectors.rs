@@ -70,12 +70,14 @@ impl Repository {
             return Err(ConfigError::TooMany);
         }
         self.refresh()?;
+        self.check_writable()?;
         if self.history.config() > self.config_name() {
             return Err(ConfigError::Conflict);
         }
         let earlier = config_names(self.contents.objects.storage.as_ref())?;
         let number = next_number(self.config.number, &earlier).ok_or(ConfigError::Conflict)?;
-        let drops = self.config.protectors.iter().any(|old| protectors.iter().all(|new| new.id != old.id));
+        let is_kept = |old: &Protector| protectors.iter().any(|new| (new.id, &new.kind) == (old.id, &old.kind));
+        let drops = !self.config.protectors.iter().all(is_kept);
         let config = self.config.next(number, protectors);
         let names = store_config(&self.contents.objects, &config, &mut *self.rng())?;
         let published = self.publish_config(None, &config, &names, now);

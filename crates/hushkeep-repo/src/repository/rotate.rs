@@ -39,6 +39,7 @@ impl Repository {
     ) -> Result<Vec<String>, RotateError> {
         let unchanged = |error: ConfigError| RotateError::Unchanged(error);
         self.refresh().map_err(|error| unchanged(error.into()))?;
+        self.check_writable().map_err(|error| unchanged(error.into()))?;
         if self.history.config() > self.config_name() {
             return Err(unchanged(ConfigError::Conflict));
         }

@@ -310,7 +310,7 @@ impl Device {
 
     /// Opens the repository at a time by the device's own clock.
     pub(crate) fn open_at(&self, storage: &Arc<dyn Storage>, now: i64) -> Result<Repository, UnlockError> {
-        let locked = LockedRepository::find(Arc::clone(storage)).unwrap();
+        let locked = LockedRepository::find(Arc::clone(storage), None).unwrap();
         locked.unlock(&key(), self.state.clone(), self.rng(), at(now))
     }
 }

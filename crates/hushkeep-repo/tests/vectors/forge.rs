@@ -229,7 +229,7 @@ impl Repo {
         let (pad_len, _, [padding_at, trailer_at]) = self.end_of(name, kind);
         assert!(pad_len > 0, "{name} has no padding");
         let mut sealer = self.sealer_again(name, kind, segments);
-        let begin = sealer.len();
+        let begin = sealer.sealed_len();
         sealer.seal_segment(&vec![1; pad_len]);
         let padding = sealer.finish(&[], 0)[begin..][..pad_len + TAG_LEN].to_vec();
         self.objects.get_mut(name).unwrap()[padding_at..trailer_at].copy_from_slice(&padding);

@@ -82,9 +82,8 @@ pub(crate) fn open(vector: &Path) -> Result<Repository, Failure> {
         state.store(StateKey::Tips, &seen_tips(&memory, seconds)).unwrap();
     }
     let storage = Timeless(FolderStorage::open(vector.join("repository")).unwrap());
-    let locked = LockedRepository::find(Arc::new(storage)).map_err(|error| match error {
+    let locked = LockedRepository::find(Arc::new(storage), None).map_err(|error| match error {
         FindError::NoRepository => Failure { class: "no-repository", object: None },
-        FindError::Mixed => Failure { class: "damaged", object: None },
         FindError::Read(error) => failure_of(error),
         other => panic!("{other:?}"),
     })?;
@@ -240,7 +239,9 @@ pub(crate) fn judge_invalid(vector: &Path) -> Option<String> {
     let noticed = look_at(&repository);
     let named: BTreeSet<_> = noticed.damage.iter().map(|damage| (class_of(damage), damage.object.as_str())).collect();
     let is_named = object.is_some_and(|object| named.contains(&(class, object)));
-    let Some(still) = still_restores.filter(|_| is_named && named.iter().all(|(named, _)| *named == class)) else {
+    // What a newer object says is unknown, and so is where the contents lie of which it alone tells.
+    let fits = |named: &str| named == class || (class == "newer" && named == "damaged");
+    let Some(still) = still_restores.filter(|_| is_named && named.iter().all(|(named, _)| fits(named))) else {
         return Some(format!("opens; named are {:?}", noticed.damage));
     };
     let name = vector.file_name().unwrap().to_str().unwrap();

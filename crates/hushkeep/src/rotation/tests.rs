@@ -91,7 +91,7 @@ impl World {
     }
 
     fn found_through(&self, device: &str, storage: Arc<dyn Storage>) -> Found {
-        let locked = LockedRepository::find(storage).unwrap();
+        let locked = LockedRepository::find(storage, None).unwrap();
         let home = self.home(device);
         let place = self.folder.path().join("repo").to_str().unwrap().parse().unwrap();
         Found { device: home.device(&locked.id()), locked, home, place }

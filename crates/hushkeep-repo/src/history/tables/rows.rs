@@ -1,5 +1,7 @@
 //! The rows of tables. A row begins with its status, which only ever grows (spec §11.2).
 
+use std::ops::RangeInclusive;
+
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError, put_bytes, put_varint};
 
@@ -9,6 +11,8 @@ use crate::snapshot::SnapshotId;
 pub(super) const LIVE: u8 = 0;
 /// A snapshot that its owner forgot.
 const FORGOTTEN: u8 = 1;
+/// Statuses of snapshots that only a newer version knows, which may need contents. Those above are needless to all.
+pub(super) const NEWER_NEEDED: RangeInclusive<u8> = 2..=127;
 /// An index object whose rows another one holds.
 const SUPERSEDED: u8 = 1;
 /// A commit whose object may be gone: nothing needs it any more.

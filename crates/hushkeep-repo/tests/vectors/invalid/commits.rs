@@ -43,7 +43,7 @@ fn fields() -> Vec<Invalid> {
         commit("commit-time-with-bytes-after-it", "a byte follows the time (§11.1, §1.3)", |commit| {
             value(commit, 3).push(0);
         }),
-        commit("commit-depth-33", "a depth of 33 (§11.1)", |commit| *value(commit, 7) = varint(33)),
+        commit("commit-depth-129", "a depth of 129 (§11.1)", |commit| *value(commit, 7) = varint(129)),
         commit("commit-config-digest-of-15-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
             value(commit, 14).pop();
         }),
@@ -214,6 +214,11 @@ fn epochs() -> Vec<Invalid> {
 fn newer() -> Vec<Invalid> {
     let refused = |name, comment, edit| in_commit(name, comment, edit).refused("newer");
     vec![
+        refused(
+            "body-of-unknown-coding",
+            "the newest commit's body begins with 2 (§8.1, §14)",
+            Edit::CommitCoded(|bytes| bytes[0] = 2),
+        ),
         refused(
             "commit-newer",
             "the newest commit has an unknown critical field (§1.3, §11.4, §14)",

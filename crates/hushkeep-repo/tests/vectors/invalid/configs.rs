@@ -108,14 +108,6 @@ fn which_holds() -> Vec<Invalid> {
             "a commit names another config of the same number (§12.4)",
             Edit::Commit(|commit| value(commit, 14)[0] ^= 1),
         ),
-        refused(
-            "configs-of-two-repositories-and-no-commit",
-            "two configs, each of another repository, and no commit that tells which is meant (§12.4)",
-            Edit::After(|repo| {
-                repo.objects.retain(|name, _| name.starts_with("config/"));
-                add_config_of_another_repository(repo);
-            }),
-        ),
         in_commit(
             "config-missing",
             "a repository without a config (§12.4)",
@@ -157,6 +149,28 @@ fn copies() -> Vec<Invalid> {
             "0000000001-0badcafe",
             "a config of another repository under the same key; a commit tells which is meant (§12.4)",
             add_config_of_another_repository,
+        ),
+        beside(
+            "config-copy-of-format-version-2",
+            "0000000001-0badcafe",
+            "the header of one copy is newer (§12.4)",
+            |repo| {
+                let (clear, body) = repo.config(1, 0);
+                repo.put_config("0000000001-0badcafe", 0, &clear, &body);
+                repo.objects.get_mut("config/0000000001-0badcafe").unwrap()[8] = 2;
+            },
+        ),
+        beside(
+            "configs-of-others-outvote",
+            "0000000002-0badcafe",
+            "more configs say that they are of another repository than there are of this one (§12.4)",
+            |repo| {
+                for number in 2..5 {
+                    let mut config = repo.objects[&name()].clone();
+                    config[16] ^= 1;
+                    repo.objects.insert(format!("config/{number:010}-0badcafe"), config);
+                }
+            },
         ),
     ]
 }
@@ -210,7 +224,7 @@ fn newer() -> Vec<Invalid> {
         newer(
             "config-clear-newer",
             "the clear part has an unknown critical field (§1.3, §14)",
-            Edit::Clear(|clear| clear.push(critical(4, "of a later version"))),
+            Edit::Clear(|clear| clear.push(critical(5, "of a later version"))),
         ),
         newer(
             "config-protector-newer",

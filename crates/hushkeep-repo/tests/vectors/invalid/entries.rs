@@ -22,9 +22,9 @@ fn tags() -> Vec<Invalid> {
         first("entry-kind-zero-with-a-flag", "an entry of kind 0 with flag 08 (§10.4)", |lines| {
             add(lines, entry(SPARSE, &[]));
         }),
-        first("entry-kind-5", "an entry of kind 5 (§10.4)", |lines| add(lines, entry(5, &[]))),
-        first("entry-kind-6", "an entry of kind 6 (§10.4)", |lines| add(lines, entry(6, &[]))),
-        first("entry-kind-7", "an entry of kind 7 (§10.4)", |lines| add(lines, entry(7, &[]))),
+        first("entry-kind-5", "an entry of kind 5 (§10.4, §14)", |lines| add(lines, entry(5, &[]))).newer(),
+        first("entry-kind-6", "an entry of kind 6 (§10.4, §14)", |lines| add(lines, entry(6, &[]))).newer(),
+        first("entry-kind-7", "an entry of kind 7 (§10.4, §14)", |lines| add(lines, entry(7, &[]))).newer(),
         first("entry-sparse-folder", "a folder with flag 08 (§10.4)", |lines| add(lines, entry(FOLDER | SPARSE, &[]))),
         first("entry-paged-folder", "a folder with flag 20 (§10.4)", |lines| add(lines, entry(FOLDER | PAGES, &[]))),
         first("entry-merged-link", "a symbolic link with flag 10 (§10.4)", |lines| {

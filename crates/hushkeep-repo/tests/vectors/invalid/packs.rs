@@ -14,8 +14,9 @@ fn tables() -> Vec<Invalid> {
     let table = |name, comment, edit| in_pack(name, Lost::Source, comment, Edit::Table(edit));
     let bytes = |name, comment, edit| in_pack(name, Lost::Source, comment, Edit::TableBytes(edit));
     vec![
-        table("table-class-unknown", "a segment of class 3 (§8.3)", |table| table.segments[DATA].tag = 3),
-        table("table-coding-unknown", "a segment of coding 2 (§8.3)", |table| table.segments[DATA].tag = 0x20),
+        table("table-class-unknown", "a segment of class 3 (§8.3, §14)", |table| table.segments[DATA].tag = 3).newer(),
+        table("table-coding-unknown", "a segment of coding 2 (§8.3, §14)", |table| table.segments[DATA].tag = 0x20)
+            .newer(),
         bytes("table-with-bytes-after-it", "a byte follows the last segment (§8.3)", |bytes| bytes.push(0)),
         bytes("table-cut-short", "the table ends inside its last stretch (§8.3, §1.1)", |bytes| {
             bytes.truncate(bytes.len() - 1);

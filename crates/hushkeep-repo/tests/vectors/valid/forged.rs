@@ -12,6 +12,7 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("small-objects", &[]),
         sample("unknown-fields", &UNKNOWN_FIELDS),
         sample("unknown-values", &UNKNOWN_VALUES),
+        sample("for-later-writers", &[Edit::Clear(|clear| clear.push(critical(4, varint(2))))]),
         sample("stray-files", &[Edit::After(add_strays)]),
         sample("commit-under-two-names", &[Edit::After(name_twice)]),
         sample("pack-without-index", &[Edit::Rows(|rows| rows.0[INDEXES].clear()), Edit::After(remove_index)]),
@@ -258,28 +259,32 @@ fn link_target(path: &[u8]) -> &'static [u8] {
     }
 }
 
-/// A list, a map and a commit as the 32nd delta upon a full one each, and after it the list whole again.
+/// How deep a chain may be (spec §13), and how many layers it has then.
+const DEEPEST: u64 = 128;
+const LAYERS: u64 = DEEPEST + 1;
+
+/// A list, a map and a commit as the deepest delta upon a full one each, and after it the list whole again.
 fn chains_as_deep_as_allowed() -> Vector {
     let name = "chains-as-deep-as-allowed";
     let mut repo = Repo::new(name);
-    // Contents by position: 0 to 32 pages, 33 to 65 maps, then for each depth a block and a node, and a full list.
-    let pages: Vec<Vec<u8>> = (0..33).map(|number| vec![number; 512]).collect();
+    // Contents by position: for each depth a page, then for each a map, then for each a block and a node, and a full list.
+    let pages: Vec<Vec<u8>> = (0..=128).map(|number| vec![number; 512]).collect();
     let mut nodes: Vec<Vec<u8>> = Vec::new();
     let mut contents: Vec<Vec<u8>> = Vec::new();
-    for depth in 0..33u64 {
+    for depth in 0..LAYERS {
         let map = if depth == 0 { run(0, 0, 0, 1) } else { run(depth % 4, 0, i64::try_from(depth).unwrap(), 1) };
         let (page, len) = (usize::try_from(depth % 4).unwrap(), 512 * (depth + 1).min(4));
         let map = page_map(KEPT, 512, len, map);
-        let map = if depth == 0 { map } else { on_base(&map, (KEPT, 32 + depth), [depth, 60, depth * 60]) };
+        let map = if depth == 0 { map } else { on_base(&map, (KEPT, DEEPEST + depth), [depth, 60, depth * 60]) };
         nodes.push(record(&map));
         let bytes = pages[usize::try_from(depth).unwrap()].clone();
         if page < contents.len() { contents[page] = bytes } else { contents.push(bytes) }
     }
-    let path = |depth: u64| format!("file-{depth:02}");
+    let path = |depth: u64| format!("file-{depth:03}");
     let of = |depth: u64| file(FILE, &pages[usize::try_from(depth).unwrap()], &[[0, depth, 1]]);
     let whole = contents.concat();
-    for depth in 0..33u64 {
-        let db = |depth: u64| paged(0, &contents_at(&pages, depth), 512, [0, 33 + depth, 1]);
+    for depth in 0..LAYERS {
+        let db = |depth: u64| paged(0, &contents_at(&pages, depth), 512, [0, LAYERS + depth, 1]);
         let mut own: Vec<(Vec<u8>, Vec<u8>)> = vec![(b"db".to_vec(), db(depth)), (path(depth).into_bytes(), of(depth))];
         if depth == 0 {
             own.insert(0, (Vec::new(), folder()));
@@ -289,17 +294,18 @@ fn chains_as_deep_as_allowed() -> Vector {
         }
         let own: Vec<(&[u8], Vec<u8>)> = own.iter().map(|(path, entry)| (path.as_slice(), entry.clone())).collect();
         let block = block(&lines(&own));
-        let node = file_list(KEPT, &[[0, 66 + 2 * depth, 1]], block.len());
-        let node = if depth == 0 { node } else { on_base(&node, (KEPT, 65 + 2 * depth), [depth, 60, depth * 60]) };
+        let node = file_list(KEPT, &[[0, 2 * (LAYERS + depth), 1]], block.len());
+        let node =
+            if depth == 0 { node } else { on_base(&node, (KEPT, 2 * (LAYERS + depth) - 1), [depth, 60, depth * 60]) };
         nodes.extend([block, record(&node)]);
     }
-    let there: Vec<u64> = (0..33).filter(|depth| depth % 2 == 1 || *depth == 32).collect();
+    let there: Vec<u64> = (0..LAYERS).filter(|depth| depth % 2 == 1 || *depth == DEEPEST).collect();
     let paths: Vec<String> = there.iter().map(|depth| path(*depth)).collect();
-    let mut entries = vec![(&b""[..], folder()), (b"db", paged(0, &whole, 512, [0, 65, 1]))];
+    let mut entries = vec![(&b""[..], folder()), (b"db", paged(0, &whole, 512, [0, 2 * LAYERS - 1, 1]))];
     entries.extend(there.iter().zip(&paths).map(|(depth, path)| (path.as_bytes(), of(*depth))));
     let block = block(&lines(&entries));
     nodes.push(block.clone());
-    nodes.push(record(&file_list(KEPT, &[[0, 132, 1]], block.len())));
+    nodes.push(record(&file_list(KEPT, &[[0, 4 * LAYERS, 1]], block.len())));
     let pack = put_plain_pack(&mut repo, KEPT, 0, &pages, &nodes);
 
     let told = commit_chain(&mut repo, &pack, &whole, &there);
@@ -312,7 +318,7 @@ fn contents_at(pages: &[Vec<u8>], depth: u64) -> Vec<u8> {
     (0..4).filter_map(newest).flat_map(|depth| pages[usize::try_from(depth).unwrap()].clone()).collect()
 }
 
-/// 33 commits of which each is based on the one before. The last but one publishes the deepest list, the last one the full
+/// Commits of which each is based on the one before. The last but one publishes the deepest list, the last one the full
 /// list that is the same.
 fn commit_chain(repo: &mut Repo, pack: &crate::forge::PackInfo, db: &[u8], there: &[u64]) -> Vec<Snapshot> {
     let (clear, body) = repo.config(1, 0);
@@ -320,7 +326,7 @@ fn commit_chain(repo: &mut Repo, pack: &crate::forge::PackInfo, db: &[u8], there
     let row = repo.put_index(KEPT_INDEX, 0, 0, &pack.encode());
     let mut told = Vec::new();
     let mut before: Option<([u8; 16], String)> = None;
-    for depth in 0..33u64 {
+    for depth in 0..LAYERS {
         let mut tables = Tables::default();
         if depth == 0 {
             tables.set(INDEXES, KEPT_INDEX, row.clone());
@@ -329,14 +335,14 @@ fn commit_chain(repo: &mut Repo, pack: &crate::forge::PackInfo, db: &[u8], there
         if let Some((id, file)) = &before {
             tables.set(COMMITS, *id, [vec![0], string(file.as_bytes())].concat());
         }
-        if depth >= 31 {
-            let root = if depth == 31 { 131 } else { 133 };
+        if depth >= DEEPEST - 1 {
+            let root = if depth < DEEPEST { 4 * LAYERS - 1 } else { 4 * LAYERS + 1 };
             publish(repo, &mut tables, snapshot(depth + 1, &[source("s", 17, (KEPT, root))]));
             let id = hex(&repo.snapshots[repo.snapshots.len() - 1]);
             let mut snapshot = Snapshot { number: depth + 1, id, folders: vec!["s".into()], ..Snapshot::default() };
             snapshot.file(b"s/db", db);
             for depth in there {
-                snapshot.file(format!("s/file-{depth:02}").as_bytes(), &[u8::try_from(*depth).unwrap(); 512]);
+                snapshot.file(format!("s/file-{depth:03}").as_bytes(), &[u8::try_from(*depth).unwrap(); 512]);
             }
             told.push(snapshot);
         }

@@ -293,10 +293,10 @@ fn three_epochs() -> Vector {
 /// Whether the passphrase of a vector leads to this key.
 pub(crate) fn opens(locked: &LockedRepository, id: &RepositoryId, passphrase: &str, key: &BackupKey) -> bool {
     let passphrase = Passphrase::new(passphrase).unwrap();
-    locked.protectors().any(|(protector, kind)| match kind {
+    locked.protectors().any(|protector| match protector.kind {
         ProtectorKind::Passphrase(wrap) => {
             let wrap = PassphraseWrap::decode(wrap).unwrap();
-            wrap.open(&passphrase, id, *protector).unwrap().ct_eq(key)
+            wrap.open(&passphrase, id, protector.id).unwrap().ct_eq(key)
         }
         _ => false,
     })

@@ -1,0 +1,199 @@
+//! What a newer version of the program leaves in a repository: this one reads what it can, changes nothing that it could
+//! spoil, and takes damage for damage (spec §14).
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::name::RepositoryId;
+use hushkeep_core::seal::{self, Header};
+use hushkeep_core::wire::put_bytes;
+use hushkeep_repo::storage::{Folder, ObjectName};
+use hushkeep_repo::{
+    BackupError, CheckOptions, ConfigError, Damage, DamageCause, FindError, ForgetError, LockedRepository, PruneError,
+    PruneOptions, Quiet, ReadError, RotateError, Storage, UnlockError,
+};
+use hushkeep_storage::MemoryStorage;
+
+/// The bytes of a header that hold the format version, and those that hold the repository's id (spec §2.1).
+const VERSION_AT: usize = 8;
+const REPOSITORY_AT: usize = 16;
+
+fn storage() -> Arc<dyn Storage> {
+    Arc::new(MemoryStorage::default())
+}
+
+fn tree(text: &str) -> MemoryTree {
+    MemoryTree::new(&[("note.txt", Node::File(text.as_bytes().to_vec()))])
+}
+
+fn names(storage: &Arc<dyn Storage>, folder: Folder) -> Vec<ObjectName> {
+    storage.list(folder).unwrap().into_iter().map(|info| info.name).collect()
+}
+
+fn objects(storage: &Arc<dyn Storage>) -> Vec<(ObjectName, Vec<u8>)> {
+    let names = Folder::ALL.iter().flat_map(|folder| names(storage, *folder));
+    names.map(|name| (name.clone(), storage.get(&name).unwrap())).collect()
+}
+
+fn change(storage: &Arc<dyn Storage>, name: &ObjectName, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
+    let object = change(storage.get(name).unwrap());
+    storage.delete(name).unwrap();
+    storage.put(name, &object).unwrap();
+}
+
+fn with_byte(mut object: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
+    object[at] = byte;
+    object
+}
+
+/// The same config with a field more in its clear part.
+fn with_clear_field(object: &[u8], number: u8, value: u8) -> Vec<u8> {
+    let (header, _) = Header::parse(object).unwrap();
+    let keys = key().epoch_secret(&header.repository, header.epoch).working_keys(header.repository);
+    let body = seal::open_single(&keys, ObjectKind::Config, object).unwrap();
+    let mut clear = header.clear;
+    clear.push(2 * number + 1);
+    put_bytes(&mut clear, &[value]);
+    seal::seal_single(&keys, ObjectKind::Config, clear, &body, 4096, &mut Device::new(9).rng())
+}
+
+fn is_newer(error: &ReadError) -> bool {
+    matches!(error, ReadError::Damaged(Damage { cause: DamageCause::NewerVersion, .. }))
+}
+
+#[test]
+fn where_older_programs_must_not_write_they_change_nothing() {
+    let storage = storage();
+    Device::new(1).create(&storage);
+    for name in names(&storage, Folder::Config) {
+        change(&storage, &name, |object| with_clear_field(&object, 4, 2));
+    }
+    let mut repository = Device::new(2).open(&storage);
+    let before = objects(&storage);
+    let backup = try_backup(&mut repository, &tree("new"), NOW);
+    assert!(matches!(backup, Err(BackupError::Read(error)) if is_newer(&error)));
+    let protectors = repository.protectors().to_vec();
+    let set = repository.set_protectors(protectors.clone(), at(NOW));
+    assert!(matches!(set, Err(ConfigError::Read(error)) if is_newer(&error)));
+    let rotate = repository.rotate(&key(), protectors, at(NOW));
+    assert!(matches!(rotate, Err(RotateError::Unchanged(ConfigError::Read(error))) if is_newer(&error)));
+    let forget = repository.forget(&[], at(NOW));
+    assert!(matches!(forget, Err(ForgetError::Read(error)) if is_newer(&error)));
+    let options = PruneOptions { now: at(NOW), max_unused: 0.0, max_repack_bytes: 0, dry_run: false };
+    assert!(matches!(repository.prune(&options, &Quiet), Err(PruneError::Read(error)) if is_newer(&error)));
+    assert_eq!(objects(&storage), before);
+}
+
+#[test]
+fn the_version_for_writers_is_kept() {
+    let storage = storage();
+    Device::new(1).create(&storage);
+    for name in names(&storage, Folder::Config) {
+        change(&storage, &name, |object| with_clear_field(&object, 4, 1));
+    }
+    let mut repository = Device::new(2).open(&storage);
+    let protectors = repository.protectors().to_vec();
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+    let newest = names(&storage, Folder::Config).into_iter().max().unwrap();
+    let (header, _) = Header::parse(&storage.get(&newest).unwrap()).unwrap();
+    assert!(header.clear.ends_with(&[2 * 4 + 1, 1, 1]));
+    assert!(Device::new(3).try_open(&storage).is_ok());
+}
+
+#[test]
+fn a_config_that_looks_newer_does_not_hide_one_that_holds() {
+    let storage = storage();
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("day"), NOW);
+    let whole: Vec<_> = names(&storage, Folder::Config).iter().map(|name| storage.get(name).unwrap()).collect();
+    let stray = "config/0000000099-00000000".parse().unwrap();
+    storage.put(&stray, &with_byte(whole[0].clone(), VERSION_AT, 2)).unwrap();
+    assert!(device.try_open(&storage).is_ok());
+    storage.delete(&stray).unwrap();
+
+    let configs = names(&storage, Folder::Config);
+    change(&storage, &configs[0], |object| with_byte(object, VERSION_AT, 2));
+    assert!(Device::new(2).try_open(&storage).is_ok());
+    assert!(device.try_open(&storage).is_ok());
+
+    // None is left: whoever wrote them last may have been a newer program.
+    change(&storage, &configs[1], |object| with_byte(object, VERSION_AT, 2));
+    let found = LockedRepository::find(Arc::clone(&storage), None);
+    assert!(matches!(found, Err(FindError::Read(error)) if is_newer(&error)));
+
+    // Nor does the one that is left hold, as the commits say.
+    change(&storage, &configs[0], |_| whole[0].clone());
+    change(&storage, &configs[1], |_| whole[1].clone());
+    let mut repository = device.open(&storage);
+    let protectors = repository.protectors().to_vec();
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+    for name in names(&storage, Folder::Config).iter().filter(|name| !configs.contains(name)) {
+        change(&storage, name, |object| with_byte(object, VERSION_AT, 2));
+    }
+    assert!(matches!(Device::new(2).try_open(&storage), Err(UnlockError::Read(error)) if is_newer(&error)));
+}
+
+#[test]
+fn any_other_object_that_looks_newer_is_damaged() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    for day in 0..3 {
+        backup(&mut repository, &tree(&format!("day {day}")), NOW + day);
+    }
+    for name in [Folder::Commits, Folder::Index, Folder::Packs].iter().flat_map(|folder| names(&storage, *folder)) {
+        let whole = storage.get(&name).unwrap();
+        change(&storage, &name, |object| with_byte(object, VERSION_AT, 2));
+        let repository = Device::new(2).open(&storage);
+        let report = repository.check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap();
+        let found: Vec<_> = report.findings.iter().map(|finding| finding.damage.clone()).collect();
+        assert!(found.iter().any(|damage| damage.object == name.to_string()), "{name}: {found:?}");
+        assert!(found.iter().all(|damage| !damage.cause.is_newer_version()), "{name}: {found:?}");
+        change(&storage, &name, |_| whole);
+    }
+}
+
+#[test]
+fn headers_of_other_repositories_outvote_nobody_who_has_the_key() {
+    let storage = storage();
+    let device = Device::new(1);
+    let mut repository = device.create(&storage);
+    backup(&mut repository, &tree("day"), NOW);
+    let config = storage.get(&names(&storage, Folder::Config)[0]).unwrap();
+    for number in 0..5 {
+        let forged = with_byte(config.clone(), REPOSITORY_AT, !config[REPOSITORY_AT]);
+        storage.put(&format!("config/000000000{number}-00000000").parse().unwrap(), &forged).unwrap();
+    }
+    let id = repository.id();
+    let found = LockedRepository::find(Arc::clone(&storage), None).unwrap();
+    assert!(found.id() != id && found.id_for(&key()) == Some(id));
+    assert_restores(&device.open(&storage), &repository.snapshots()[0], &tree("day"));
+    assert_eq!(LockedRepository::find(Arc::clone(&storage), Some(id)).unwrap().id(), id);
+    let unknown = RepositoryId::from_bytes([7; 16]);
+    assert_eq!(LockedRepository::find(storage, Some(unknown)).unwrap().id(), found.id());
+}
+
+#[test]
+fn what_has_no_name_of_ours_is_never_deleted() {
+    let clock = Arc::new(MemoryStorage::default());
+    clock.set_time(at(NOW));
+    let storage: Arc<dyn Storage> = clock.clone();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree("day"), NOW);
+    let strays: Vec<ObjectName> = Folder::ALL
+        .iter()
+        .map(|folder| ObjectName::new(*folder, "notes".to_owned()).unwrap())
+        .chain(["index/00112233445566778899aabbccddeeff-2".parse().unwrap()])
+        .collect();
+    strays.iter().for_each(|name| storage.put(name, b"notes").unwrap());
+    clock.set_time(at(NOW + 400 * 86_400));
+    let options = PruneOptions { now: at(NOW), max_unused: 0.0, max_repack_bytes: u64::MAX, dry_run: false };
+    repository.prune(&options, &Quiet).unwrap();
+    clock.set_time(at(NOW + 800 * 86_400));
+    repository.prune(&options, &Quiet).unwrap();
+    let left: Vec<_> = Folder::ALL.iter().flat_map(|folder| names(&storage, *folder)).collect();
+    assert!(strays.iter().all(|name| left.contains(name)), "{left:?}");
+}
