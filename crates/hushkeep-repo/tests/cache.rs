@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use common::*;
 use hushkeep_repo::Storage;
 use hushkeep_repo::cache::{Cache, CacheKey};
+use hushkeep_repo::storage::Folder;
 use hushkeep_storage::{CachedStorage, CountingStorage, MemoryStorage};
 
 #[derive(Default)]
@@ -109,6 +110,25 @@ fn a_cache_that_lies_is_not_believed() {
     // Nothing of it is seen by a device that keeps nothing.
     let other = Device::new(2).open(&place.memory);
     assert_restores(&other, &other.snapshots()[1], &second);
+}
+
+#[test]
+fn nothing_is_built_on_what_only_this_device_keeps() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    backup(&mut device.open(&place.storage), &tree(2), NOW);
+    backup(&mut device.open(&place.storage), &tree(3), NOW + 60);
+    let packs: Vec<_> = place.memory.list(Folder::Packs).unwrap().into_iter().map(|info| info.name).collect();
+    for pack in packs {
+        let whole = place.memory.get(&pack).unwrap();
+        place.memory.delete(&pack).unwrap();
+        let report = backup(&mut device.open(&place.storage), &tree(3), NOW + 120);
+        assert!(report.damage.iter().any(|damage| damage.object == pack.to_string()));
+        let other = Device::new(2).open(&place.memory);
+        assert_restores(&other, other.snapshots().last().unwrap(), &tree(3));
+        place.memory.put(&pack, &whole).unwrap();
+    }
 }
 
 #[test]

@@ -35,8 +35,11 @@ pub(super) struct Known {
     /// Packs to build nothing on, by their numbers in the index: marked for removal, or named but not there, or not
     /// whole, or found bad by a check.
     missing: HashSet<u32>,
-    /// File lists that cannot be read whole, and so are no bases.
+    /// File lists that are no bases: they cannot be read whole, or only because this device keeps what is gone from the
+    /// storage.
     unreadable: HashSet<(ObjectId, u32)>,
+    /// Page maps that are no bases, for the same reasons.
+    unreadable_maps: HashSet<ContentRef>,
     /// What was found damaged on the way.
     pub(super) damage: Vec<Damage>,
 }
@@ -133,6 +136,11 @@ impl Known {
         parts.is_some_and(|parts| parts.iter().all(|(at, _)| !self.missing.contains(&at.pack)))
     }
 
+    /// Whether a stored page map can be used, and built on.
+    pub(super) fn holds_map(&self, map: ContentRef) -> bool {
+        !self.unreadable_maps.contains(&map)
+    }
+
     /// Compares the listing of packs with what the commits name, and with what a check found bad.
     fn find_missing(&mut self, contents: &Contents, tables: &Tables, bad: &BadPacks) -> Result<(), ReadError> {
         let listing = contents.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
@@ -159,13 +167,24 @@ impl Known {
     /// Notes every content that a file list refers to.
     fn collect(&mut self, contents: &Contents, root: NodeName, wanted: &mut ContentSet) -> Result<(), ReadError> {
         let (reader, _) = FileListReader::open(contents, root)?;
+        let mut nodes = reader.nodes();
+        if nodes.any(|node| !self.holds(contents, Run { start: node, count: 1 })) {
+            self.unreadable.insert((root.list, root.position));
+        }
+        drop(nodes);
         for entry in reader {
             let EntryKind::File(file) = entry?.kind else { continue };
             let runs = match file.content {
                 Content::Chunks(runs) => runs,
                 Content::Pages { page_size, map } => {
-                    self.maps.push(StoredMap { node: map.start, page_size });
-                    contents.page_map(map.start)?.0.runs().collect()
+                    let nodes = contents.page_map_chain(map.start)?;
+                    let map_runs: Vec<Run> = contents.apply_chain(&nodes)?.runs().collect();
+                    if nodes.iter().all(|(node, ..)| self.holds(contents, Run { start: *node, count: 1 })) {
+                        self.maps.push(StoredMap { node: map.start, page_size });
+                    } else {
+                        self.unreadable_maps.insert(map.start);
+                    }
+                    map_runs
                 }
             };
             for run in runs {

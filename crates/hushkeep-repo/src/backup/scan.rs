@@ -352,7 +352,9 @@ impl Scanner<'_, '_, '_> {
                 places.iter().copied().eq(stored)
             }
             (Pieces::Pages { page_size, pages }, Some(Content::Pages { page_size: before, map })) => {
-                page_size == before && equal_pages(pages, &self.contents.page_map(map.start)?.0) == pages.len()
+                page_size == before
+                    && self.known.holds_map(map.start)
+                    && equal_pages(pages, &self.contents.page_map(map.start)?.0) == pages.len()
             }
             _ => false,
         })
@@ -368,6 +370,7 @@ impl Scanner<'_, '_, '_> {
     ) -> Result<Option<NodeName>, BackupError> {
         if let Some(Content::Pages { page_size: before, map }) = stored
             && *before == page_size
+            && self.known.holds_map(map.start)
         {
             return Ok(self.contents.index.node_name(map.start));
         }
