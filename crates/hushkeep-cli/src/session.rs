@@ -45,6 +45,9 @@ pub(crate) fn warn(opened: &Opened) {
     let damaged = opened.repository.damaged_commits();
     damaged.iter().for_each(|damage| note(format_args!("damaged: {damage}")));
     MET_DAMAGE.store(!damaged.is_empty(), Ordering::Relaxed);
+    for damage in opened.repository.mended_commits() {
+        note(format_args!("damaged: {damage}; this device knows what it said, and the next backup says it again"));
+    }
     let outdated = opened.repository.outdated_commits().count() as u64;
     if outdated > 0 {
         let changes = format::count(outdated, "change");

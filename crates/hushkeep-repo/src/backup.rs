@@ -200,6 +200,10 @@ impl Repository {
         let device = self.device_id()?;
         let journal = Journal::load(state.as_ref())?;
         let mut report = BackupReport::default();
+        let mut mended = self.history.mended().to_vec();
+        if !options.dry_run {
+            mended.extend(self.mend_config()?);
+        }
         let retired = self.contents.retired().clone();
 
         let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;
@@ -222,12 +226,14 @@ impl Repository {
         report.bytes_stored += packs.iter().map(|pack| pack.len).sum::<u64>();
         if options.dry_run {
             report.damage.extend(self.history.damaged().iter().cloned());
+            report.damage.extend(mended);
             return Ok(report);
         }
         let (packs, device) = ([resumed, packs].concat(), (device, options.device_name.clone()));
         let stored = Stored { sources: snapshot_sources, packs, device, now: options.now, retired: &retired };
         self.publish_snapshot(stored, &mut report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
+        report.damage.extend(mended);
         self.contents.salvaged.clear();
         journal.clear()?;
         Ok(report)

@@ -8,10 +8,14 @@ use crate::storage::ObjectName;
 /// packs the lists and the names.
 ///
 /// Losing it costs time only. What comes back from it is opened like anything else, and fetched from the storage if
-/// it does not open; objects never change, so that it cannot be out of date. Only what is listed is ever looked up.
+/// it does not open. Objects never change, but a storage can lose them, and show others under their names: what nothing
+/// else vouches for is read from the storage each time, and the rest when it is due.
 pub trait Cache: Send + Sync {
     /// What is kept under a key.
     fn load(&self, key: &CacheKey) -> Option<Vec<u8>>;
+
+    /// Whether what is kept under a key should be read from the storage again, to see that it still is there.
+    fn is_due(&self, key: &CacheKey) -> bool;
 
     /// Keeps something, if it can.
     fn store(&self, key: &CacheKey, sealed: &[u8]);

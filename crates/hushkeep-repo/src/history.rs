@@ -16,7 +16,7 @@ use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::{Growth, WRITTEN_DEPTH};
 use crate::keyring::read_older;
-use crate::objects::{MAX_NUMBER, Objects, is_number_alone, number_of, numbered_name};
+use crate::objects::{MAX_NUMBER, Objects, ReadCommit, is_number_alone, number_of, numbered_name};
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 pub(crate) use commit::{Action, CommitId, SeenTips};
@@ -36,6 +36,8 @@ pub(crate) struct History {
     listed: BTreeMap<ObjectName, Option<Timestamp>>,
     /// Commits that could not be read.
     damaged: Vec<Damage>,
+    /// Commits that are not whole on the storage, and that this device keeps.
+    mended: Vec<Damage>,
     /// Commits that were written under an older key, and that no commit under the newest one continues.
     outdated: Vec<ObjectName>,
 }
@@ -76,7 +78,7 @@ impl History {
             if covered.contains(name.file()) {
                 continue;
             }
-            match read_tip(objects, name) {
+            match history.read_uncovered(objects, name) {
                 // A thief of an older key must not pass newer commits off as continued by his own: he hides nothing.
                 Ok((tip, _)) if tip.epoch < objects.keyring.newest() => older.push(tip),
                 Ok((tip, damage)) => {
@@ -96,6 +98,13 @@ impl History {
             Some(damage) if history.tips.is_empty() => Err(damage.clone().into()),
             _ => Ok(history),
         }
+    }
+
+    /// Reads a commit that none of those read before continues.
+    fn read_uncovered(&mut self, objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
+        let (tip, damage, mended) = read_tip_from(objects, name, objects.read_newest_commit(name)?)?;
+        self.mended.extend(mended);
+        Ok((tip, damage))
     }
 
     /// Takes in a commit that nothing found before continues.
@@ -171,6 +180,12 @@ impl History {
     /// Commits that could not be read. What only they told is missing.
     pub(crate) fn damaged(&self) -> &[Damage] {
         &self.damaged
+    }
+
+    /// Commits that are not whole on the storage, and known because this device keeps them. The next commit says all that
+    /// they said.
+    pub(crate) fn mended(&self) -> &[Damage] {
+        &self.mended
     }
 
     /// The newest config that a tip names.
@@ -341,8 +356,10 @@ impl History {
     ) -> Tip {
         let exclusive = objects.storage.features().create_if_absent;
         let name = numbered_name(Folder::Commits, number, if exclusive { None } else { Some(rng) });
-        // A commit that begins an epoch, or after which earlier ones may be deleted, stands by itself.
-        let is_whole = matches!(change.action, Action::Rotate | Action::Prune);
+        // A commit that begins an epoch, or after which earlier ones may be deleted, or before which some are damaged, stands
+        // by itself.
+        let is_undamaged = self.damaged.is_empty() && self.mended.is_empty();
+        let is_whole = matches!(change.action, Action::Rotate | Action::Prune) || !is_undamaged;
         let base = self.tips.first().filter(|_| !is_whole);
         let growth = base.and_then(|base| base.commit.growth.next(base.len)).unwrap_or_default();
         let mut tables = self.tables.clone();
@@ -383,6 +400,7 @@ impl History {
         self.listed.insert(tip.name.clone(), None);
         self.tables = tip.tables.clone();
         self.tips = vec![tip];
+        self.mended.clear();
     }
 }
 
@@ -441,7 +459,19 @@ fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, Re
 /// Where a base is damaged, the tables are those that the commits above it tell, and the damage comes beside: rows
 /// only ever add up, so what can be read still counts.
 fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
-    let (epoch, body, commit, delta) = read_commit(objects, name)?;
+    let (tip, damage, _) = read_tip_from(objects, name, objects.read_commit(name)?)?;
+    Ok((tip, damage))
+}
+
+/// The same, from the commit as it was read. What of it this device alone still has comes last.
+fn read_tip_from(
+    objects: &Objects,
+    name: &ObjectName,
+    read: ReadCommit,
+) -> Result<(Tip, Option<Damage>, Vec<Damage>), ReadError> {
+    let ReadCommit { epoch, body, damage } = read;
+    let mut mended: Vec<Damage> = damage.into_iter().collect();
+    let (commit, delta) = decode_commit(name, epoch, &body)?;
     if number_of(name) != Some(commit.number) {
         return Err(Damage::new(name, DamageCause::Content).into());
     }
@@ -451,8 +481,9 @@ fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>
     while growth.depth > 0 {
         let parent = base.ok_or_else(|| Damage::new(name, DamageCause::Content))?;
         match read_base(objects, &parent, growth) {
-            Ok((next, delta)) => {
+            Ok((next, delta, damage)) => {
                 deltas.push(delta);
+                mended.extend(damage);
                 (growth, base) = (next.growth, next.parents.first().cloned());
             }
             Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
@@ -466,22 +497,22 @@ fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>
     deltas.iter().rev().for_each(|delta| tables.merge(delta));
     let (id, len) = (CommitId::of(&body), body.len() as u64);
     let tip = Tip { id, name: name.clone(), epoch, commit, len, tables };
-    Ok((tip, damage))
+    Ok((tip, damage, mended))
 }
 
-/// Opens and decodes one commit, the secrets of older epochs in it included.
-fn read_commit(objects: &Objects, name: &ObjectName) -> Result<(Epoch, Vec<u8>, Commit, Tables), ReadError> {
-    let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
+/// Decodes one commit, the secrets of older epochs in it included.
+fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
     let damaged = |error| Damage::new(name, error);
-    let (commit, tables) = Commit::decode(&body).map_err(damaged)?;
+    let (commit, tables) = Commit::decode(body).map_err(damaged)?;
     read_older(&commit.older_epochs, epoch).map_err(damaged)?;
-    Ok((epoch, body, commit, tables))
+    Ok((commit, tables))
 }
 
-fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commit, Tables), ReadError> {
-    let (_, body, commit, delta) = read_commit(objects, &parent.name)?;
+fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commit, Tables, Option<Damage>), ReadError> {
+    let ReadCommit { epoch, body, damage } = objects.read_commit(&parent.name)?;
+    let (commit, delta) = decode_commit(&parent.name, epoch, &body)?;
     if CommitId::of(&body) != parent.id || commit.growth.depth + 1 != above.depth {
         return Err(Damage::new(&parent.name, DamageCause::Content).into());
     }
-    Ok((commit, delta))
+    Ok((commit, delta, damage))
 }

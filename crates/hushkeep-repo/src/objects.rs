@@ -28,6 +28,15 @@ pub(crate) struct Objects {
     pub(crate) keyring: Keyring,
 }
 
+/// A commit that was opened.
+pub(crate) struct ReadCommit {
+    /// The epoch it was sealed in.
+    pub(crate) epoch: Epoch,
+    pub(crate) body: Vec<u8>,
+    /// What is wrong with it on the storage, if it comes from this device.
+    pub(crate) damage: Option<Damage>,
+}
+
 impl Objects {
     /// Reads a commit's or index's body.
     pub(crate) fn read_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<Vec<u8>, ReadError> {
@@ -41,13 +50,47 @@ impl Objects {
         name: &ObjectName,
     ) -> Result<(Epoch, Vec<u8>), ReadError> {
         let key = CacheKey::whole(name);
-        let kept = self.storage.cache().and_then(|cache| cache.load(&key));
-        if let Some(opened) = kept.and_then(|object| self.open_body(kind, &object).ok()) {
-            return Ok(opened);
+        match self.storage.cache().filter(|cache| !cache.is_due(&key)).and_then(|_| self.kept_body(kind, &key)) {
+            Some(opened) => Ok(opened),
+            None => self.fetch_body(kind, name),
         }
+    }
+
+    /// Reads a commit that another names by its id.
+    pub(crate) fn read_commit(&self, name: &ObjectName) -> Result<ReadCommit, ReadError> {
+        let key = CacheKey::whole(name);
+        let kept = self.storage.cache().filter(|cache| !cache.is_due(&key));
+        match kept.and_then(|_| self.kept_body(ObjectKind::Commit, &key)) {
+            Some((epoch, body)) => Ok(ReadCommit { epoch, body, damage: None }),
+            None => self.read_newest_commit(name),
+        }
+    }
+
+    /// Reads a commit for which no other vouches from the storage, where another may lie under its name by now. One that
+    /// is not whole there comes from this device, if that keeps it.
+    pub(crate) fn read_newest_commit(&self, name: &ObjectName) -> Result<ReadCommit, ReadError> {
+        let damage = match self.fetch_body(ObjectKind::Commit, name) {
+            Ok((epoch, body)) => return Ok(ReadCommit { epoch, body, damage: None }),
+            // It is of a key that this device does not know: what was kept under its name is not what lies there.
+            Err(ReadError::Damaged(damage)) if damage.cause == DamageCause::UnknownEpoch => return Err(damage.into()),
+            Err(ReadError::Damaged(damage)) => damage,
+            Err(error) => return Err(error),
+        };
+        match self.kept_body(ObjectKind::Commit, &CacheKey::whole(name)) {
+            Some((epoch, body)) => Ok(ReadCommit { epoch, body, damage: Some(damage) }),
+            None => Err(damage.into()),
+        }
+    }
+
+    fn kept_body(&self, kind: ObjectKind, key: &CacheKey) -> Option<(Epoch, Vec<u8>)> {
+        let object = self.storage.cache()?.load(key)?;
+        self.open_body(kind, &object).ok()
+    }
+
+    fn fetch_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<(Epoch, Vec<u8>), ReadError> {
         let object = self.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
         let opened = self.open_body(kind, &object).map_err(|cause| Damage::new(name, cause))?;
-        self.keep(&key, &object);
+        self.keep(&CacheKey::whole(name), &object);
         Ok(opened)
     }
 

@@ -26,7 +26,7 @@ use crate::{State, Storage, Timestamp};
 pub use find::{FindError, FoundProtector, LockedRepository};
 pub use forget::ForgetError;
 pub use protectors::ConfigError;
-use protectors::{StoreError, config_names, name_of, store_config};
+use protectors::{COPIES, ConfigCopies, StoreError, config_names, name_of, store_config};
 pub use rotate::RotateError;
 
 /// How often a commit is tried again when another writer was faster.
@@ -44,6 +44,7 @@ pub struct Repository {
     pub(crate) state: Arc<dyn State>,
     pub(crate) rng: SharedRng,
     pub(crate) config: Config,
+    pub(crate) config_copies: ConfigCopies,
     pub(crate) history: History,
     pub(crate) contents: Contents,
     /// Oldest first.
@@ -106,7 +107,7 @@ impl Repository {
         let recovery_key =
             Protector::new(ProtectorId::generate(&mut rng), ProtectorKind::RecoveryKey, String::new(), now);
         let config = Config::first(recovery_key);
-        let names = store_config(&objects, &config, &mut rng)?;
+        let names = store_config(&objects, &config, COPIES, &mut rng)?;
         if config_names(objects.storage.as_ref())?.len() != names.len() {
             names.iter().try_for_each(|name| objects.storage.delete(name))?;
             return Err(CreateError::Exists);
@@ -115,6 +116,7 @@ impl Repository {
             state,
             rng: Arc::new(Mutex::new(rng)),
             config,
+            config_copies: ConfigCopies { whole: COPIES, damaged: Vec::new() },
             history: History::default(),
             contents: Contents::new(objects),
             snapshots: Vec::new(),
@@ -123,7 +125,7 @@ impl Repository {
 
     fn open(
         mut objects: Objects,
-        config: Config,
+        (config, config_copies): (Config, ConfigCopies),
         state: Arc<dyn State>,
         rng: SharedRng,
         now: Timestamp,
@@ -142,7 +144,7 @@ impl Repository {
             contents.salvage(history.tables())?;
         }
         let snapshots = read_snapshots(&history)?;
-        Ok(Self { state, rng, config, history, contents, snapshots })
+        Ok(Self { state, rng, config, config_copies, history, contents, snapshots })
     }
 
     /// The repository's id.
@@ -164,6 +166,12 @@ impl Repository {
     /// every pack that the storage has.
     pub fn damaged_commits(&self) -> &[Damage] {
         self.history.damaged()
+    }
+
+    /// Commits that are not whole on the storage, and that this device knows because it keeps them. The next change that it
+    /// publishes says again all that they said.
+    pub fn mended_commits(&self) -> &[Damage] {
+        self.history.mended()
     }
 
     /// Commits that were written under an older key after it was replaced, by a device that did not know, or by who
@@ -208,8 +216,13 @@ impl Repository {
         change: &Change,
         mut additions: impl FnMut(&Self, u64) -> Result<Tables, E>,
     ) -> Result<(u64, u64), E> {
-        for _ in 0..MAX_ATTEMPTS {
-            self.refresh()?;
+        // Where only one writer can take a number, a backup need not ask who else was there: it is told when it takes one
+        // that is taken. Others must know, for what they change is decided by what is there.
+        let is_told = change.action == Action::Backup && self.contents.objects.storage.features().create_if_absent;
+        for attempt in 0..MAX_ATTEMPTS {
+            if attempt > 0 || !is_told {
+                self.refresh()?;
+            }
             self.check_writable().map_err(PublishError::Read)?;
             let replaces_config = matches!(change.action, Action::Config | Action::Rotate);
             if replaces_config && self.history.config().number >= change.config.number {

@@ -4,28 +4,37 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::*;
-use hushkeep_repo::Storage;
 use hushkeep_repo::cache::{Cache, CacheKey};
-use hushkeep_repo::storage::Folder;
+use hushkeep_repo::storage::{Folder, ObjectName};
+use hushkeep_repo::{Storage, UnlockError};
 use hushkeep_storage::{CachedStorage, CountingStorage, MemoryStorage};
 
 #[derive(Default)]
-struct MemoryCache(Mutex<BTreeMap<String, Vec<u8>>>);
+struct MemoryCache {
+    kept: Mutex<BTreeMap<String, Vec<u8>>>,
+    /// Whether everything should be read again.
+    is_old: AtomicBool,
+}
 
 impl Cache for MemoryCache {
     fn load(&self, key: &CacheKey) -> Option<Vec<u8>> {
-        self.0.lock().unwrap().get(&key.to_string()).cloned()
+        self.kept.lock().unwrap().get(&key.to_string()).cloned()
+    }
+
+    fn is_due(&self, key: &CacheKey) -> bool {
+        key.segment.is_none() && self.is_old.load(Ordering::Relaxed)
     }
 
     fn store(&self, key: &CacheKey, sealed: &[u8]) {
-        self.0.lock().unwrap().insert(key.to_string(), sealed.to_vec());
+        self.kept.lock().unwrap().insert(key.to_string(), sealed.to_vec());
     }
 
     fn retain(&self, wanted: &dyn Fn(&CacheKey) -> bool) {
-        self.0.lock().unwrap().retain(|key, _| wanted(&CacheKey::parse(key).unwrap()));
+        self.kept.lock().unwrap().retain(|key, _| wanted(&CacheKey::parse(key).unwrap()));
     }
 }
 
@@ -72,7 +81,7 @@ fn an_unchanged_backup_takes_five_requests() {
     let mut repository = device.open(&place.storage);
     let report = backup(&mut repository, &tree(30), NOW + 31 * 86_400);
     assert_eq!((report.bytes_new, report.objects_stored), (0, 1));
-    assert_eq!(place.requests() - before, 5, "three folders listed, commits twice; one commit stored");
+    assert_eq!(place.requests() - before, 5, "three folders listed; the newest commit read, one stored");
 
     // A day with something new: one pack and one index object more.
     let before = place.requests();
@@ -88,7 +97,7 @@ fn a_cache_that_lies_is_not_believed() {
     let (first, second) = (tree(2), tree(3));
     backup(&mut device.open(&place.storage), &first, NOW);
     backup(&mut device.open(&place.storage), &second, NOW + 60);
-    let names: Vec<String> = place.cache.0.lock().unwrap().keys().cloned().collect();
+    let names: Vec<String> = place.cache.kept.lock().unwrap().keys().cloned().collect();
     assert!(names.len() > 6, "{names:?}");
     let lies: [fn(&mut Vec<u8>); 3] = [
         |bytes| bytes[20] ^= 1,
@@ -100,7 +109,7 @@ fn a_cache_that_lies_is_not_believed() {
     ];
     for (number, lie) in lies.into_iter().enumerate() {
         for name in &names {
-            place.cache.0.lock().unwrap().entry(name.clone()).and_modify(lie);
+            place.cache.kept.lock().unwrap().entry(name.clone()).and_modify(lie);
             let repository = device.open(&place.storage);
             assert!(repository.damaged_commits().is_empty(), "lie {number} about {name}");
             assert_restores(&repository, &repository.snapshots()[0], &first);
@@ -131,6 +140,103 @@ fn nothing_is_built_on_what_only_this_device_keeps() {
     }
 }
 
+/// Changes one bit in the middle of an object.
+fn damage(storage: &Arc<dyn Storage>, name: &ObjectName) {
+    let mut object = storage.get(name).unwrap();
+    let middle = object.len() / 2;
+    object[middle] ^= 1;
+    storage.delete(name).unwrap();
+    storage.put(name, &object).unwrap();
+}
+
+fn names(storage: &Arc<dyn Storage>, folder: Folder) -> Vec<ObjectName> {
+    storage.list(folder).unwrap().into_iter().map(|info| info.name).collect()
+}
+
+#[test]
+fn a_damaged_newest_commit_is_said_again() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    backup(&mut device.open(&place.storage), &tree(1), NOW);
+    backup(&mut device.open(&place.storage), &tree(2), NOW + 60);
+    let newest: ObjectName = "commits/0000000002".parse().unwrap();
+    damage(&place.memory, &newest);
+    let mut repository = device.open(&place.storage);
+    assert_eq!(repository.mended_commits()[0].object, newest.to_string());
+    let report = backup(&mut repository, &tree(3), NOW + 120);
+    assert!(report.damage.iter().any(|damage| damage.object == newest.to_string()));
+    let other = Device::new(2).open(&place.memory);
+    assert!(other.damaged_commits().is_empty() && repository.mended_commits().is_empty());
+    for (snapshot, days) in other.snapshots().iter().zip(1..=3) {
+        assert_restores(&other, snapshot, &tree(days));
+    }
+    assert_eq!(other.snapshots().len(), 3);
+}
+
+#[test]
+fn a_lost_or_damaged_config_is_stored_again() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    backup(&mut device.open(&place.storage), &tree(1), NOW);
+    let stored = || names(&place.memory, Folder::Config);
+    for (round, is_lost) in [(0, true), (1, false)] {
+        let first = stored().remove(0);
+        if is_lost {
+            place.memory.delete(&first).unwrap();
+        } else {
+            damage(&place.memory, &first);
+        }
+        place.cache.is_old.store(true, Ordering::Relaxed);
+        let report = backup(&mut device.open(&place.storage), &tree(1), NOW + 60 + round);
+        assert_eq!((report.damage.len(), stored().len()), (1, 2), "{:?}", report.damage);
+        assert!(!stored().contains(&first));
+    }
+    // Both at once: this device still has them.
+    stored().iter().for_each(|name| damage(&place.memory, name));
+    assert!(Device::new(2).try_open(&place.memory).is_err());
+    let report = backup(&mut device.open(&place.storage), &tree(1), NOW + 120);
+    assert_eq!((report.damage.len(), stored().len()), (2, 2), "{:?}", report.damage);
+    assert!(Device::new(2).try_open(&place.memory).is_ok());
+    let report = backup(&mut device.open(&place.storage), &tree(1), NOW + 180);
+    assert_eq!(report.damage, []);
+}
+
+#[test]
+fn damaged_bases_are_noticed_when_they_are_due() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    for day in 1..=4 {
+        backup(&mut device.open(&place.storage), &tree(day), NOW + i64::try_from(day).unwrap());
+    }
+    damage(&place.memory, &"commits/0000000002".parse().unwrap());
+    assert!(device.open(&place.storage).mended_commits().is_empty());
+    place.cache.is_old.store(true, Ordering::Relaxed);
+    let mut repository = device.open(&place.storage);
+    assert_eq!(repository.mended_commits().len(), 1);
+    backup(&mut repository, &tree(5), NOW + 60);
+    let other = Device::new(2).open(&place.memory);
+    assert!(other.damaged_commits().is_empty());
+    assert_eq!(other.snapshots().len(), 5);
+}
+
+#[test]
+fn another_commit_of_the_same_name_is_a_roll_back() {
+    let place = Place::new();
+    let (first, second) = (Device::new(1), Device::new(2));
+    first.create(&place.storage);
+    backup(&mut first.open(&place.storage), &tree(1), NOW);
+    backup(&mut first.open(&place.storage), &tree(2), NOW + 60);
+    let newest: ObjectName = "commits/0000000002".parse().unwrap();
+    place.memory.delete(&newest).unwrap();
+    // As a folder that is synchronised does when two devices wrote at once.
+    backup(&mut second.open(&place.memory), &tree(3), NOW + 90);
+    assert!(names(&place.memory, Folder::Commits).contains(&newest));
+    assert!(matches!(first.try_open(&place.storage), Err(UnlockError::RolledBack)));
+}
+
 #[test]
 fn what_is_not_needed_any_more_is_not_kept() {
     let place = Place::new();
@@ -141,6 +247,6 @@ fn what_is_not_needed_any_more_is_not_kept() {
         tree.set("notes", Node::File(random(1000 + day, 2000)));
         backup(&mut device.open(&place.storage), &tree, NOW + i64::try_from(day).unwrap() * 86_400);
     }
-    let kept = |folder: &str| place.cache.0.lock().unwrap().keys().filter(|key| key.starts_with(folder)).count();
+    let kept = |folder: &str| place.cache.kept.lock().unwrap().keys().filter(|key| key.starts_with(folder)).count();
     assert!(kept("commits.") <= 66 && kept("index.") <= 16 && kept("config.") <= 2);
 }

@@ -24,9 +24,19 @@ impl FolderCache {
     }
 }
 
+/// After so many seconds what is kept is read from the storage again, to see that it still is there.
+const SECONDS_KEPT: u64 = 7 * 86_400;
+
 impl Cache for FolderCache {
     fn load(&self, key: &CacheKey) -> Option<Vec<u8>> {
         fs::read(self.path(key)).ok()
+    }
+
+    /// Whole objects, which are small, a week after they were fetched. Of packs, which are large, `check` tells.
+    fn is_due(&self, key: &CacheKey) -> bool {
+        let kept = fs::metadata(self.path(key)).and_then(|found| found.modified());
+        let age = kept.ok().and_then(|kept| kept.elapsed().ok());
+        key.segment.is_none() && age.is_none_or(|age| age.as_secs() >= SECONDS_KEPT)
     }
 
     fn store(&self, key: &CacheKey, sealed: &[u8]) {
@@ -51,6 +61,23 @@ fn files(folder: &Path) -> impl Iterator<Item = PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_objects_are_due_after_a_week() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = FolderCache::new(folder.path().to_owned());
+        let key = |text| CacheKey::parse(text).unwrap();
+        for (text, is_due) in [("packs.01.2", false), ("commits.0000000001", true), ("config.0000000001", true)] {
+            cache.store(&key(text), b"sealed");
+            assert!(!cache.is_due(&key(text)), "{text}");
+            let file = fs::File::options().write(true).open(cache.path(&key(text))).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(SECONDS_KEPT + 1)).unwrap();
+            assert_eq!(cache.is_due(&key(text)), is_due, "{text}");
+            file.set_modified(std::time::SystemTime::now() + std::time::Duration::from_secs(3600)).unwrap();
+            assert_eq!(cache.is_due(&key(text)), is_due, "{text}: of the future");
+        }
+        assert!(cache.is_due(&key("index.01")), "nothing is kept");
+    }
 
     #[test]
     fn keeps_what_is_wanted() {

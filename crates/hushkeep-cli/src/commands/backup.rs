@@ -196,7 +196,10 @@ fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) ->
     }
     for damage in &report.damage {
         output.object("damage", json!({ "object": damage.object, "message": damage.cause.to_string() }))?;
-        note(format_args!("damaged: {damage}"));
+        // Commits were told of when the repository was opened.
+        if !damage.object.starts_with("commits/") {
+            note(format_args!("damaged: {damage}"));
+        }
     }
     output.object("summary", summary(report, args.dry_run))?;
     if args.verbosity.quiet {

@@ -10,6 +10,7 @@ use hushkeep_core::seal::{self, Header, OpenError};
 use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
+use super::protectors::ConfigCopies;
 use super::{Repository, SharedRng, UnlockError};
 use crate::cache::CacheKey;
 use crate::config::{ClearConfig, Config, ProtectorKind};
@@ -27,6 +28,8 @@ pub struct LockedRepository {
     configs: Vec<SealedConfig>,
     /// A config that a newer version wrote, as it says of itself: that is not proven.
     newer: Option<Damage>,
+    /// Configs of which nothing can be read.
+    damaged: Vec<Damage>,
 }
 
 /// A way to a key, as a config tells of it before it is opened.
@@ -46,6 +49,8 @@ struct SealedConfig {
     object: Vec<u8>,
     header: Header,
     clear: ClearConfig,
+    /// What is wrong with it on the storage, if it comes from this device.
+    damage: Option<Damage>,
 }
 
 /// A repository that could not be found.
@@ -71,22 +76,22 @@ impl LockedRepository {
         let names = listing.into_iter().map(|info| info.name);
         let mut names: Vec<_> = names.filter(|name| number_of(name).is_some()).collect();
         names.sort_unstable_by_key(|name| Reverse((number_of(name), name.file().to_owned())));
-        let (mut configs, mut damaged, mut newer) = (Vec::new(), None, None);
+        let (mut configs, mut damaged, mut newer) = (Vec::new(), Vec::new(), None);
         for name in &names {
             match read_config(storage.as_ref(), name) {
-                Ok(config) => configs.push(config),
+                Ok(found) => configs.extend(found),
                 Err(ReadError::Damaged(damage)) if damage.cause == DamageCause::NewerVersion => newer = Some(damage),
-                Err(ReadError::Damaged(damage)) => damaged = Some(damage),
+                Err(ReadError::Damaged(damage)) => damaged.push(damage),
                 Err(error) => return Err(error.into()),
             }
         }
         let known = known.filter(|known| configs.iter().any(|config| config.header.repository == *known));
         let Some(id) = known.map_or_else(|| choose_id(storage.as_ref(), &configs), |known| Ok(Some(known)))? else {
             let nothing = || FindError::NoRepository;
-            return Err(newer.or(damaged).map_or_else(nothing, |damage| ReadError::Damaged(damage).into()));
+            return Err(newer.or(damaged.pop()).map_or_else(nothing, |damage| ReadError::Damaged(damage).into()));
         };
         configs.sort_by_key(|config| config.header.repository != id);
-        Ok(Self { storage, id, configs, newer })
+        Ok(Self { storage, id, configs, newer, damaged })
     }
 
     /// The repository's id. Not authenticated before it is unlocked.
@@ -145,7 +150,8 @@ impl LockedRepository {
                 }
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
-            match Repository::open(objects, config, Arc::clone(&state), Arc::clone(&rng), now) {
+            let copies = self.copies_of(&config, key);
+            match Repository::open(objects, (config, copies), Arc::clone(&state), Arc::clone(&rng), now) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
             }
@@ -157,6 +163,25 @@ impl LockedRepository {
             }
             _ => Err(failure),
         }
+    }
+}
+
+impl LockedRepository {
+    /// How often a config is whole on the storage, and what is wrong with others of its number.
+    fn copies_of(&self, config: &Config, key: &BackupKey) -> ConfigCopies {
+        let mut copies = ConfigCopies::default();
+        for sealed in self.configs.iter().filter(|sealed| number_of(&sealed.name) == Some(config.number)) {
+            match (&sealed.damage, sealed.open(key)) {
+                (None, Ok((_, copy))) => copies.whole += usize::from(copy == *config),
+                (None, Err(cause)) => copies.damaged.push((sealed.name.clone(), Damage::new(&sealed.name, cause))),
+                (Some(damage), _) => copies.damaged.push((sealed.name.clone(), damage.clone())),
+            }
+        }
+        let unread = self.damaged.iter().filter_map(|damage| Some((damage.object.parse().ok()?, damage.clone())));
+        copies.damaged.extend(unread.filter(|(name, _)| number_of(name) == Some(config.number)));
+        copies.damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
+        copies.damaged.dedup_by(|(later, _), (first, _)| later == first);
+        copies
     }
 }
 
@@ -179,7 +204,7 @@ impl SealedConfig {
             WireError::UnknownCritical(_) => DamageCause::NewerVersion,
             error => error.into(),
         })?;
-        Ok(Self { name: name.clone(), object, header, clear })
+        Ok(Self { name: name.clone(), object, header, clear, damage: None })
     }
 
     /// Whether the key commits to the same value as the config. A public check: it says nothing of the key.
@@ -230,18 +255,30 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
 }
 
 /// Reads what anyone can read of a config. It is used before it can be opened, so that what this device keeps of it
-/// has a hash beside it: what a crash left of a file is not to be asked for a key.
-fn read_config(storage: &dyn Storage, name: &ObjectName) -> Result<SealedConfig, ReadError> {
+/// has a hash beside it: what a crash left of a file is not to be asked for a key. If what is on the storage is something else
+/// than what is kept, only opening tells which is right: the one that is kept comes second.
+fn read_config(storage: &dyn Storage, name: &ObjectName) -> Result<Vec<SealedConfig>, ReadError> {
     let key = CacheKey::whole(name);
     let kept = storage.cache().and_then(|cache| cache.load(&key)).and_then(check_hash);
-    if let Some(config) = kept.and_then(|object| SealedConfig::parse(name, object).ok()) {
-        return Ok(config);
+    let kept = kept.and_then(|object| SealedConfig::parse(name, object).ok());
+    if let (Some(cache), Some(_)) = (storage.cache(), &kept)
+        && !cache.is_due(&key)
+    {
+        return Ok(kept.into_iter().collect());
     }
-    let config = fetch_config(storage, name)?;
-    if let Some(cache) = storage.cache() {
-        cache.store(&key, &[config.object.as_slice(), blake3::hash(&config.object).as_bytes()].concat());
+    match (fetch_config(storage, name), kept) {
+        (Ok(found), Some(kept)) if found.object != kept.object => {
+            Ok(vec![found, SealedConfig { damage: Some(Damage::new(name, DamageCause::Content)), ..kept }])
+        }
+        (Ok(found), _) => {
+            if let Some(cache) = storage.cache() {
+                cache.store(&key, &[found.object.as_slice(), blake3::hash(&found.object).as_bytes()].concat());
+            }
+            Ok(vec![found])
+        }
+        (Err(ReadError::Damaged(damage)), Some(kept)) => Ok(vec![SealedConfig { damage: Some(damage), ..kept }]),
+        (Err(error), _) => Err(error),
     }
-    Ok(config)
 }
 
 fn check_hash(mut kept: Vec<u8>) -> Option<Vec<u8>> {

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use super::Repository;
 use crate::Timestamp;
 use crate::config::{Config, ConfigName, Protector};
-use crate::error::ReadError;
+use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, PublishError, Tables};
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::state::StateError;
@@ -17,7 +17,7 @@ const NUMBERS_KEPT: usize = 3;
 
 /// How often a config is stored. Commits name the newest one, and no earlier one may stand in for it: one damaged
 /// object must not lock the owner out.
-const COPIES: usize = 2;
+pub(crate) const COPIES: usize = 2;
 
 /// How many protectors a repository can have. Their data fit into a header's clear part.
 const MAX_PROTECTORS: usize = 32;
@@ -52,6 +52,15 @@ pub enum ConfigError {
     State(#[from] StateError),
 }
 
+/// How often the config that holds is on the storage.
+#[derive(Debug, Default)]
+pub(crate) struct ConfigCopies {
+    /// How many copies are whole.
+    pub(crate) whole: usize,
+    /// Those that are not, and what is wrong with them.
+    pub(crate) damaged: Vec<(ObjectName, Damage)>,
+}
+
 /// A config that could not be stored.
 pub(super) enum StoreError {
     Unfaithful,
@@ -79,15 +88,41 @@ impl Repository {
         let is_kept = |old: &Protector| protectors.iter().any(|new| (new.id, &new.kind) == (old.id, &old.kind));
         let drops = !self.config.protectors.iter().all(is_kept);
         let config = self.config.next(number, protectors);
-        let names = store_config(&self.contents.objects, &config, &mut *self.rng())?;
+        let names = store_config(&self.contents.objects, &config, COPIES, &mut *self.rng())?;
         let published = self.publish_config(None, &config, &names, now);
         if self.history.config() != name_of(&config, &self.contents.objects) {
             return published.map(|()| Vec::new());
         }
         // It holds from now on, whatever went wrong after it was published.
         self.config = config;
+        self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
         let undeleted = self.delete_configs(earlier, if drops { 0 } else { NUMBERS_KEPT - 1 })?;
         published.map(|()| undeleted)
+    }
+
+    /// Stores the config that holds again, if it is there less often than it should be: another accident would lock the
+    /// owner out. Returns what was wrong.
+    pub(crate) fn mend_config(&mut self) -> Result<Vec<Damage>, StorageError> {
+        let missing = COPIES.saturating_sub(self.config_copies.whole);
+        if missing == 0 {
+            return Ok(Vec::new());
+        }
+        let (names, mut damage): (Vec<_>, Vec<_>) = self.config_copies.damaged.iter().cloned().unzip();
+        if damage.is_empty() {
+            let object = format!("{}/{:010}", Folder::Config.name(), self.config.number);
+            damage.push(Damage { object, cause: DamageCause::Missing });
+        }
+        let stored = store_config(&self.contents.objects, &self.config, missing, &mut *self.rng());
+        match stored {
+            Ok(_) => {}
+            // It is as it was; the next backup tries again.
+            Err(StoreError::Unfaithful) => return Ok(damage),
+            Err(StoreError::Storage(error)) => return Err(error),
+        }
+        self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
+        // What cannot be deleted does no harm.
+        self.contents.objects.delete_all(&names)?;
+        Ok(damage)
     }
 
     /// Publishes a config that is stored under `names`; deletes it again if it surely does not hold. With a
@@ -142,15 +177,16 @@ impl Repository {
     }
 }
 
-/// Stores a config twice, and reads each back. Deletes what the storage does not return as it was.
+/// Stores a config so many times, and reads each back. Deletes what the storage does not return as it was.
 pub(super) fn store_config(
     objects: &Objects,
     config: &Config,
+    copies: usize,
     rng: &mut dyn CryptoRng,
 ) -> Result<Vec<ObjectName>, StoreError> {
     let keys: &EpochKeys = objects.keys();
-    let mut names = Vec::with_capacity(COPIES);
-    for _ in 0..COPIES {
+    let mut names = Vec::with_capacity(copies);
+    for _ in 0..copies {
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
         let object = config.seal(keys, &objects.keyring.encode_older(), rng);
         objects.storage.put(&name, &object)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
 
-use super::protectors::{config_names, name_of, next_number, store_config};
+use super::protectors::{COPIES, ConfigCopies, config_names, name_of, next_number, store_config};
 use super::{ConfigError, Repository};
 use crate::Timestamp;
 use crate::config::Protector;
@@ -48,7 +48,7 @@ impl Repository {
         let earlier = config_names(objects.storage.as_ref()).map_err(|error| unchanged(error.into()))?;
         let number = next_number(self.config.number, &earlier).ok_or(unchanged(ConfigError::Conflict))?;
         let config = self.config.next(number, protectors);
-        let stored = store_config(&objects, &config, &mut *self.rng());
+        let stored = store_config(&objects, &config, COPIES, &mut *self.rng());
         let names = stored.map_err(|error| unchanged(error.into()))?;
         let published = self.publish_config(Some(&objects), &config, &names, now);
         if self.history.config() != name_of(&config, &objects) {
@@ -59,6 +59,7 @@ impl Repository {
             });
         }
         self.config = config;
+        self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
         self.contents.objects = objects;
         let undeleted = self.delete_configs(earlier, 0).map_err(|error| RotateError::Changed(error.into()))?;
         published.map(|()| undeleted).map_err(RotateError::Changed)

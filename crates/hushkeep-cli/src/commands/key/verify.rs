@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::output::{Output, note};
 
 pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
-    let home = Home::from_environment()?;
+    // What this device keeps of configs opens nothing elsewhere.
+    let home = Home::from_environment()?.without_cache();
     let found = Found::find(&home, &args.repo.repo)?;
     let opened = found.unlock_by_asking(&mut Owner::with(&args.key))?;
     let (name, repaired_group) = match opened.by {
