@@ -13,6 +13,7 @@ use crate::node::{Content, Entry, EntryKind, FileEntry};
 use crate::objects::pack_name;
 use crate::refs::{NodeName, Run};
 use crate::repository::Repository;
+use crate::restore::{database_of, is_database};
 use crate::snapshot::{Snapshot, SnapshotEntry, SnapshotSource};
 
 /// Everything in a snapshot, in the order of the paths.
@@ -76,6 +77,22 @@ impl Repository {
             },
             EntryKind::Directory | EntryKind::Symlink { .. } => Err(ReadFileError::NotAFile),
         }
+    }
+
+    /// The log and the journal that a snapshot has beside a database: without them it may not be what its application
+    /// committed. None beside any other file.
+    pub fn logs_beside(&self, snapshot: &Snapshot, file: &SnapshotEntry) -> Result<Vec<RelPath>, ReadError> {
+        if !is_database(&file.entry) {
+            return Ok(Vec::new());
+        }
+        let mut logs = Vec::new();
+        for entry in self.entries(snapshot) {
+            let path = entry?.path;
+            if !path.as_bytes().ends_with(b"-shm") && database_of(&path).as_ref() == Some(&file.path) {
+                logs.push(path);
+            }
+        }
+        Ok(logs)
     }
 
     /// How `after` differs from `before`, in the order of the paths.

@@ -1,5 +1,6 @@
 //! Restoring: a snapshot's files written out again, byte for byte, every piece proven on the way.
 
+mod databases;
 mod pieces;
 mod window;
 
@@ -15,11 +16,10 @@ use crate::repository::Repository;
 use crate::snapshot::{Snapshot, SnapshotEntry};
 use crate::target::{Existing, Target, TargetError, TargetErrorKind};
 use crate::tree::Metadata;
+use databases::{Databases, Fate, SIDECARS};
+pub(crate) use databases::{database_of, is_database};
 use pieces::Pieces;
 use window::{Failed, NewFile, Window};
-
-/// Files that belong to a database while it is in use. Left from elsewhere, they would corrupt a restored one.
-const SIDECARS: [&str; 3] = ["-wal", "-shm", "-journal"];
 
 /// What to do where something already lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +34,8 @@ pub enum Overwrite {
 
 /// How to restore.
 pub struct RestoreOptions<'a> {
-    /// Which paths, inside the snapshot, to restore.
+    /// Which paths, inside the snapshot, to restore. What lies beside a database that is selected comes with it: without its
+    /// log, a database is not what its application committed.
     pub select: &'a (dyn Fn(&RelPath) -> bool + Sync),
     /// What to do where something already lies.
     pub overwrite: Overwrite,
@@ -85,6 +86,9 @@ pub enum ItemError {
     /// Its contents are damaged.
     #[error(transparent)]
     Damaged(#[from] Damage),
+    /// It belongs to a database that could not be restored, and would spoil the one that lies in its place.
+    #[error("belongs to a database that could not be restored")]
+    WithoutDatabase,
 }
 
 /// A restore that did not come to its end.
@@ -129,12 +133,17 @@ impl Repository {
             links: Vec::new(),
             originals: ahead.originals,
             planned: Vec::new(),
+            databases: Databases::default(),
             linkable: HashSet::new(),
         };
         for entry in self.entries(snapshot) {
             match entry {
-                Ok(entry) if (options.select)(&entry.path) => restore.entry(entry)?,
-                Ok(_) => {}
+                Ok(entry) => {
+                    let selected = (options.select)(&entry.path);
+                    if restore.databases.selects(&entry.path, &entry.entry, selected) {
+                        restore.entry(entry)?;
+                    }
+                }
                 Err(ReadError::Damaged(damage)) if options.best_effort => {
                     restore.problem(RelPath::root(), damage.into())?;
                 }
@@ -157,15 +166,16 @@ impl Repository {
 
     /// Counts what is selected, and finds the files that have several names.
     fn look_ahead(&self, snapshot: &Snapshot, options: &RestoreOptions<'_>) -> Result<Ahead, ReadError> {
-        let mut ahead = Ahead::default();
+        let (mut ahead, mut databases) = (Ahead::default(), Databases::default());
         for entry in self.entries(snapshot) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(ReadError::Damaged(_)) if options.best_effort => continue,
                 Err(error) => return Err(error),
             };
+            let selected = databases.selects(&entry.path, &entry.entry, (options.select)(&entry.path));
             match &entry.entry.kind {
-                EntryKind::File(file) if (options.select)(&entry.path) => {
+                EntryKind::File(file) if selected => {
                     ahead.files += 1;
                     ahead.bytes = ahead.bytes.saturating_add(file.len);
                 }
@@ -193,6 +203,7 @@ struct Restore<'a, 't> {
     originals: HashSet<RelPath>,
     /// Those of them that the window holds.
     planned: Vec<RelPath>,
+    databases: Databases,
     /// Those of them that lie in the target now, whole.
     linkable: HashSet<RelPath>,
 }
@@ -239,12 +250,16 @@ impl Restore<'_, '_> {
         metadata: &Metadata,
         list: NodeName,
     ) -> Result<(), RestoreError> {
+        if self.stays_away(&path, file)? {
+            return Ok(());
+        }
         // Neither length nor time of a database tell whether its log has changed it.
         let proof = matches!(file.content, Content::Chunks(_)).then_some((file.len, metadata));
         match self.keeps(&path, proof) {
             Ok(true) => {
                 self.report.files_kept += 1;
                 self.progress.advance(1, file.len);
+                self.databases.set(&path, Fate::Kept);
                 if self.options.overwrite == Overwrite::IfChanged && self.originals.contains(&path) {
                     self.linkable.insert(path);
                 }
@@ -257,13 +272,37 @@ impl Restore<'_, '_> {
             self.progress.item(&path);
             match self.plan(&path, file, metadata, list) {
                 Ok(()) => {}
-                Err(PlanError::Item(error)) => return self.problem(path, error),
+                Err(PlanError::Item(error)) => {
+                    self.databases.set(&path, Fate::Failed);
+                    return self.problem(path, error);
+                }
                 Err(PlanError::Storage(error)) => return Err(error.into()),
             }
         }
         self.report.files += 1;
         self.report.bytes = self.report.bytes.saturating_add(file.len);
         if self.window.is_full() { self.flush() } else { Ok(()) }
+    }
+
+    /// Whether a file is not restored because what lies in the place of its database is not that of the snapshot.
+    fn stays_away(&mut self, path: &RelPath, file: &FileEntry) -> Result<bool, RestoreError> {
+        let Some(database) = database_of(path).filter(|_| self.databases.fate_beside(path).is_some()) else {
+            return Ok(false);
+        };
+        // Only then it is known how the database itself came out.
+        self.flush()?;
+        match self.databases.fate_beside(path) {
+            Some(Fate::Kept) => {
+                self.report.files_kept += 1;
+                self.progress.advance(1, file.len);
+                Ok(true)
+            }
+            Some(Fate::Failed) if self.target.existing(&database)?.is_some() => {
+                self.problem(path.clone(), ItemError::WithoutDatabase)?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
     }
 
     /// Begins a file, and notes what is to be written into it. Its length is a claim until its pieces were found.
@@ -369,6 +408,7 @@ impl Restore<'_, '_> {
         self.linkable.extend(self.planned.drain(..));
         for Failed { path, len, error, kept_as } in failed {
             self.linkable.remove(&path);
+            self.databases.set(&path, Fate::Failed);
             self.report.files -= 1;
             self.report.bytes = self.report.bytes.saturating_sub(len);
             self.problem(path, error)?;

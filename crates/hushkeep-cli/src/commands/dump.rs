@@ -7,7 +7,7 @@ use clap::Args;
 use super::ls::{no_such_path, parse_path};
 use crate::args::{KeyArgs, RepoArgs};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::session;
 use crate::snapshot_spec::SnapshotSpec;
 
@@ -30,6 +30,13 @@ pub(crate) fn run(args: &DumpArgs, output: &mut Output) -> Result<(), Failure> {
     for entry in opened.repository.entries(snapshot) {
         let entry = entry?;
         if entry.path == path {
+            let logs = opened.repository.logs_beside(snapshot, &entry)?;
+            if !logs.is_empty() {
+                let logs = logs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
+                note(format_args!(
+                    "this database is not whole without {logs}: `restore --include` gives them together"
+                ));
+            }
             return Ok(opened.repository.read_file(&entry, output.raw())?);
         }
     }

@@ -141,7 +141,7 @@ fn tell_report(report: &RestoreReport, snapshot: &Snapshot, args: &RestoreArgs, 
     }
     for (from, to) in &report.set_aside {
         output.object("set_aside", json!({ "path": from.to_string(), "new_path": to.to_string() }))?;
-        note(format_args!("{from} did not belong to the restored database and was kept as {to}"));
+        note(format_args!("{from} was there before the restored database, and was kept as {to}"));
     }
     let summary = json!({
         "dry_run": args.dry_run,
