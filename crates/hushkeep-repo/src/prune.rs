@@ -12,13 +12,14 @@ use crate::Timestamp;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, PublishError, Tables};
 use crate::index_writer::{IndexError, NewIndex};
+use crate::objects::index_name;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::retention::seconds_until_dropped;
 use crate::snapshot::SnapshotId;
 use crate::state::StateError;
-use crate::storage::{Folder, StorageError};
+use crate::storage::{Folder, ObjectName, StorageError};
 use crate::storage_clock::StorageClock;
 use plan::{Plan, amount};
 
@@ -141,10 +142,11 @@ impl Repository {
         self.check_writable()?;
         let before = self.history.tables().clone();
         let new = self.repack(&mut plan, &mut report, progress)?;
+        let mut just_stored = None;
         if plan.changes_anything() {
-            self.publish_prune(&plan, new, &before, options.now, &mut report)?;
+            just_stored = Some(self.publish_prune(&plan, new, &before, options.now, &mut report)?);
         }
-        self.sweep(&mut report)?;
+        self.sweep(just_stored.as_ref(), &mut report)?;
         Ok(report)
     }
 
@@ -156,7 +158,7 @@ impl Repository {
     ) -> Result<(Plan, PruneReport), PruneError> {
         self.refresh()?;
         self.refuse_damage()?;
-        let clock = StorageClock::read(&self.contents.objects)?;
+        let clock = StorageClock::read(&self.contents.objects, None)?;
         let plan = self.plan_prune(forgotten, options, &clock)?;
         let mut report = plan.report();
         self.tell_times(&plan, &clock, options.now, &mut report);
@@ -186,7 +188,7 @@ impl Repository {
         damaged.map_or(Ok(()), |damage| Err(PruneError::Incomplete(damage.clone())))
     }
 
-    /// Publishes what the plan says. The index object is stored first: the storage's clock stands at it.
+    /// Publishes what the plan says. The index object is stored first, and named: the storage's clock stands at it.
     fn publish_prune(
         &mut self,
         plan: &Plan,
@@ -194,10 +196,11 @@ impl Repository {
         before: &Tables,
         now: Timestamp,
         report: &mut PruneReport,
-    ) -> Result<(), PruneError> {
+    ) -> Result<ObjectName, PruneError> {
         let index = self.store_whole_index(&[new.as_slice(), &plan.strays].concat())?;
         self.contents.add_own(new.clone(), Some(index.row.id));
-        let clock = StorageClock::read(&self.contents.objects)?;
+        let just_stored = index_name(&index.row.id);
+        let clock = StorageClock::read(&self.contents.objects, Some(&just_stored))?;
         let ripe = plan.ripe(&clock, clock.now, self.contents.objects.storage.features());
         report.dropped = amount(&ripe);
         report.waiting = plan.waiting(&ripe);
@@ -215,7 +218,7 @@ impl Repository {
             tables.merge(&commits);
             Ok(tables)
         })?;
-        Ok(())
+        Ok(just_stored)
     }
 }
 

@@ -4,30 +4,35 @@ use std::collections::BTreeMap;
 
 use crate::Timestamp;
 use crate::objects::{Objects, number_of};
-use crate::storage::{Folder, StorageError};
+use crate::storage::{Folder, ObjectName, StorageError};
 
 /// When commits were stored, by the storage's own clock.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct StorageClock {
     /// The latest time of all commits of each number; `None` where the storage does not tell.
     commits: BTreeMap<u64, Option<Timestamp>>,
-    /// The time at which something was stored last.
+    /// A time that is past for sure: of an object just stored, or else of the newest commit. Not the latest of all: one old
+    /// object with a time of the future must not make everything old.
     pub(crate) now: Option<Timestamp>,
 }
 
 impl StorageClock {
-    /// Reads the clock from listings.
-    pub(crate) fn read(objects: &Objects) -> Result<Self, StorageError> {
+    /// Reads the clock from listings; it stands at the time of an object that was just stored, if one is given.
+    pub(crate) fn read(objects: &Objects, just_stored: Option<&ObjectName>) -> Result<Self, StorageError> {
         let mut clock = Self::default();
-        for folder in [Folder::Commits, Folder::Index, Folder::Packs] {
-            for info in objects.storage.list(folder)? {
-                clock.now = clock.now.max(info.stored);
-                if let Some(number) = number_of(&info.name).filter(|_| folder == Folder::Commits) {
-                    let stored = clock.commits.entry(number).or_insert(info.stored);
-                    *stored = info.stored.and_then(|time| Some(stored.as_ref()?.max(&time).to_owned()));
-                }
+        for info in objects.storage.list(Folder::Commits)? {
+            if let Some(number) = number_of(&info.name) {
+                let stored = clock.commits.entry(number).or_insert(info.stored);
+                *stored = info.stored.and_then(|time| Some(stored.as_ref()?.max(&time).to_owned()));
             }
         }
+        clock.now = match just_stored {
+            Some(name) => {
+                let found = objects.storage.list(name.folder())?.into_iter().find(|info| info.name == *name);
+                found.and_then(|info| info.stored)
+            }
+            None => clock.commits.last_key_value().and_then(|(_, stored)| *stored),
+        };
         Ok(clock)
     }
 

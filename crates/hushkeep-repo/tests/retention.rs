@@ -126,6 +126,26 @@ fn a_forgotten_snapshot_is_gone_and_its_bytes_follow_when_they_waited() {
 }
 
 #[test]
+fn an_object_with_a_time_of_the_future_shortens_no_wait() {
+    let place = Place::new(true);
+    let mut repository = Device::new(1).create(&place.storage);
+    backup(&mut repository, &tree(&[1, 2, 3], 100), NOW);
+    backup(&mut repository, &tree(&[4, 5, 6], 101), NOW + 60);
+    let first = "commits/0000000001".parse().unwrap();
+    let object = place.storage.get(&first).unwrap();
+    place.storage.delete(&first).unwrap();
+    place.memory.set_time(at(NOW + 3650 * DAY));
+    place.storage.put(&first, &object).unwrap();
+    place.memory.set_time(at(NOW));
+    forget(&mut repository, &[1], &place);
+    for _ in 0..2 {
+        let report = prune(&mut repository, &place);
+        assert_eq!((report.dropped.packs, report.deleted), (0, 0), "{report:?}");
+    }
+    assert_eq!(place.count(Folder::Packs), 3);
+}
+
+#[test]
 fn a_prune_with_nothing_to_do_changes_nothing() {
     let mut place = Place::new(true);
     let mut repository = Device::new(1).create(&place.storage);

@@ -11,6 +11,7 @@ use crate::error::ReadError;
 use crate::history::{Action, Change, PackRow, Tables};
 use crate::index_writer::{IndexError, NewIndex};
 use crate::liveness::Needs;
+use crate::objects::index_name;
 use crate::pack::PackInfo;
 use crate::repository::Repository;
 use crate::retention;
@@ -102,8 +103,8 @@ impl Repository {
             return Ok(true);
         }
         // The clock stands at the index object that this backup has just stored.
-        let (Some(since), Some(_)) = (row.marked_since(), index) else { return Ok(false) };
-        let clock = StorageClock::read(&self.contents.objects)?;
+        let (Some(since), Some(index)) = (row.marked_since(), index) else { return Ok(false) };
+        let clock = StorageClock::read(&self.contents.objects, Some(&index_name(&index.row.id)))?;
         let age = clock.now.and_then(|now| clock.age(since, now));
         Ok(age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE))
     }

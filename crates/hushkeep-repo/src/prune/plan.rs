@@ -126,6 +126,8 @@ impl Repository {
                 error => error.into(),
             })?;
         }
+        // A time that no other device's is far beyond: what may be old for it is not used again.
+        let latest = clock.now.map(|now| now.max(options.now));
         let mut in_part = Vec::new();
         for row in self.history.tables().packs() {
             plan.total_bytes += row.len;
@@ -135,7 +137,7 @@ impl Repository {
                 (None, 0) => plan.to_mark.push(row),
                 (None, _) => in_part.push((row, used)),
                 (Some(_), 0) => plan.marked.push(row),
-                (Some(since), _) if self.may_come_back(since, clock) => {
+                (Some(since), _) if self.may_come_back(since, clock, latest) => {
                     plan.revived.add(row.len);
                     plan.to_revive.push(row);
                 }
@@ -148,15 +150,14 @@ impl Repository {
         }
         self.choose_repacks(&mut plan, in_part, options);
         self.mark_strays(&mut plan, clock)?;
-        let latest = clock.now.map(|now| now.max(options.now));
         plan.maybe_ripe = !plan.ripe(clock, latest, self.contents.objects.storage.features()).is_empty();
         Ok(plan)
     }
 
     /// Whether a marked pack can become live again. Where two devices can publish at once, another may be about to drop
     /// it; then its contents are copied.
-    fn may_come_back(&self, since: u64, clock: &StorageClock) -> bool {
-        let age = clock.now.and_then(|now| clock.age(since, now));
+    fn may_come_back(&self, since: u64, clock: &StorageClock, latest: Option<Timestamp>) -> bool {
+        let age = latest.and_then(|now| clock.age(since, now));
         self.contents.objects.storage.features().create_if_absent
             || age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE)
     }

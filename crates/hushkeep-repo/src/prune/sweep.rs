@@ -29,8 +29,8 @@ impl Repository {
 
     /// Deletes dropped packs and commits, superseded index objects, and index objects that no commit names; the latter
     /// two after the same wait as packs.
-    pub(super) fn sweep(&self, report: &mut PruneReport) -> Result<(), PruneError> {
-        let clock = StorageClock::read(&self.contents.objects)?;
+    pub(super) fn sweep(&self, just_stored: Option<&ObjectName>, report: &mut PruneReport) -> Result<(), PruneError> {
+        let clock = StorageClock::read(&self.contents.objects, just_stored)?;
         let storage = &self.contents.objects.storage;
         let mut needless = self.needless_indexes(&clock)?;
         let tables = self.history.tables();
