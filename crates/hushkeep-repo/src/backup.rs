@@ -201,9 +201,7 @@ impl Repository {
         let journal = Journal::load(state.as_ref())?;
         let mut report = BackupReport::default();
         let mut mended = self.history.mended().to_vec();
-        if !options.dry_run {
-            mended.extend(self.mend_config()?);
-        }
+        mended.extend(self.config_copies.damaged.iter().map(|(_, damage)| damage.clone()));
         let retired = self.contents.retired().clone();
 
         let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;
@@ -234,6 +232,7 @@ impl Repository {
         self.publish_snapshot(stored, &mut report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
+        self.mend_config();
         self.contents.salvaged.clear();
         journal.clear()?;
         Ok(report)

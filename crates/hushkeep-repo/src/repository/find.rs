@@ -179,6 +179,8 @@ impl LockedRepository {
         }
         let unread = self.damaged.iter().filter_map(|damage| Some((damage.object.parse().ok()?, damage.clone())));
         copies.damaged.extend(unread.filter(|(name, _)| number_of(name) == Some(config.number)));
+        // One that is listed and gone was deleted by another device, which this one does not know of yet.
+        copies.damaged.retain(|(_, damage)| damage.cause != DamageCause::Missing);
         copies.damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
         copies.damaged.dedup_by(|(later, _), (first, _)| later == first);
         copies

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 use super::Repository;
 use crate::Timestamp;
 use crate::config::{Config, ConfigName, Protector};
-use crate::error::{Damage, DamageCause, ReadError};
+use crate::error::{Damage, ReadError};
 use crate::history::{Action, Change, PublishError, Tables};
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::state::StateError;
@@ -96,33 +96,26 @@ impl Repository {
         // It holds from now on, whatever went wrong after it was published.
         self.config = config;
         self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
-        let undeleted = self.delete_configs(earlier, if drops { 0 } else { NUMBERS_KEPT - 1 })?;
+        let undeleted = self.delete_configs(if drops { 0 } else { NUMBERS_KEPT - 1 })?;
         published.map(|()| undeleted)
     }
 
     /// Stores the config that holds again, if it is there less often than it should be: another accident would lock the
-    /// owner out. Returns what was wrong.
-    pub(crate) fn mend_config(&mut self) -> Result<Vec<Damage>, StorageError> {
+    /// owner out. What cannot be stored now, the next backup tries again.
+    ///
+    /// Only after this device has published, and where only one writer could: then nobody has replaced the config, and
+    /// removed it, unseen.
+    pub(crate) fn mend_config(&mut self) {
         let missing = COPIES.saturating_sub(self.config_copies.whole);
-        if missing == 0 {
-            return Ok(Vec::new());
+        if missing == 0 || !self.contents.objects.storage.features().create_if_absent {
+            return;
         }
-        let (names, mut damage): (Vec<_>, Vec<_>) = self.config_copies.damaged.iter().cloned().unzip();
-        if damage.is_empty() {
-            let object = format!("{}/{:010}", Folder::Config.name(), self.config.number);
-            damage.push(Damage { object, cause: DamageCause::Missing });
+        if store_config(&self.contents.objects, &self.config, missing, &mut *self.rng()).is_ok() {
+            let found = std::mem::replace(&mut self.config_copies, ConfigCopies { whole: COPIES, damaged: Vec::new() });
+            let names: Vec<ObjectName> = found.damaged.into_iter().map(|(name, _)| name).collect();
+            // What cannot be deleted does no harm.
+            let _ = self.contents.objects.delete_all(&names);
         }
-        let stored = store_config(&self.contents.objects, &self.config, missing, &mut *self.rng());
-        match stored {
-            Ok(_) => {}
-            // It is as it was; the next backup tries again.
-            Err(StoreError::Unfaithful) => return Ok(damage),
-            Err(StoreError::Storage(error)) => return Err(error),
-        }
-        self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
-        // What cannot be deleted does no harm.
-        self.contents.objects.delete_all(&names)?;
-        Ok(damage)
     }
 
     /// Publishes a config that is stored under `names`; deletes it again if it surely does not hold. With a
@@ -158,11 +151,9 @@ impl Repository {
 
     /// Deletes all earlier configs but those of the `keep` highest numbers. Names with a number that was never reached
     /// are not ours.
-    pub(super) fn delete_configs(
-        &self,
-        mut earlier: Vec<ObjectName>,
-        keep: usize,
-    ) -> Result<Vec<String>, StorageError> {
+    pub(super) fn delete_configs(&self, keep: usize) -> Result<Vec<String>, StorageError> {
+        // Also those that another device has stored again meanwhile.
+        let mut earlier = config_names(self.contents.objects.storage.as_ref())?;
         earlier.retain(|name| number_of(name).is_some_and(|number| number < self.config.number));
         let mut numbers: Vec<u64> = earlier.iter().filter_map(number_of).collect();
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));

@@ -61,7 +61,7 @@ impl Repository {
         self.config = config;
         self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
         self.contents.objects = objects;
-        let undeleted = self.delete_configs(earlier, 0).map_err(|error| RotateError::Changed(error.into()))?;
+        let undeleted = self.delete_configs(0).map_err(|error| RotateError::Changed(error.into()))?;
         published.map(|()| undeleted).map_err(RotateError::Changed)
     }
 }
