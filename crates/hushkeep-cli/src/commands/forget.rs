@@ -15,7 +15,7 @@ use crate::args::{JsonArgs, KeyArgs, RepoArgs};
 use crate::failure::{Exit, Failure};
 use crate::format;
 use crate::invocation::Invocation;
-use crate::output::Output;
+use crate::output::{Output, note};
 use crate::session;
 use crate::snapshot_spec::SnapshotSpec;
 
@@ -176,10 +176,17 @@ fn find<'a>(named: &[SnapshotSpec], all: &'a [Snapshot], may_remove_all: bool) -
 fn tell_groups(groups: &[Group<'_>], args: &ForgetArgs, output: &mut Output) -> io::Result<()> {
     for group in groups {
         for (snapshot, reasons) in &group.kept {
-            output.object("kept", snapshot_object(snapshot, reasons))?;
+            output.object("kept", snapshot_object(snapshot, texts(reasons)))?;
+        }
+        for snapshot in &group.of_the_future {
+            output.object("kept", snapshot_object(snapshot, vec![OF_THE_FUTURE.to_owned()]))?;
+            note(format_args!(
+                "note: snapshot {} has a time of the future, as a wrong clock gives: it is kept, and not counted.                  to forget it, name it",
+                short(&snapshot.id)
+            ));
         }
         for snapshot in &group.forgotten {
-            output.object("forgotten", snapshot_object(snapshot, &[]))?;
+            output.object("forgotten", snapshot_object(snapshot, Vec::new()))?;
         }
         if !args.quiet {
             output.text(group_text(group))?;
@@ -188,10 +195,17 @@ fn tell_groups(groups: &[Group<'_>], args: &ForgetArgs, output: &mut Output) -> 
     Ok(())
 }
 
-fn snapshot_object(snapshot: &Snapshot, reasons: &[Reason]) -> Value {
+/// Why a snapshot is kept whose time has not come yet.
+const OF_THE_FUTURE: &str = "time of the future";
+
+fn texts(reasons: &[Reason]) -> Vec<String> {
+    reasons.iter().map(ToString::to_string).collect()
+}
+
+fn snapshot_object(snapshot: &Snapshot, reasons: Vec<String>) -> Value {
     let mut object = snapshots::object(snapshot);
     if let Value::Object(fields) = &mut object {
-        fields.insert("reasons".to_owned(), reasons.iter().map(ToString::to_string).collect());
+        fields.insert("reasons".to_owned(), reasons.into());
     }
     object
 }
@@ -203,11 +217,11 @@ fn group_text(group: &Group<'_>) -> String {
         format!(" with {}", paths.join(", "))
     });
     let which = [device, paths].into_iter().flatten().collect::<String>();
-    let (kept, forgotten) = (group.kept.len(), group.forgotten.len());
-    let reasons = |reasons: &[Reason]| reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let to_keep = group.kept.iter().map(|(snapshot, why)| (*snapshot, "keep", reasons(why)));
+    let (kept, forgotten) = (group.kept.len() + group.of_the_future.len(), group.forgotten.len());
+    let to_keep = group.kept.iter().map(|(snapshot, why)| (*snapshot, "keep", texts(why).join(", ")));
+    let of_the_future = group.of_the_future.iter().map(|snapshot| (*snapshot, "keep", OF_THE_FUTURE.to_owned()));
     let to_forget = group.forgotten.iter().map(|snapshot| (*snapshot, "forget", String::new()));
-    let mut rows: Vec<_> = to_keep.chain(to_forget).collect();
+    let mut rows: Vec<_> = to_keep.chain(of_the_future).chain(to_forget).collect();
     rows.sort_by_key(|(snapshot, ..)| (snapshot.number, snapshot.id));
     let row = |(snapshot, fate, reasons): (&Snapshot, &str, String)| {
         let (id, number, time) = (short(&snapshot.id), snapshot.number.to_string(), format::time(snapshot.time));
@@ -219,7 +233,7 @@ fn group_text(group: &Group<'_>) -> String {
 
 fn tell_named(found: &[&Snapshot], args: &ForgetArgs, output: &mut Output) -> io::Result<()> {
     for snapshot in found {
-        output.object("forgotten", snapshot_object(snapshot, &[]))?;
+        output.object("forgotten", snapshot_object(snapshot, Vec::new()))?;
         if !args.quiet {
             let (id, number, time) = (short(&snapshot.id), snapshot.number, format::time(snapshot.time));
             output.text(format_args!("snapshot {id}, number {number}, of {time}\n"))?;

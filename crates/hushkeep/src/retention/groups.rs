@@ -34,7 +34,13 @@ pub struct Group<'a> {
     pub kept: Vec<(&'a Snapshot, Vec<Reason>)>,
     /// Those to forget.
     pub forgotten: Vec<&'a Snapshot>,
+    /// Those that have a time of the future: a clock was wrong. They are kept, and the policy does not count them, for it
+    /// would take them for the newest ever after, and forget what is made today.
+    pub of_the_future: Vec<&'a Snapshot>,
 }
+
+/// Clocks of devices may differ by so many seconds.
+const CLOCKS_DIFFER: i64 = 86_400;
 
 /// A policy that keeps nothing: every snapshot would be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -81,11 +87,16 @@ impl<'a> Key<'a> {
 
 impl<'a> Group<'a> {
     fn new(key: Key<'a>, members: &[&'a Snapshot], policy: &Policy, now: Timestamp, zone: &TimeZone) -> Self {
-        let times: Vec<Timestamp> = members.iter().map(|snapshot| snapshot.time).collect();
         let newest = members.last().map(|snapshot| snapshot.device_name.as_str());
         let device_name = newest.filter(|_| key.device.is_some());
-        let mut group = Self { device_name, paths: key.paths, kept: Vec::new(), forgotten: Vec::new() };
-        for (snapshot, reasons) in members.iter().copied().zip(policy.reasons(&times, now, zone)) {
+        let is_of_the_future = |snapshot: &&Snapshot| snapshot.time.seconds.saturating_sub(now.seconds) > CLOCKS_DIFFER;
+        // Who wants nothing to be kept means these, too.
+        let (of_the_future, members): (Vec<_>, Vec<_>) =
+            members.iter().copied().partition(|snapshot| !policy.is_empty() && is_of_the_future(snapshot));
+        let times: Vec<Timestamp> = members.iter().map(|snapshot| snapshot.time).collect();
+        let (kept, forgotten) = (Vec::new(), Vec::new());
+        let mut group = Self { device_name, paths: key.paths, kept, forgotten, of_the_future };
+        for (snapshot, reasons) in members.into_iter().zip(policy.reasons(&times, now, zone)) {
             if reasons.is_empty() {
                 group.forgotten.push(snapshot);
             } else {

@@ -1,8 +1,16 @@
+use std::sync::Arc;
+
+use hushkeep_core::keys::BackupKey;
+use hushkeep_core::name::RepositoryId;
+use hushkeep_repo::{BackupOptions, Quiet, RelPath, Repository, Snapshot, Source};
+use hushkeep_sources::{FolderOptions, FolderTree};
+use hushkeep_storage::MemoryStorage;
 use jiff::ToSpan;
 use jiff::civil::date;
 use proptest::prelude::*;
 
 use super::*;
+use crate::Home;
 
 const UTC: TimeZone = TimeZone::UTC;
 
@@ -282,4 +290,37 @@ proptest! {
             prop_assert_eq!(kept.iter().map(|(time, _)| *time).max(), times.iter().max());
         }
     }
+}
+
+/// A repository with a snapshot of each of these times, made in this order.
+fn snapshots_of(times: &[Timestamp]) -> Vec<Snapshot> {
+    let folder = tempfile::tempdir().unwrap();
+    let (storage, rng) = (Arc::new(MemoryStorage::default()), &mut crate::random());
+    let (id, key) = (RepositoryId::generate(rng), BackupKey::generate(rng));
+    let state = Arc::new(Home::at(&folder.path().join("home")).device(&id));
+    let made = Repository::create(storage, state, &key, id, times[0], Box::new(crate::random()));
+    let mut repository = made.unwrap();
+    let tree = FolderTree::new(folder.path(), FolderOptions::default()).unwrap();
+    for time in times {
+        let source = Source { label: RelPath::new(b"chats").unwrap(), path: b"/chats".to_vec(), tree: &tree };
+        let options = BackupOptions { now: *time, device_name: "phone".to_owned(), dry_run: false };
+        repository.backup(&[source], &options, &Quiet).unwrap();
+    }
+    repository.snapshots().to_vec()
+}
+
+#[test]
+fn a_clock_that_was_once_wrong_forgets_nothing_ever_after() {
+    let times = utc(&["2026-01-01T12:00", "2036-01-02T12:00", "2026-01-03T12:00", "2026-01-04T12:00"]);
+    let snapshots = snapshots_of(&times);
+    let numbers = |snapshots: &[&Snapshot]| snapshots.iter().map(|snapshot| snapshot.number).collect::<Vec<_>>();
+    let now = utc(&["2026-01-04T13:00"])[0];
+    let by = GroupBy { device: true, paths: true };
+    let groups = plan(&snapshots, &policy(&["last 1"]), by, false, now, &UTC).unwrap();
+    let [group] = groups.as_slice() else { panic!("{groups:?}") };
+    assert_eq!(group.kept.iter().map(|(snapshot, _)| snapshot.number).collect::<Vec<_>>(), [4]);
+    assert_eq!((numbers(&group.of_the_future), numbers(&group.forgotten)), (vec![2], vec![1, 3]));
+    // Who wants nothing to be kept means that one, too.
+    let groups = plan(&snapshots, &policy(&[]), by, true, now, &UTC).unwrap();
+    assert_eq!(numbers(&groups[0].forgotten), [1, 2, 3, 4]);
 }
