@@ -262,7 +262,8 @@ impl From<repo::UnlockError> for Failure {
                 what,
                 "the storage shows an older state than this device has seen: newer snapshots are missing",
                 "if you put an old copy there yourself, bring back the newer one, or go on from the old one with \
-                 `recover --accept-rollback`; else do not trust this storage",
+                 `recover --accept-rollback`; if the folder is synchronised, look for conflicted copies in `commits`, and \
+                 wait until it is complete; else do not trust this storage",
             ),
             repo::UnlockError::NotInForce => Self::new(
                 Exit::WrongKey,
@@ -420,9 +421,9 @@ impl From<SpecError> for Failure {
         match error {
             SpecError::NoSnapshots => Self::new(
                 Exit::Failed,
-                "there are no snapshots here yet",
-                "nothing was backed up to this repository so far",
-                "make the first backup with \"backup\"",
+                "there are no snapshots here",
+                "nothing was backed up to this repository so far, or all was forgotten",
+                "make a backup with \"backup\"",
             ),
             SpecError::NotFound(name) => Self::new(
                 Exit::Failed,

@@ -131,6 +131,9 @@ impl Found {
         let kept = self.device.key()?;
         let outdated = kept.is_some().then_some(SecretError::OutdatedDeviceKey);
         let fitting = kept.filter(|key| self.locked.accepts(key));
+        if outdated.is_some() && fitting.is_none() && self.locked.lacks_what_was_seen(&self.device, crate::now())? {
+            return Err(repo::UnlockError::RolledBack.into());
+        }
         let opened = fitting.map(|key| self.open(&key).map(|repository| (repository, key)));
         match (opened, failure) {
             (Some(Ok((repository, key))), _) => Ok(self.opened(repository, key, OpenedBy::DeviceKey)),

@@ -201,11 +201,16 @@ fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) ->
             note(format_args!("damaged: {damage}"));
         }
     }
+    let BackupReport { files_new, files_changed, files_unchanged, files_removed, .. } = report;
+    if files_new + files_changed + files_unchanged == 0 && *files_removed > 0 {
+        note(
+            "warning: no file is left in what was backed up: if a disk or phone is not connected, connect it and run this again",
+        );
+    }
     output.object("summary", summary(report, args.dry_run))?;
     if args.verbosity.quiet {
         return Ok(());
     }
-    let BackupReport { files_new, files_changed, files_unchanged, files_removed, .. } = report;
     let (read, new) = (format::size(report.bytes_read), format::size(report.bytes_new));
     match &report.snapshot {
         Some(snapshot) => {

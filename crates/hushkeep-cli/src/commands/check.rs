@@ -51,9 +51,25 @@ pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> 
     Err(Failure::new(
         Exit::Damaged,
         format!("the repository has {objects} (named above)"),
-        "the files named above cannot be restored from these snapshots; everything else can",
+        &meaning(&report),
         "make a new backup while you still have the files: what is missing is stored again",
     ))
+}
+
+/// What the damage means for the owner.
+fn meaning(report: &CheckReport) -> String {
+    let is_in = |folder: &str| report.findings.iter().any(|finding| finding.damage.object.starts_with(folder));
+    let mut meaning = match report.findings.iter().any(|finding| !finding.affected.is_empty()) {
+        true => "the files named above cannot be restored from these snapshots; everything else can".to_owned(),
+        false => "no file of the snapshots that are known is hurt".to_owned(),
+    };
+    if is_in("commits/") {
+        meaning.push_str("; snapshots that only the damaged commits told of are missing");
+    }
+    if is_in("config/") {
+        meaning.push_str("; if all configs are lost, no other device can open the repository: keep this one");
+    }
+    meaning
 }
 
 fn tell_report(report: &CheckReport, args: &CheckArgs, output: &mut Output) -> io::Result<()> {

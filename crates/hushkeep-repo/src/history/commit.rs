@@ -143,6 +143,11 @@ pub(crate) struct SeenTips {
 }
 
 impl SeenTips {
+    /// The names of the commits.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &ObjectName> {
+        self.tips.iter().map(|tip| &tip.name)
+    }
+
     /// A mark, the time, then the tips: so that a file that was emptied does not pass for one without tips.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![SEEN_MARK];

@@ -11,7 +11,7 @@ use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use super::protectors::ConfigCopies;
-use super::{Repository, SharedRng, UnlockError};
+use super::{Repository, SECONDS_UNTIL_DROPPED, SharedRng, UnlockError, remembered_tips};
 use crate::cache::CacheKey;
 use crate::config::{ClearConfig, Config, ProtectorKind};
 use crate::error::{Damage, DamageCause, ReadError};
@@ -124,6 +124,17 @@ impl LockedRepository {
     /// Whether a key opens a repository here. Reads nothing more.
     pub fn accepts(&self, key: &BackupKey) -> bool {
         self.id_for(key).is_some()
+    }
+
+    /// Whether the storage lacks a commit that a device saw not long ago. It needs no key: so a device whose key opens
+    /// nothing can tell an old copy from a repository that was given a new key.
+    pub fn lacks_what_was_seen(&self, state: &dyn State, now: Timestamp) -> Result<bool, UnlockError> {
+        let seen = remembered_tips(state)?;
+        if now.seconds.saturating_sub(seen.time.seconds) >= SECONDS_UNTIL_DROPPED {
+            return Ok(false);
+        }
+        let listed = self.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
+        Ok(!seen.names().all(|name| listed.iter().any(|info| info.name == *name)))
     }
 
     /// Opens the newest config that this key opens, and the history; compares it with what this device remembers: `state`

@@ -5,7 +5,7 @@ use hushkeep_core::recovery::Parsed;
 use hushkeep_core::wrap::KdfParams;
 use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Features, Folder, StorageErrorKind};
-use hushkeep_repo::{LockedRepository, Repository, State, Storage};
+use hushkeep_repo::{self as repo, LockedRepository, Repository, State, Storage};
 use hushkeep_storage::fault::{self, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 use tempfile::TempDir;
@@ -177,6 +177,18 @@ fn another_device_hears_that_its_key_was_replaced() {
     assert_eq!(owner.refused, [Some(SecretError::OutdatedDeviceKey)], "told before anything is asked");
     world.found("tablet").recover(&mut with_key(&opened.key), never).unwrap();
     assert_eq!(world.open("tablet").by, OpenedBy::DeviceKey);
+}
+
+#[test]
+fn an_old_copy_from_before_the_rotation_is_told_as_what_it_is() {
+    let world = World::new(true);
+    let all = || Folder::ALL.into_iter().flat_map(|folder| world.memory.list(folder).unwrap());
+    let old: Vec<_> = all().map(|info| (info.name.clone(), world.memory.get(&info.name).unwrap())).collect();
+    Rotation::prepare().run(&mut world.open("phone"), None).unwrap();
+    all().collect::<Vec<_>>().iter().for_each(|info| world.memory.delete(&info.name).unwrap());
+    old.iter().for_each(|(name, object)| world.memory.put(name, object).unwrap());
+    let refused = world.found("phone").unlock(&mut nobody()).err().unwrap();
+    assert!(matches!(refused, UnlockError::Repository(repo::UnlockError::RolledBack)), "{refused}");
 }
 
 /// How many calls to the storage opening takes, and opening and rotating.
