@@ -342,16 +342,38 @@ mod tests {
     }
 
     #[test]
+    fn counts_and_arrays_are_what_was_written() {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, 2);
+        bytes.extend([1, 2, 3, 4]);
+        assert_eq!(Reader::new(&bytes).count(2), Ok(2), "just enough");
+        assert_eq!(Reader::new(&bytes).count(3), Err(WireError::Truncated));
+        assert_eq!(Reader::new(&bytes[..4]).count(2), Err(WireError::Truncated));
+        let mut reader = Reader::new(&bytes);
+        assert_eq!((reader.byte(), reader.array(), reader.remaining()), (Ok(2), Ok([1, 2, 3]), 1));
+        assert_eq!(reader.array::<2>(), Err(WireError::Truncated));
+    }
+
+    #[test]
+    fn integers_of_32_bits_end_there() {
+        for value in [0, 1, 300, u64::from(u32::MAX), u64::from(u32::MAX) + 1] {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            assert_eq!(Reader::new(&bytes).varint_u32(), u32::try_from(value).map_err(|_| WireError::Range));
+        }
+    }
+
+    #[test]
     fn unknown_fields_are_kept_or_refused_by_their_mark() {
         let mut writer = RecordWriter::new();
-        writer.critical_int(1, 7).ignorable(9, *b"later");
+        writer.critical_int(1, 7).critical(2, *b"text").ignorable(9, *b"later");
         let bytes = writer.finish();
         let record = Record::parse(&bytes, 3).unwrap();
-        assert_eq!(record.int(1), Ok(7));
+        assert_eq!((record.int(1), record.text(2).as_deref()), (Ok(7), Ok("text")));
         let unknown = record.into_unknown();
         assert_eq!(unknown.get(&9).map(Vec::as_slice), Some(b"later".as_slice()));
         let mut again = RecordWriter::new();
-        again.critical_int(1, 7).unknown(&unknown);
+        again.critical_int(1, 7).critical(2, *b"text").unknown(&unknown);
         assert_eq!(again.finish(), bytes);
 
         let refused = RecordWriter::new().critical(9, *b"later").finish();

@@ -85,6 +85,8 @@ pub(crate) fn assert_round_trip(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::{Rng, SeedableRng};
 
     use super::*;
     use crate::properties::damaged;
@@ -125,7 +127,30 @@ mod tests {
     }
 
     #[test]
+    fn what_gains_too_little_does_not_look_compressible() {
+        let mut compressor = Compressor::new();
+        let sample = |noise: usize| {
+            let mut bytes = vec![0; 4096];
+            ChaCha20Rng::seed_from_u64(1).fill_bytes(&mut bytes[..noise]);
+            bytes
+        };
+        assert!(looks_compressible(&mut compressor, &sample(0)) && looks_compressible(&mut compressor, &sample(3500)));
+        // It gains a little, but less than one part in 32.
+        let little = sample(4000);
+        assert!(compressor.compress(&little).is_some());
+        assert!(!looks_compressible(&mut compressor, &little) && !looks_compressible(&mut compressor, &sample(4096)));
+    }
+
+    #[test]
     fn a_body_that_claims_another_length_is_refused() {
+        let claiming = |len: u64| {
+            let mut bytes = vec![1];
+            put_varint(&mut bytes, len);
+            bytes
+        };
+        assert_eq!(decode_body(&claiming(MAX_BODY_LEN + 1)), Err(WireError::Range));
+        assert_eq!(decode_body(&claiming(MAX_BODY_LEN)), Err(WireError::NotCanonical), "an empty frame");
+
         let mut encoded = encode_body(&vec![7; 10_000]);
         encoded[1] ^= 1;
         assert!(decode_body(&encoded).is_err());

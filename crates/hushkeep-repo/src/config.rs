@@ -308,6 +308,21 @@ mod tests {
     }
 
     #[test]
+    fn a_higher_version_for_writers_keeps_this_one_away() {
+        let protector = Protector::new(
+            ProtectorId::from_bytes([1; 4]),
+            ProtectorKind::RecoveryKey,
+            String::new(),
+            Timestamp { seconds: 0, nanos: 0 },
+        );
+        let mut config = Config::first(protector);
+        for (writer, may_write) in [(None, true), (Some(1), true), (Some(2), false), (Some(u64::MAX), false)] {
+            config.versions.writer = writer;
+            assert_eq!(config.may_write(), may_write, "{writer:?}");
+        }
+    }
+
+    #[test]
     fn configs_round_trip_and_keep_what_they_do_not_know() {
         let mut rng = ChaCha20Rng::seed_from_u64(1);
         let repository = RepositoryId::generate(&mut rng);
@@ -330,6 +345,7 @@ mod tests {
             ],
         );
 
+        assert_eq!((config.number, config.protectors.len()), (2, 2));
         let object = config.seal(&keys, b"older", &mut rng);
         assert_eq!(object.len(), MIN_CONFIG_LEN);
         let clear = ClearConfig::decode(&Header::parse(&object).unwrap().0.clear).unwrap();

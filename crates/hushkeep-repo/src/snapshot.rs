@@ -213,6 +213,18 @@ mod tests {
         )
     }
 
+    #[test]
+    fn files_and_bytes_are_those_of_all_sources() {
+        let source = |label: &[u8], files, bytes| {
+            let root = NodeName { list: ObjectId::from_bytes([1; 16]), position: 0 };
+            SnapshotSource { label: RelPath::new(label).unwrap(), path: Vec::new(), files, bytes, root }
+        };
+        let sources = vec![source(b"a", 2, 30), source(b"b", 3, 400)];
+        let device = (ObjectId::from_bytes([2; 16]), "phone".to_owned());
+        let snapshot = Snapshot::new(1, Timestamp { seconds: 0, nanos: 0 }, device, sources, 0);
+        assert_eq!((snapshot.files(), snapshot.bytes()), (5, 430));
+    }
+
     proptest! {
         #[test]
         fn any_snapshot_round_trips(snapshot in arbitrary()) {

@@ -221,6 +221,13 @@ mod tests {
     }
 
     #[test]
+    fn an_error_keeps_the_word_of_the_storage() {
+        let error = StorageError::new(StorageErrorKind::Full, "packs").because("quota");
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!((error.to_string().as_str(), source.as_deref()), ("the storage is full: packs", Some("quota")));
+    }
+
+    #[test]
     fn names_round_trip_and_foreign_ones_are_refused() {
         let name: ObjectName = "packs/0123-ab".parse().unwrap();
         assert_eq!(

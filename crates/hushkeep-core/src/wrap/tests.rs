@@ -137,3 +137,12 @@ proptest! {
         let _ = PassphraseWrap::decode(&bytes);
     }
 }
+
+#[test]
+fn parameters_are_what_they_say() {
+    let told = |params: KdfParams| (params.memory_kib(), params.iterations(), params.lanes());
+    assert_eq!(told(KdfParams::DEFAULT), (64 * 1024, 3, 1));
+    assert_eq!(told(KdfParams::FLOOR), (19 * 1024, 2, 1));
+    assert_eq!(told(KdfParams::CEILING), (1024 * 1024, 16, 4));
+    assert_eq!(KdfParams::new(65_536, 3, 2).map(told), Ok((65_536, 3, 2)));
+}
