@@ -177,6 +177,7 @@ impl Repository {
         progress: &dyn Progress,
     ) -> Result<BackupReport, BackupError> {
         check_labels(sources)?;
+        self.refresh_if_old(options.now)?;
         for _ in 1..MAX_STARTS {
             match self.back_up_once(sources, options, progress) {
                 // It begins again from what is there now; what it stored already is in the journal.

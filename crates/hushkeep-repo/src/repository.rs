@@ -36,6 +36,9 @@ const MAX_ATTEMPTS: u32 = 64;
 /// three times as long: the clocks of two devices may differ.
 const SECONDS_UNTIL_DROPPED: i64 = 30 * 86_400;
 
+/// A backup begins from what was read so many seconds before; else it reads anew what others published.
+const SECONDS_FRESH: u64 = 3600;
+
 /// A source of randomness that threads share.
 pub(crate) type SharedRng = Arc<Mutex<Box<dyn CryptoRng + Send>>>;
 
@@ -45,6 +48,8 @@ pub struct Repository {
     pub(crate) rng: SharedRng,
     pub(crate) config: Config,
     pub(crate) config_copies: ConfigCopies,
+    /// When it was opened, until the first backup.
+    opened: Option<Timestamp>,
     pub(crate) history: History,
     pub(crate) contents: Contents,
     /// Oldest first.
@@ -117,6 +122,7 @@ impl Repository {
             rng: Arc::new(Mutex::new(rng)),
             config,
             config_copies: ConfigCopies { whole: COPIES, damaged: Vec::new() },
+            opened: Some(now),
             history: History::default(),
             contents: Contents::new(objects),
             snapshots: Vec::new(),
@@ -144,7 +150,7 @@ impl Repository {
             contents.salvage(history.tables())?;
         }
         let snapshots = read_snapshots(&history)?;
-        Ok(Self { state, rng, config, config_copies, history, contents, snapshots })
+        Ok(Self { state, rng, config, config_copies, opened: Some(now), history, contents, snapshots })
     }
 
     /// The repository's id.
@@ -241,6 +247,13 @@ impl Repository {
             }
         }
         Err(PublishError::Busy.into())
+    }
+
+    /// Reads what other writers published, unless this was just opened: a program may keep it open for days.
+    pub(crate) fn refresh_if_old(&mut self, now: Timestamp) -> Result<(), PublishError> {
+        let opened = self.opened.take();
+        let is_fresh = opened.is_some_and(|opened| now.seconds.abs_diff(opened.seconds) < SECONDS_FRESH);
+        if is_fresh { Ok(()) } else { self.refresh() }
     }
 
     /// Reads what other writers published.

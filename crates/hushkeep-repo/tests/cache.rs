@@ -78,14 +78,14 @@ fn an_unchanged_backup_takes_five_requests() {
         backup(&mut device.open(&place.storage), &tree(day), NOW + i64::try_from(day).unwrap() * 86_400);
     }
     let before = place.requests();
-    let mut repository = device.open(&place.storage);
+    let mut repository = device.open_at(&place.storage, NOW + 31 * 86_400).unwrap();
     let report = backup(&mut repository, &tree(30), NOW + 31 * 86_400);
     assert_eq!((report.bytes_new, report.objects_stored), (0, 1));
     assert_eq!(place.requests() - before, 5, "three folders listed; the newest commit read, one stored");
 
     // A day with something new: one pack and one index object more.
     let before = place.requests();
-    backup(&mut device.open(&place.storage), &tree(31), NOW + 32 * 86_400);
+    backup(&mut device.open_at(&place.storage, NOW + 32 * 86_400).unwrap(), &tree(31), NOW + 32 * 86_400);
     assert_eq!(place.requests() - before, 7);
 }
 

@@ -29,7 +29,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use world::{Fault, Moment, Script, View, World};
 
 /// Seeds that once found a defect.
-const REGRESSIONS: &[u64] = &[725];
+const REGRESSIONS: &[u64] = &[725, 763, 5409];
 
 const STEPS: u32 = 40;
 const DAY: i64 = 86_400;
@@ -311,7 +311,7 @@ impl SimDevice {
         let Some(mut repository) = self.open(&mut state, &storage, &view, model) else { return false };
         let done = match operation {
             Operation::Backup => back_up(&mut repository, &state, now, model, &view),
-            Operation::Forget { share } => forget(&mut repository, *share, now, model, &view),
+            Operation::Forget { share } => forget(&mut repository, *share, state.key, now, model, &view),
             Operation::Prune { max_unused, max_repack_bytes } => {
                 let (max_unused, max_repack_bytes) = (*max_unused, *max_repack_bytes);
                 let options = PruneOptions { now, max_unused, max_repack_bytes, dry_run: false };
@@ -384,6 +384,7 @@ fn back_up(
 fn forget(
     repository: &mut Repository,
     share: u32,
+    own_key: u8,
     now: hushkeep_repo::Timestamp,
     model: &Mutex<Model>,
     view: &View,
@@ -393,6 +394,11 @@ fn forget(
     let result = repository.forget(&ids, now);
     let mut model = model.lock().unwrap();
     match result {
+        // After a rotation that this device has not seen, what it forgets is not forgotten.
+        Ok(()) if model.keys.first() != Some(&own_key) => {
+            model.unsure_forgotten.extend(ids);
+            true
+        }
         Ok(()) => {
             ids.iter().for_each(|id| drop(model.live.remove(id)));
             true

@@ -15,7 +15,7 @@ use crate::content_set::ContentSet;
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::file_list_reader::FileListReader;
-use crate::history::Tables;
+use crate::history::{PackRow, Tables};
 use crate::node::{Content, EntryKind};
 use crate::objects::pack_name;
 use crate::pack::PackInfo;
@@ -96,7 +96,7 @@ impl Known {
             match known.collect(contents, root, &mut wanted) {
                 Ok(()) => {}
                 Err(ReadError::Damaged(damage)) => {
-                    known.damage.push(damage);
+                    known.note_damage(damage, tables);
                     known.unreadable.insert((root.list, root.position));
                 }
                 Err(error) => return Err(error),
@@ -108,7 +108,7 @@ impl Known {
             }
         }
         for list in wanted.lists() {
-            known.take_names(contents, list, &wanted)?;
+            known.take_names(contents, tables, list, &wanted)?;
         }
         Ok(known)
     }
@@ -195,14 +195,30 @@ impl Known {
         Ok(())
     }
 
+    /// Notes damage, unless it is a pack that is gone and was marked: another device has dropped it, and this one does not
+    /// see that yet.
+    fn note_damage(&mut self, damage: Damage, tables: &Tables) {
+        let is_marked =
+            |pack: &PackRow| pack.marked_since().is_some() && pack_name(&pack.id).to_string() == damage.object;
+        if damage.cause != DamageCause::Missing || !tables.packs().any(|pack| is_marked(&pack)) {
+            self.damage.push(damage);
+        }
+    }
+
     /// Takes in the names of some contents of a list, if they lie in packs that are there.
-    fn take_names(&mut self, contents: &Contents, list: ListNo, wanted: &ContentSet) -> Result<(), ReadError> {
+    fn take_names(
+        &mut self,
+        contents: &Contents,
+        tables: &Tables,
+        list: ListNo,
+        wanted: &ContentSet,
+    ) -> Result<(), ReadError> {
         let epoch = contents.index.list_epoch(list);
         let Some(keys) = epoch.and_then(|epoch| contents.objects.keyring.epoch(epoch)) else { return Ok(()) };
         let names = match contents.read_names(list) {
             Ok(names) => names,
             Err(ReadError::Damaged(damage)) => {
-                self.damage.push(damage);
+                self.note_damage(damage, tables);
                 return Ok(());
             }
             Err(error) => return Err(error),
