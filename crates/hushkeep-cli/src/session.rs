@@ -7,7 +7,7 @@ use hushkeep::{Found, Home, Opened, OpenedBy, Place};
 
 use crate::args::{KeyArgs, RepoArgs};
 use crate::ask::Owner;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, facts};
 use crate::format;
 use crate::output::note;
 
@@ -47,6 +47,12 @@ pub(crate) fn warn(opened: &Opened) {
     MET_DAMAGE.store(!damaged.is_empty(), Ordering::Relaxed);
     for damage in opened.repository.mended_commits() {
         note(format_args!("damaged: {damage}; this device knows what it said, and the next backup says it again"));
+    }
+    if let Some(error) = opened.repository.unremembered() {
+        note(format_args!(
+            "warning: this device cannot remember what it has seen here ({}), and would not notice if it is taken back",
+            facts(error)
+        ));
     }
     let outdated = opened.repository.outdated_commits().count() as u64;
     if outdated > 0 {

@@ -50,6 +50,7 @@ pub struct Repository {
     pub(crate) config_copies: ConfigCopies,
     /// When it was opened, until the first backup.
     opened: Option<Timestamp>,
+    unremembered: Option<StateError>,
     pub(crate) history: History,
     pub(crate) contents: Contents,
     /// Oldest first.
@@ -123,6 +124,7 @@ impl Repository {
             config,
             config_copies: ConfigCopies { whole: COPIES, damaged: Vec::new() },
             opened: Some(now),
+            unremembered: None,
             history: History::default(),
             contents: Contents::new(objects),
             snapshots: Vec::new(),
@@ -140,7 +142,7 @@ impl Repository {
         if !history.is_in_force(objects.keyring.newest()) {
             return Err(UnlockError::NotInForce);
         }
-        check_history(&mut history, &objects, &config, state.as_ref(), now)?;
+        let unremembered = check_history(&mut history, &objects, &config, state.as_ref(), now)?;
         for older in history.older_epochs() {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
@@ -150,7 +152,8 @@ impl Repository {
             contents.salvage(history.tables())?;
         }
         let snapshots = read_snapshots(&history)?;
-        Ok(Self { state, rng, config, config_copies, opened: Some(now), history, contents, snapshots })
+        let opened = Some(now);
+        Ok(Self { state, rng, config, config_copies, opened, unremembered, history, contents, snapshots })
     }
 
     /// The repository's id.
@@ -166,6 +169,11 @@ impl Repository {
     /// Every snapshot, oldest first.
     pub fn snapshots(&self) -> &[Snapshot] {
         &self.snapshots
+    }
+
+    /// Why this device cannot remember what it sees of the history, if it cannot: it would not miss that later.
+    pub fn unremembered(&self) -> Option<&StateError> {
+        self.unremembered.as_ref()
     }
 
     /// Commits that could not be read. Snapshots that only they told of are missing; contents are looked for in
@@ -304,14 +312,14 @@ impl From<StoreError> for CreateError {
 }
 
 /// Compares the history with what this device remembers, and the config with what the history names; then
-/// remembers the tips.
+/// remembers the tips. Returns why it cannot: who only wants to read is not to be kept out by a disk that is full.
 fn check_history(
     history: &mut History,
     objects: &Objects,
     config: &Config,
     state: &dyn State,
     now: Timestamp,
-) -> Result<(), UnlockError> {
+) -> Result<Option<StateError>, UnlockError> {
     let seen = remembered_tips(state)?;
     let may_be_dropped = now.seconds.saturating_sub(seen.time.seconds) >= SECONDS_UNTIL_DROPPED;
     if history.lacks(objects, &seen, may_be_dropped)? {
@@ -323,10 +331,10 @@ fn check_history(
         return Err(ReadError::Damaged(Damage { object, cause: DamageCause::Missing }).into());
     }
     // While commits are damaged, the memory of better days stays.
-    if history.damaged().is_empty() {
-        state.store(StateKey::Tips, &history.seen(now).encode())?;
+    if !history.damaged().is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    Ok(state.store(StateKey::Tips, &history.seen(now).encode()).err())
 }
 
 /// The tips that this device remembers. Memory that does not decode is an error: it must not pass for none.

@@ -10,10 +10,11 @@ use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_repo::state::{StateError, StateKey};
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{
     BackupError, BackupOptions, CheckOptions, ConfigError, CreateError, FindError, LockedRepository, Protector,
-    ProtectorKind, Quiet, ReadError, Repository, Source, Storage, UnlockError,
+    ProtectorKind, Quiet, ReadError, Repository, Source, State, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{Call, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
@@ -515,4 +516,31 @@ fn a_commit_that_comes_back_whole_brings_its_snapshot_back() {
     assert!(repository.damaged_commits().is_empty());
     assert_eq!(repository.snapshots().len(), 40);
     assert_eq!(Device::new(3).open(&storage).snapshots().len(), 40);
+}
+
+/// A device whose disk is full: what it remembers can be read, and nothing is added.
+struct FullState(Arc<MemoryState>);
+
+impl State for FullState {
+    fn load(&self, key: StateKey) -> Result<Option<Vec<u8>>, StateError> {
+        self.0.load(key)
+    }
+
+    fn store(&self, key: StateKey, _: &[u8]) -> Result<(), StateError> {
+        Err(StateError { entry: key.name(), action: "written", source: "no space left".into() })
+    }
+}
+
+#[test]
+fn who_cannot_remember_can_still_read() {
+    let storage = storage(true);
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("day"), NOW);
+    let state = Arc::new(FullState(device.state.clone()));
+    let locked = LockedRepository::find(Arc::clone(&storage), None).unwrap();
+    let mut repository = locked.unlock(&key(), state, device.rng(), at(NOW)).unwrap();
+    assert_eq!(repository.unremembered().map(|error| error.action), Some("written"));
+    assert_restores(&repository, &repository.snapshots()[0], &tree("day"));
+    assert!(matches!(try_backup(&mut repository, &tree("next day"), NOW + 60), Err(BackupError::State(_))));
+    assert!(device.open(&storage).unremembered().is_none());
 }
