@@ -67,9 +67,14 @@ pub(crate) fn warn(opened: &Opened) {
 /// Whether the repository that was opened has commits that cannot be read.
 static MET_DAMAGE: AtomicBool = AtomicBool::new(false);
 
+/// Whether snapshots may be missing because commits that told of them cannot be read.
+pub(crate) fn may_lack_snapshots() -> bool {
+    MET_DAMAGE.load(Ordering::Relaxed)
+}
+
 /// How a command ends that did its work on a repository with damaged commits.
 pub(crate) fn end() -> Result<(), Failure> {
-    if !MET_DAMAGE.load(Ordering::Relaxed) {
+    if !may_lack_snapshots() {
         return Ok(());
     }
     Err(Failure::new(

@@ -3,7 +3,7 @@
 mod affected;
 mod packs;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::seal::{self, Header};
@@ -74,17 +74,8 @@ impl Repository {
         let mut report = CheckReport::default();
         let mut damage = self.contents.damage.clone();
         damage.extend(self.history.damaged().iter().cloned());
-        for folder in [Folder::Config, Folder::Commits] {
-            // What has no number is none of the repository's.
-            for info in self.list(folder)?.into_iter().filter(|info| number_of(&info.name).is_some()) {
-                report.objects += 1;
-                match self.check_small(&info.name) {
-                    Ok(is_used) => report.unreferenced += u64::from(!is_used),
-                    Err(ReadError::Damaged(found)) => damage.push(found),
-                    Err(error) => return Err(error.into()),
-                }
-            }
-        }
+        damage.extend(self.check_configs(&mut report)?);
+        damage.extend(self.check_commits(&mut report)?);
         damage.extend(self.check_indexes(&mut report)?);
 
         let mut bad = self.check_listing(&mut report)?;
@@ -106,16 +97,45 @@ impl Repository {
         self.contents.objects.storage.list(folder).map_err(ReadError::Storage)
     }
 
-    /// Opens a config or commit, every bit of it; tells whether anything needs it.
-    fn check_small(&self, name: &ObjectName) -> Result<bool, ReadError> {
-        match name.folder() {
-            Folder::Config => self.open_config(name),
-            _ => self.history.verify(&self.contents.objects, name).map(|()| true),
-        }
+    /// The objects of a folder that have a number: what has none is none of the repository's.
+    fn list_numbered(&self, folder: Folder) -> Result<impl Iterator<Item = (ObjectName, u64)>, ReadError> {
+        let numbered = |info: ObjectInfo| number_of(&info.name).map(|number| (info.name, number));
+        Ok(self.list(folder)?.into_iter().filter_map(numbered))
     }
 
-    /// Opens a config. One under a key that never came to hold is left by a rotation that did not end: it needs no
-    /// opening, and nothing needs it.
+    /// Opens every config, every bit of it. One under a key that never came to hold is left by a rotation that did not
+    /// end: nothing needs it. But if a copy of it opens under a key that holds, its key check is damaged.
+    fn check_configs(&self, report: &mut CheckReport) -> Result<Vec<Damage>, ReadError> {
+        let (mut damage, mut opened, mut foreign) = (Vec::new(), HashSet::new(), Vec::new());
+        for (name, number) in self.list_numbered(Folder::Config)? {
+            report.objects += 1;
+            match self.open_config(&name) {
+                Ok(true) => drop(opened.insert(number)),
+                Ok(false) => foreign.push((name, number)),
+                Err(ReadError::Damaged(found)) => damage.push(found),
+                Err(error) => return Err(error),
+            }
+        }
+        let (damaged, left): (Vec<_>, Vec<_>) = foreign.into_iter().partition(|(_, number)| opened.contains(number));
+        damage.extend(damaged.iter().map(|(name, _)| Damage::new(name, DamageCause::Content)));
+        report.unreferenced += left.len() as u64;
+        Ok(damage)
+    }
+
+    fn check_commits(&self, report: &mut CheckReport) -> Result<Vec<Damage>, ReadError> {
+        let mut damage = Vec::new();
+        for (name, _) in self.list_numbered(Folder::Commits)? {
+            report.objects += 1;
+            match self.history.verify(&self.contents.objects, &name) {
+                Ok(()) => {}
+                Err(ReadError::Damaged(found)) => damage.push(found),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(damage)
+    }
+
+    /// Opens a config; false if it is under a key that is none of this repository's.
     fn open_config(&self, name: &ObjectName) -> Result<bool, ReadError> {
         let objects = &self.contents.objects;
         let object = objects.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
@@ -126,8 +146,11 @@ impl Repository {
             let is_ours = objects.keyring.epochs().any(|keys| keys.check().matches(&clear.key_check));
             return if is_ours { Err(damaged(DamageCause::UnknownEpoch)) } else { Ok(false) };
         };
-        let body = seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
         let clear = ClearConfig::decode(&header.clear).map_err(|error| damaged(error.into()))?;
+        if header.repository == *keys.repository() && !keys.check().matches(&clear.key_check) {
+            return Ok(false);
+        }
+        let body = seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
         let (config, older_epochs) = Config::decode(clear, &body).map_err(|error| damaged(error.into()))?;
         // Another config, or an older one, could be shown in its place.
         let named = ConfigName { number: number_of(name).unwrap_or_default(), ..config.name(keys, &older_epochs) };

@@ -287,12 +287,15 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
             0 => (String::new(), "the new snapshot is whole"),
             _ => (format!(", and {items} could not be read"), "the new snapshot holds everything else"),
         };
+        let missing = match session::may_lack_snapshots() {
+            true => "; snapshots that only damaged commits told of are missing",
+            false => "",
+        };
         return Err(Failure::new(
             Exit::Damaged,
             format!("{objects} of earlier backups came to light{also} (named above)"),
             &format!(
-                "{snapshot}; what damaged packs held was stored again, as far as the files still are here; \
-                 snapshots that only damaged commits told of are missing"
+                "{snapshot}; what damaged packs held was stored again, as far as the files still are here{missing}"
             ),
             "run `check --read-data` to see which earlier snapshots are hurt",
         ));
