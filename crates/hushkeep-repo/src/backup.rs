@@ -21,7 +21,7 @@ use crate::error::{Damage, ReadError};
 use crate::history::PublishError;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
-use crate::repository::Repository;
+use crate::repository::{COPIES, Repository};
 use crate::snapshot::{Snapshot, SnapshotSource};
 use crate::state::{StateError, StateKey};
 use crate::storage::StorageError;
@@ -202,7 +202,9 @@ impl Repository {
         let journal = Journal::load(state.as_ref())?;
         let mut report = BackupReport::default();
         let mut mended = self.history.mended().to_vec();
-        mended.extend(self.config_copies.damaged.iter().map(|(_, damage)| damage.clone()));
+        // Beside two whole ones it does no harm.
+        let damaged = self.config_copies.damaged.iter().filter(|_| self.config_copies.whole < COPIES);
+        mended.extend(damaged.map(|(_, damage)| damage.clone()));
         let retired = self.contents.retired().clone();
 
         let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;

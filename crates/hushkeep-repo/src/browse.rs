@@ -80,19 +80,15 @@ impl Repository {
     }
 
     /// The log and the journal that a snapshot has beside a database: without them it may not be what its application
-    /// committed. None beside any other file.
-    pub fn logs_beside(&self, snapshot: &Snapshot, file: &SnapshotEntry) -> Result<Vec<RelPath>, ReadError> {
+    /// committed. None beside any other file, nor what cannot be read.
+    pub fn logs_beside(&self, snapshot: &Snapshot, file: &SnapshotEntry) -> Vec<RelPath> {
         if !is_database(&file.entry) {
-            return Ok(Vec::new());
+            return Vec::new();
         }
-        let mut logs = Vec::new();
-        for entry in self.entries(snapshot) {
-            let path = entry?.path;
-            if !path.as_bytes().ends_with(b"-shm") && database_of(&path).as_ref() == Some(&file.path) {
-                logs.push(path);
-            }
-        }
-        Ok(logs)
+        let paths = self.entries(snapshot).flatten().map(|entry| entry.path);
+        let is_log =
+            |path: &RelPath| !path.as_bytes().ends_with(b"-shm") && database_of(path).as_ref() == Some(&file.path);
+        paths.filter(is_log).collect()
     }
 
     /// How `after` differs from `before`, in the order of the paths.

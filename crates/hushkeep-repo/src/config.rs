@@ -2,7 +2,7 @@
 
 use hushkeep_core::keys::{EpochKeys, KeyCheck, ObjectKind};
 use hushkeep_core::name::ProtectorId;
-use hushkeep_core::seal;
+use hushkeep_core::seal::{self, Header};
 use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
 use rand_core::CryptoRng;
 
@@ -168,6 +168,15 @@ impl Config {
         Self { number, protectors, ..self.clone() }
     }
 
+    /// Opens a config under keys that are known; with it its name.
+    pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Option<(Self, ConfigName)> {
+        let clear = ClearConfig::decode(&Header::parse(object).ok()?.0.clear).ok()?;
+        let body = seal::open_single(keys, ObjectKind::Config, object).ok()?;
+        let (config, older_epochs) = Self::decode(clear, &body).ok()?;
+        let name = config.name(keys, &older_epochs);
+        Some((config, name))
+    }
+
     /// Whether this program may write to the repository (spec §12.2).
     pub(crate) fn may_write(&self) -> bool {
         self.versions.writer.is_none_or(|writer| writer <= VERSION)
@@ -256,7 +265,7 @@ pub(crate) fn assert_round_trip(clear: &[u8], body: &[u8]) {
 mod tests {
     use hushkeep_core::keys::{BackupKey, Epoch};
     use hushkeep_core::name::RepositoryId;
-    use hushkeep_core::seal::{Header, open_single};
+    use hushkeep_core::seal::open_single;
     use proptest::prelude::*;
     use rand_chacha::ChaCha20Rng;
     use rand_chacha::rand_core::SeedableRng;

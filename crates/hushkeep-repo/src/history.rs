@@ -338,6 +338,11 @@ impl History {
         number >= lowest.saturating_sub(2 * u64::from(WRITTEN_DEPTH))
     }
 
+    /// Whether all commits have numbers that only one writer could take.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.listed.keys().all(is_number_alone)
+    }
+
     /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a
     /// high number must not use numbers up.
     pub(crate) fn next_number(&self) -> Option<u64> {
@@ -459,7 +464,7 @@ fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, Re
 /// Where a base is damaged, the tables are those that the commits above it tell, and the damage comes beside: rows
 /// only ever add up, so what can be read still counts.
 fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
-    let (tip, damage, _) = read_tip_from(objects, name, objects.read_commit(name)?)?;
+    let (tip, damage, _) = read_tip_from(objects, name, objects.read_commit(name, |_| true)?)?;
     Ok((tip, damage))
 }
 
@@ -509,7 +514,8 @@ fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit
 }
 
 fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commit, Tables, Option<Damage>), ReadError> {
-    let ReadCommit { epoch, body, damage } = objects.read_commit(&parent.name)?;
+    let ReadCommit { epoch, body, damage } =
+        objects.read_commit(&parent.name, |body| CommitId::of(body) == parent.id)?;
     let (commit, delta) = decode_commit(&parent.name, epoch, &body)?;
     if CommitId::of(&body) != parent.id || commit.growth.depth + 1 != above.depth {
         return Err(Damage::new(&parent.name, DamageCause::Content).into());

@@ -56,27 +56,44 @@ impl Objects {
         }
     }
 
-    /// Reads a commit that another names by its id.
-    pub(crate) fn read_commit(&self, name: &ObjectName) -> Result<ReadCommit, ReadError> {
+    /// Reads a commit of which `is_right` tells whether its body is the one that is meant.
+    pub(crate) fn read_commit(
+        &self,
+        name: &ObjectName,
+        is_right: impl Fn(&[u8]) -> bool,
+    ) -> Result<ReadCommit, ReadError> {
         let key = CacheKey::whole(name);
         let kept = self.storage.cache().filter(|cache| !cache.is_due(&key));
-        match kept.and_then(|_| self.kept_body(ObjectKind::Commit, &key)) {
+        match kept.and_then(|_| self.kept_body(ObjectKind::Commit, &key)).filter(|(_, body)| is_right(body)) {
             Some((epoch, body)) => Ok(ReadCommit { epoch, body, damage: None }),
-            None => self.read_newest_commit(name),
+            None => self.fetch_commit(name, is_right),
         }
     }
 
-    /// Reads a commit for which no other vouches from the storage, where another may lie under its name by now. One that
-    /// is not whole there comes from this device, if that keeps it.
+    /// Reads a commit for which no other vouches: from the storage, where another may lie under its name by now.
     pub(crate) fn read_newest_commit(&self, name: &ObjectName) -> Result<ReadCommit, ReadError> {
-        let damage = match self.fetch_body(ObjectKind::Commit, name) {
-            Ok((epoch, body)) => return Ok(ReadCommit { epoch, body, damage: None }),
+        self.fetch_commit(name, |_| true)
+    }
+
+    /// Reads a commit from the storage. One that is not whole there, or not the right one, comes from this device if that
+    /// keeps it, and what is kept stays.
+    fn fetch_commit(&self, name: &ObjectName, is_right: impl Fn(&[u8]) -> bool) -> Result<ReadCommit, ReadError> {
+        let key = CacheKey::whole(name);
+        let fetched = self.storage.get(name).map_err(|error| ReadError::from_storage(error, name)).and_then(|object| {
+            let opened = self.open_body(ObjectKind::Commit, &object).map_err(|cause| Damage::new(name, cause))?;
+            if is_right(&opened.1) { Ok((object, opened)) } else { Err(Damage::new(name, DamageCause::Content).into()) }
+        });
+        let damage = match fetched {
+            Ok((object, (epoch, body))) => {
+                self.keep(&key, &object);
+                return Ok(ReadCommit { epoch, body, damage: None });
+            }
             // It is of a key that this device does not know: what was kept under its name is not what lies there.
             Err(ReadError::Damaged(damage)) if damage.cause == DamageCause::UnknownEpoch => return Err(damage.into()),
             Err(ReadError::Damaged(damage)) => damage,
             Err(error) => return Err(error),
         };
-        match self.kept_body(ObjectKind::Commit, &CacheKey::whole(name)) {
+        match self.kept_body(ObjectKind::Commit, &key).filter(|(_, body)| is_right(body)) {
             Some((epoch, body)) => Ok(ReadCommit { epoch, body, damage: Some(damage) }),
             None => Err(damage.into()),
         }

@@ -25,8 +25,9 @@ use crate::storage::{Folder, StorageError};
 use crate::{State, Storage, Timestamp};
 pub use find::{FindError, FoundProtector, LockedRepository};
 pub use forget::ForgetError;
+pub(crate) use protectors::COPIES;
 pub use protectors::ConfigError;
-use protectors::{COPIES, ConfigCopies, StoreError, config_names, name_of, store_config};
+use protectors::{ConfigCopies, StoreError, config_names, name_of, store_config};
 pub use rotate::RotateError;
 
 /// How often a commit is tried again when another writer was faster.
@@ -202,8 +203,11 @@ impl Repository {
     /// Whether this program may write here: not where a newer one says that older ones must not, nor where one wrote an
     /// index that this one cannot read, and would replace (spec §14).
     pub(crate) fn check_writable(&self) -> Result<(), ReadError> {
-        if !self.config.may_write() {
-            let object = format!("{}/{:010}", Folder::Config.name(), self.config.number);
+        let (own, named) = (self.config_name(), self.history.config());
+        if !self.config.may_write()
+            || (named.number > own.number && !self.may_write_under(&named).map_err(ReadError::Storage)?)
+        {
+            let object = format!("{}/{:010}", Folder::Config.name(), own.number.max(named.number));
             return Err(Damage { object, cause: DamageCause::NewerVersion }.into());
         }
         let newer = self.contents.damage.iter().find(|damage| damage.cause.is_newer_version());
@@ -232,7 +236,8 @@ impl Repository {
     ) -> Result<(u64, u64), E> {
         // Where only one writer can take a number, a backup need not ask who else was there: it is told when it takes one
         // that is taken. Others must know, for what they change is decided by what is there.
-        let is_told = change.action == Action::Backup && self.contents.objects.storage.features().create_if_absent;
+        let is_exclusive = self.contents.objects.storage.features().create_if_absent && self.history.is_exclusive();
+        let is_told = change.action == Action::Backup && is_exclusive;
         for attempt in 0..MAX_ATTEMPTS {
             if attempt > 0 || !is_told {
                 self.refresh()?;

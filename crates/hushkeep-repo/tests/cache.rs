@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use common::*;
+use hushkeep_core::name::ProtectorId;
 use hushkeep_repo::cache::{Cache, CacheKey};
 use hushkeep_repo::storage::{Folder, ObjectName};
-use hushkeep_repo::{Storage, UnlockError};
+use hushkeep_repo::{Protector, ProtectorKind, Storage, UnlockError};
 use hushkeep_storage::{CachedStorage, CountingStorage, MemoryStorage};
 
 #[derive(Default)]
@@ -220,6 +221,50 @@ fn damaged_bases_are_noticed_when_they_are_due() {
     let other = Device::new(2).open(&place.memory);
     assert!(other.damaged_commits().is_empty());
     assert_eq!(other.snapshots().len(), 5);
+}
+
+#[test]
+fn another_commit_in_the_place_of_a_base_replaces_none_that_is_kept() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    for day in 1..=4 {
+        backup(&mut device.open(&place.storage), &tree(day), NOW + i64::try_from(day).unwrap());
+    }
+    let [second, third] = ["commits/0000000002", "commits/0000000003"].map(|name| name.parse::<ObjectName>().unwrap());
+    let other = place.memory.get(&third).unwrap();
+    place.memory.delete(&second).unwrap();
+    place.memory.put(&second, &other).unwrap();
+    place.cache.is_old.store(true, Ordering::Relaxed);
+    for _ in 0..2 {
+        let repository = device.open(&place.storage);
+        assert_eq!(repository.mended_commits()[0].object, second.to_string());
+        assert_eq!((repository.snapshots().len(), repository.damaged_commits().len()), (4, 0));
+    }
+    backup(&mut device.open(&place.storage), &tree(5), NOW + 60);
+    assert_eq!(Device::new(2).open(&place.memory).snapshots().len(), 5);
+}
+
+#[test]
+fn a_config_that_was_replaced_meanwhile_is_not_stored_again() {
+    let place = Place::new();
+    let device = Device::new(1);
+    device.create(&place.storage);
+    let mut other = Device::new(2).open(&place.memory);
+    let kind = ProtectorKind::Passphrase(vec![1; 50]);
+    let passphrase = Protector::new(ProtectorId::from_bytes([1; 4]), kind, "old".to_owned(), at(NOW));
+    let recovery_key = other.protectors().to_vec();
+    other.set_protectors([recovery_key.as_slice(), &[passphrase]].concat(), at(NOW)).unwrap();
+
+    let first = names(&place.memory, Folder::Config).pop().unwrap();
+    place.memory.delete(&first).unwrap();
+    let mut repository = device.open(&place.storage);
+    // The other device removes the passphrase, and every config that has it.
+    other.set_protectors(recovery_key, at(NOW + 30)).unwrap();
+    let before = names(&place.memory, Folder::Config);
+    backup(&mut repository, &tree(1), NOW + 60);
+    assert_eq!(names(&place.memory, Folder::Config), before);
+    assert!(before.iter().all(|name| name.file().starts_with("0000000003-")), "{before:?}");
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn meaning(report: &CheckReport) -> String {
         true => "the files named above cannot be restored from these snapshots; everything else can".to_owned(),
         false => "no file of the snapshots that are known is hurt".to_owned(),
     };
-    if is_in("commits/") {
+    if session::may_lack_snapshots() {
         meaning.push_str("; snapshots that only the damaged commits told of are missing");
     }
     if is_in("config/") {

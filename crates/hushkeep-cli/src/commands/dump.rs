@@ -30,7 +30,7 @@ pub(crate) fn run(args: &DumpArgs, output: &mut Output) -> Result<(), Failure> {
     for entry in opened.repository.entries(snapshot) {
         let entry = entry?;
         if entry.path == path {
-            let logs = opened.repository.logs_beside(snapshot, &entry)?;
+            let logs = opened.repository.logs_beside(snapshot, &entry);
             if !logs.is_empty() {
                 let logs = logs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
                 note(format_args!(

@@ -65,8 +65,8 @@ struct Walk<'a> {
     repository: &'a Repository,
     measures: bool,
     bad: &'a mut BadPlaces,
-    /// Page maps of which nothing is bad.
-    whole_maps: HashSet<ContentRef>,
+    /// Page maps of which nothing is bad, with the page size and the length of a file that has them.
+    whole_maps: HashSet<(ContentRef, u32, u64)>,
 }
 
 impl Walk<'_> {
@@ -110,10 +110,12 @@ impl Walk<'_> {
 
     fn file(&mut self, file: &FileEntry, list: NodeName) -> Result<HashSet<usize>, ReadError> {
         let map = match &file.content {
-            Content::Pages { map, .. } if self.whole_maps.contains(&map.start) => return Ok(HashSet::new()),
-            Content::Pages { map, .. } => Some(map.start),
+            Content::Pages { page_size, map } => Some((map.start, *page_size, file.len)),
             Content::Chunks(_) => None,
         };
+        if map.is_some_and(|map| self.whole_maps.contains(&map)) {
+            return Ok(HashSet::new());
+        }
         let contents = &self.repository.contents;
         let runs = self.repository.contents_of(file)?;
         let mut numbers = HashSet::new();

@@ -161,7 +161,7 @@ impl LockedRepository {
                 }
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
-            let copies = self.copies_of(&config, key);
+            let copies = self.copies_of(&config, sealed.header.repository, key);
             match Repository::open(objects, (config, copies), Arc::clone(&state), Arc::clone(&rng), now) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
@@ -179,15 +179,21 @@ impl LockedRepository {
 
 impl LockedRepository {
     /// How often a config is whole on the storage, and what is wrong with others of its number.
-    fn copies_of(&self, config: &Config, key: &BackupKey) -> ConfigCopies {
+    fn copies_of(&self, config: &Config, id: RepositoryId, key: &BackupKey) -> ConfigCopies {
         let mut copies = ConfigCopies::default();
-        for sealed in self.configs.iter().filter(|sealed| number_of(&sealed.name) == Some(config.number)) {
+        let of_this_number = |sealed: &&SealedConfig| number_of(&sealed.name) == Some(config.number);
+        let mut opened = Vec::new();
+        for sealed in self.configs.iter().filter(of_this_number).filter(|sealed| sealed.header.repository == id) {
             match (&sealed.damage, sealed.open(key)) {
-                (None, Ok((_, copy))) => copies.whole += usize::from(copy == *config),
+                (None, Ok((_, copy))) => {
+                    copies.whole += usize::from(copy == *config);
+                    opened.push(&sealed.name);
+                }
                 (None, Err(cause)) => copies.damaged.push((sealed.name.clone(), Damage::new(&sealed.name, cause))),
                 (Some(damage), _) => copies.damaged.push((sealed.name.clone(), damage.clone())),
             }
         }
+        copies.damaged.retain(|(name, _)| !opened.contains(&name));
         let unread = self.damaged.iter().filter_map(|damage| Some((damage.object.parse().ok()?, damage.clone())));
         copies.damaged.extend(unread.filter(|(name, _)| number_of(name) == Some(config.number)));
         // One that is listed and gone was deleted by another device, which this one does not know of yet.

@@ -107,10 +107,17 @@ impl Repository {
     /// removed it, unseen.
     pub(crate) fn mend_config(&mut self) {
         let missing = COPIES.saturating_sub(self.config_copies.whole);
-        if missing == 0 || !self.contents.objects.storage.features().create_if_absent {
+        let is_newest = self.history.config() == self.config_name();
+        if missing == 0 || !is_newest || !self.contents.objects.storage.features().create_if_absent {
             return;
         }
-        if store_config(&self.contents.objects, &self.config, missing, &mut *self.rng()).is_ok() {
+        let stored = store_config(&self.contents.objects, &self.config, missing, &mut *self.rng());
+        if let Ok(names) = stored {
+            if self.refresh().is_err() || self.history.config() != self.config_name() {
+                // Another device replaced it at this very moment.
+                let _ = self.contents.objects.delete_all(&names);
+                return;
+            }
             let found = std::mem::replace(&mut self.config_copies, ConfigCopies { whole: COPIES, damaged: Vec::new() });
             let names: Vec<ObjectName> = found.damaged.into_iter().map(|(name, _)| name).collect();
             // What cannot be deleted does no harm.
@@ -160,6 +167,24 @@ impl Repository {
         numbers.dedup();
         earlier.retain(|name| !numbers.iter().take(keep).any(|kept| number_of(name) == Some(*kept)));
         self.contents.objects.delete_all(&earlier)
+    }
+
+    /// Whether a config that another device published since this one opened the repository lets this program write. One that
+    /// cannot be read does not keep it from that: the next opening tells.
+    pub(super) fn may_write_under(&self, named: &ConfigName) -> Result<bool, StorageError> {
+        let objects = &self.contents.objects;
+        for name in config_names(objects.storage.as_ref())? {
+            if number_of(&name) != Some(named.number) {
+                continue;
+            }
+            let Ok(object) = objects.storage.get(&name) else { continue };
+            if let Some((config, own)) = Config::open_newer(objects.keys(), &object)
+                && own == *named
+            {
+                return Ok(config.may_write());
+            }
+        }
+        Ok(true)
     }
 
     /// How commits name the config that holds.
