@@ -32,8 +32,7 @@ impl Repository {
     pub(super) fn sweep(&self, just_stored: Option<&ObjectName>, report: &mut PruneReport) -> Result<(), PruneError> {
         let clock = StorageClock::read(&self.contents.objects, just_stored)?;
         let storage = &self.contents.objects.storage;
-        // Without an object just stored nobody knows what time it is.
-        let mut needless = if just_stored.is_some() { self.needless_indexes(&clock)? } else { Vec::new() };
+        let mut needless = self.needless_indexes(&clock)?;
         let tables = self.history.tables();
         let dropped: HashSet<ObjectName> =
             tables.all_packs().filter(|row| row.is_dropped()).map(|row| pack_name(&row.id)).collect();
