@@ -37,7 +37,7 @@ impl Repository {
         bad: &mut BadPlaces,
         report: &mut CheckReport,
     ) -> Result<(), ReadError> {
-        let mut walk = Walk { repository: self, measures, bad, whole_maps: HashSet::new() };
+        let mut walk = Walk { repository: self, measures, bad, whole_maps: HashSet::new(), originals: HashMap::new() };
         let mut walked = Walked::new();
         for snapshot in self.snapshots() {
             report.snapshots += 1;
@@ -67,12 +67,16 @@ struct Walk<'a> {
     bad: &'a mut BadPlaces,
     /// Page maps of which nothing is bad, with the page size and the length of a file that has them.
     whole_maps: HashSet<(ContentRef, u32, u64)>,
+    /// The files of the source at hand that hard links are other names of, and the bad places that each needs once it was
+    /// met. A link comes after its file (spec §10.4).
+    originals: HashMap<RelPath, Option<HashSet<usize>>>,
 }
 
 impl Walk<'_> {
     /// The bad places that one source's list needs. If the list itself is bad: that place, and no path.
     fn source(&mut self, source: &SnapshotSource) -> Result<BTreeMap<usize, Vec<RelPath>>, ReadError> {
         let mut hurt: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
+        self.originals = if self.measures { self.originals_of(source) } else { HashMap::new() };
         for entry in self.repository.source_entries(source) {
             let found = entry.and_then(|entry| Ok((self.entry(&entry)?, entry.path)));
             match found {
@@ -88,24 +92,36 @@ impl Walk<'_> {
         Ok(hurt)
     }
 
+    /// Which files hard links speak of. What cannot be read of a list is told when it is walked through.
+    fn originals_of(&self, source: &SnapshotSource) -> HashMap<RelPath, Option<HashSet<usize>>> {
+        let entries = self.repository.source_entries(source).flatten();
+        let originals = entries.filter_map(|entry| match entry.entry.kind {
+            EntryKind::HardLink { original } => Some((original, None)),
+            _ => None,
+        });
+        originals.collect()
+    }
+
     /// The bad places that one entry needs.
     fn entry(&mut self, entry: &SnapshotEntry) -> Result<HashSet<usize>, ReadError> {
         let found = match &entry.entry.kind {
             EntryKind::File(file) => self.file(file, entry.list),
-            EntryKind::HardLink { .. } if self.measures => self.hard_link(entry),
+            EntryKind::HardLink { original } if self.measures => {
+                let met = self.originals.get(original).cloned().flatten();
+                met.ok_or_else(|| Repository::damaged_link(entry).into())
+            }
             _ => Ok(HashSet::new()),
         };
-        match found {
-            Err(ReadError::Damaged(damage)) => Ok(HashSet::from([self.bad.number(damage)])),
-            found => found,
+        let numbers = match found {
+            Err(ReadError::Damaged(damage)) => HashSet::from([self.bad.number(damage)]),
+            found => found?,
+        };
+        if let EntryKind::File(_) = entry.entry.kind
+            && let Some(met) = self.originals.get_mut(&entry.entry.path)
+        {
+            *met = Some(numbers.clone());
         }
-    }
-
-    fn hard_link(&mut self, entry: &SnapshotEntry) -> Result<HashSet<usize>, ReadError> {
-        match self.repository.find_original(entry)? {
-            Some(file) => self.file(&file, entry.list),
-            None => Err(Repository::damaged_link(entry).into()),
-        }
+        Ok(numbers)
     }
 
     fn file(&mut self, file: &FileEntry, list: NodeName) -> Result<HashSet<usize>, ReadError> {
