@@ -262,8 +262,8 @@ impl From<repo::UnlockError> for Failure {
                 what,
                 "the storage shows an older state than this device has seen: newer snapshots are missing",
                 "if you put an old copy there yourself, bring back the newer one, or go on from the old one with \
-                 `recover --accept-rollback`; if the folder is synchronised, look for conflicted copies in its folder commits, and \
-                 wait until it is complete; else do not trust this storage",
+                 `recover --accept-rollback`; if the folder is synchronised, look for conflicted copies in its folder \
+                 commits, and wait until it is complete; else do not trust this storage",
             ),
             repo::UnlockError::NotInForce => Self::new(
                 Exit::WrongKey,

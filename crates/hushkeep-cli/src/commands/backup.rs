@@ -204,7 +204,8 @@ fn tell_report(report: &BackupReport, args: &BackupArgs, output: &mut Output) ->
     let BackupReport { files_new, files_changed, files_unchanged, files_removed, .. } = report;
     if files_new + files_changed + files_unchanged == 0 && *files_removed > 0 {
         note(
-            "warning: no file is left in what was backed up: if a disk or phone is not connected, connect it and run this again",
+            "warning: no file is left in what was backed up: if a disk or phone is not connected, connect it and \
+             run this again",
         );
     }
     output.object("summary", summary(report, args.dry_run))?;

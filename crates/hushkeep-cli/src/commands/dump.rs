@@ -34,7 +34,7 @@ pub(crate) fn run(args: &DumpArgs, output: &mut Output) -> Result<(), Failure> {
             if !logs.is_empty() {
                 let logs = logs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" and ");
                 note(format_args!(
-                    "this database is not whole without {logs}: `restore --include` gives them together"
+                    "this database is not whole without {logs}: \"restore --include\" gives them together"
                 ));
             }
             return Ok(opened.repository.read_file(&entry, output.raw())?);

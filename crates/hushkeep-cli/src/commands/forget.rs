@@ -181,7 +181,8 @@ fn tell_groups(groups: &[Group<'_>], args: &ForgetArgs, output: &mut Output) -> 
         for snapshot in &group.of_the_future {
             output.object("kept", snapshot_object(snapshot, vec![OF_THE_FUTURE.to_owned()]))?;
             note(format_args!(
-                "note: snapshot {} has a time of the future, as a wrong clock gives: it is kept, and not counted; to forget it, name it",
+                "note: snapshot {} has a time of the future, as a wrong clock gives: it is kept, and not counted; \
+                 to forget it, name it",
                 short(&snapshot.id)
             ));
         }
