@@ -142,7 +142,7 @@ pub enum BackupError {
     /// The labels of the sources are not single names, each another: nobody could read such a snapshot.
     #[error("each source needs a name of its own, without a slash")]
     Labels,
-    /// A database is so large and scattered that the map of its pages passes the format's limit of 64 MiB.
+    /// A database is so large (more than 256 GiB) and scattered that its map passes the format's limit of 64 MiB.
     #[error("a database has too many pages for its map")]
     TooLarge,
     /// Another device dropped what this backup builds on, again and again.

@@ -23,6 +23,13 @@ const REREAD_DAYS: u64 = 60;
 /// A source with a database is read once more only if no more than so many bytes of it were read.
 const MAX_READ_AGAIN: u64 = 4 << 30;
 
+/// A map of so many pages fits into a node (64 MiB) however scattered they are: one takes up to 11 bytes, and the id of its
+/// list 16, which others share.
+const MAX_PAGES: u64 = 4 << 20;
+
+/// The longest page of a map, in bytes (spec §10.5).
+const MAX_PAGE_SIZE: u32 = 65_536;
+
 /// How many maps are tried as the base for that of a database under a new name.
 const MAX_MAPS_TRIED: usize = 16;
 
@@ -192,7 +199,7 @@ impl Scanner<'_, '_, '_> {
             }
             before => before,
         };
-        match self.read_file(&item.path, scan) {
+        match self.read_file(&item.path, len, scan) {
             Ok(read) => {
                 scan.scanned.bytes += read.len;
                 self.progress.advance(1, 0);
@@ -232,12 +239,12 @@ impl Scanner<'_, '_, '_> {
     }
 
     /// Reads a file; once more if it changed meanwhile.
-    fn read_file(&mut self, path: &RelPath, scan: &mut SourceScan<'_, '_>) -> Result<FileRead, FileFailure> {
-        let (first, consistency) = self.read_once(path, scan)?;
+    fn read_file(&mut self, path: &RelPath, len: u64, scan: &mut SourceScan<'_, '_>) -> Result<FileRead, FileFailure> {
+        let (first, consistency) = self.read_once(path, len, scan)?;
         if consistency == Consistency::Consistent {
             return Ok(first);
         }
-        let (second, consistency) = self.read_once(path, scan)?;
+        let (second, consistency) = self.read_once(path, len, scan)?;
         if consistency == Consistency::ChangedWhileRead {
             let path = in_snapshot(scan.source, path);
             self.report.problems.push(Problem { path, kind: ProblemKind::ChangedWhileRead, detail: None });
@@ -248,6 +255,7 @@ impl Scanner<'_, '_, '_> {
     fn read_once(
         &mut self,
         path: &RelPath,
+        len: u64,
         scan: &mut SourceScan<'_, '_>,
     ) -> Result<(FileRead, Consistency), FileFailure> {
         let mut view = scan.source.tree.open(path)?;
@@ -256,7 +264,7 @@ impl Scanner<'_, '_, '_> {
             Layout::Bytes => self.read_chunks(view.as_mut())?,
             Layout::Pages(page_size) => {
                 scan.scanned.has_database = true;
-                self.read_pages(view.as_mut(), page_size)?
+                self.read_pages(view.as_mut(), mapped_page_size(page_size, len))?
             }
         };
         self.report.bytes_read += len;
@@ -429,6 +437,14 @@ fn is_same(before: &Entry, now: &Entry<Anchored>) -> bool {
     kind && before.metadata == now.metadata
 }
 
+/// The size of the pages in the map of a database that is about `len` bytes long: its own, or several of them together.
+fn mapped_page_size(page_size: u32, len: u64) -> u32 {
+    let sizes =
+        std::iter::successors(Some(page_size), |size| size.checked_mul(2).filter(|size| *size <= MAX_PAGE_SIZE));
+    let mut sizes = sizes.skip_while(|size| len.div_ceil(u64::from(*size)) > MAX_PAGES);
+    sizes.next().unwrap_or(MAX_PAGE_SIZE)
+}
+
 /// How many pages are in the same place of a stored map. All of them, only if both have as many.
 fn equal_pages(pages: &[Place], map: &PageMap) -> usize {
     let equal = pages.iter().zip(map.pages()).filter(|(place, stored)| **place == Place::Stored(*stored)).count();
@@ -467,5 +483,25 @@ impl From<TreeError> for FileFailure {
 impl From<BackupError> for FileFailure {
     fn from(error: BackupError) -> Self {
         Self::Backup(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_database_is_mapped_by_several_pages_together() {
+        const GIB: u64 = 1 << 30;
+        for (page_size, len, mapped) in [
+            (4096, 0, 4096),
+            (4096, 16 * GIB, 4096),
+            (4096, 16 * GIB + 1, 8192),
+            (1024, 100 * GIB, 32_768),
+            (4096, 256 * GIB, 65_536),
+            (65_536, 1 << 50, 65_536),
+        ] {
+            assert_eq!(mapped_page_size(page_size, len), mapped, "{page_size} {len}");
+        }
     }
 }
