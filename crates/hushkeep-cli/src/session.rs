@@ -54,6 +54,9 @@ pub(crate) fn warn(opened: &Opened) {
             facts(error)
         ));
     }
+    if let Some(error) = &opened.unremembered {
+        note(format_args!("warning: this device cannot note that there is a repository here ({})", facts(error)));
+    }
     let outdated = opened.repository.outdated_commits().count() as u64;
     if outdated > 0 {
         let changes = format::count(outdated, "change");

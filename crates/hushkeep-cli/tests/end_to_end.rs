@@ -32,6 +32,20 @@ fn a_new_device_gets_everything_back_by_the_recovery_key() {
     }
 }
 
+/// Nobody can write below `/proc`, as on a full disk.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_device_that_cannot_write_anything_down_can_restore_and_look() {
+    let world = World::with_backup();
+    let restore = ["restore", "latest", "--target", "restored", "--recovery-key-file", "recovery-key"];
+    let said = world.run("/proc/hushkeep", &restore).expect(0);
+    assert!(said.contains("cannot note that there is a repository here"), "{said}");
+    assert!(said.contains("cannot remember what it has seen here"), "{said}");
+    assert_eq!(fs::read(world.path("restored/chats/hello.txt")).unwrap(), b"hello");
+    world.run("/proc/hushkeep", &["check", "--read-data", "--recovery-key-file", "recovery-key"]).expect(0);
+    world.run("/proc/hushkeep", &["backup", "chats", "--recovery-key-file", "recovery-key"]).expect(1);
+}
+
 #[test]
 fn a_wrong_key_is_told_before_anything_is_written() {
     let world = World::with_backup();

@@ -168,7 +168,7 @@ impl NewRepository {
         match self.store(home, &device, place) {
             Ok(repository) => {
                 home.remember(place, &self.id)?;
-                Ok(Opened { repository, key: self.key, by: OpenedBy::New, device })
+                Ok(Opened { repository, key: self.key, by: OpenedBy::New, device, unremembered: None })
             }
             Err(error) => {
                 self.forget_key(home, place, keep);

@@ -90,6 +90,8 @@ pub struct Opened {
     pub by: OpenedBy,
     /// What this device remembers of it.
     pub device: DeviceState,
+    /// Why this device will not know the place again, if it could not note it: nothing that reads needs that.
+    pub unremembered: Option<HomeError>,
 }
 
 /// A repository that could not be opened.
@@ -136,7 +138,7 @@ impl Found {
         }
         let opened = fitting.map(|key| self.open(&key).map(|repository| (repository, key)));
         match (opened, failure) {
-            (Some(Ok((repository, key))), _) => Ok(self.opened(repository, key, OpenedBy::DeviceKey)),
+            (Some(Ok((repository, key))), _) => self.opened(repository, key, OpenedBy::DeviceKey),
             (_, Some(failure)) | (Some(Err(failure)), None) => Err(failure),
             (None, None) => self.ask(ask, outdated, &mut |key| self.open(key)),
         }
@@ -184,7 +186,7 @@ impl Found {
                     if repository.damaged_commits().is_empty() {
                         let _ = self.device.adopt_next_key(&key);
                     }
-                    return Ok(Some(self.opened(repository, key, OpenedBy::DeviceKey)));
+                    return self.opened(repository, key, OpenedBy::DeviceKey).map(Some);
                 }
                 Err(UnlockError::Repository(repo::UnlockError::NotInForce | repo::UnlockError::WrongKey)) => {}
                 Err(error) => failure = Some(error),
@@ -218,7 +220,7 @@ impl Found {
             }
         };
         match (self.locked.accepts(&key), repaired_group) {
-            (true, repaired_group) => Ok(self.opened(open(&key)?, key, OpenedBy::RecoveryKey { repaired_group })),
+            (true, repaired_group) => self.opened(open(&key)?, key, OpenedBy::RecoveryKey { repaired_group }),
             (false, None) => Err(SecretError::AnotherRecoveryKey.into()),
             (false, Some(_)) => Err(SecretError::from(RecoveryKeyError::ManyWrongGroups).into()),
         }
@@ -235,7 +237,7 @@ impl Found {
                 Err(error) => Err(error),
             };
             match key.map(|key| (open(&key), key)) {
-                Ok((Ok(repository), key)) => return Ok(self.opened(repository, key, OpenedBy::Passphrase(id))),
+                Ok((Ok(repository), key)) => return self.opened(repository, key, OpenedBy::Passphrase(id)),
                 // It may be left of a rotation that was never completed: the same passphrase gives an earlier key.
                 Ok((Err(error), _)) if may_be_left_over(&error) => failure = failure.or(Some(error)),
                 Ok((Err(error), _)) => return Err(error),
@@ -247,10 +249,7 @@ impl Found {
 
     fn open(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
         let (state, rng) = (Arc::new(self.device_for(key)), Box::new(crate::random()));
-        let repository = self.locked.unlock(key, state, rng, crate::now())?;
-        // Only now is it proven that the repository is its owner's.
-        self.home.remember(&self.place, &repository.id())?;
-        Ok(repository)
+        Ok(self.locked.unlock(key, state, rng, crate::now())?)
     }
 
     /// What this device remembers of the repository that a key opens: not always the one that the storage shows first.
@@ -270,9 +269,15 @@ impl Found {
         opened
     }
 
-    fn opened(&self, repository: Repository, key: BackupKey, by: OpenedBy) -> Opened {
+    /// The repository that a key has opened. Only now is it proven to be its owner's, and its place noted.
+    fn opened(&self, repository: Repository, key: BackupKey, by: OpenedBy) -> Result<Opened, UnlockError> {
         let device = self.home.device(&repository.id());
-        Opened { repository, key, by, device }
+        let unremembered = match self.home.remember(&self.place, &repository.id()) {
+            Ok(()) => None,
+            Err(error @ HomeError::Write { .. }) => Some(error),
+            Err(error) => return Err(error.into()),
+        };
+        Ok(Opened { repository, key, by, device, unremembered })
     }
 }
 
