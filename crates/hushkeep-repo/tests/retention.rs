@@ -368,6 +368,21 @@ fn old_commits_go_and_nobody_takes_it_for_a_roll_back() {
     let other = Device::new(3).open(&place.storage);
     assert_restores(&other, other.snapshots().last().unwrap(), &tree);
     assert_whole(&other);
+
+    // One that cannot be read may be based on any of them: they stay, and all else goes on.
+    place.wait(40 * DAY);
+    let commits = place.storage.list(Folder::Commits).unwrap();
+    let damaged = commits[commits.len() - 20].name.clone();
+    place.storage.delete(&damaged).unwrap();
+    place.storage.put(&damaged, b"damaged").unwrap();
+    let mut repository = Device::new(4).open(&place.storage);
+    assert!(prune(&mut repository, &place).deleted > 0);
+    assert!(place.count(Folder::Commits) >= commits.len());
+    place.storage.delete(&damaged).unwrap();
+    let oldest = repository.snapshots()[0].number;
+    forget(&mut repository, &[oldest], &place);
+    prune(&mut repository, &place);
+    assert!(place.count(Folder::Commits) < commits.len() - 30);
 }
 
 fn new_key() -> BackupKey {

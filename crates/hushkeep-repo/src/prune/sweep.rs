@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{PruneError, PruneReport};
 use hushkeep_core::name::ObjectId;
 
+use crate::error::ReadError;
 use crate::history::IndexRow;
 use crate::objects::{index_name, number_of, pack_name};
 use crate::repository::Repository;
@@ -23,7 +24,11 @@ impl Repository {
             let age = number_of(name).and_then(|number| clock.age(number, now));
             age.is_some_and(|age| age >= retention::SECONDS_OF_COMMITS)
         };
-        let old = self.history.droppable(&self.contents.objects, is_old, COMMITS_AT_ONCE)?;
+        let old = match self.history.droppable(&self.contents.objects, is_old, COMMITS_AT_ONCE) {
+            // What cannot be read may be based on any of them.
+            Err(ReadError::Damaged(_)) => return Ok(HashSet::new()),
+            old => old?,
+        };
         Ok(old.into_iter().map(|name| name.file().to_owned()).collect())
     }
 
