@@ -50,15 +50,36 @@ fn with_byte(mut object: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
     object
 }
 
-/// The same config with a field more in its clear part.
-fn with_clear_field(object: &[u8], number: u8, value: u8) -> Vec<u8> {
+/// An object of the first epoch: its clear part, and what is sealed.
+fn open(kind: ObjectKind, object: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (header, _) = Header::parse(object).unwrap();
     let keys = key().epoch_secret(&header.repository, header.epoch).working_keys(header.repository);
-    let body = seal::open_single(&keys, ObjectKind::Config, object).unwrap();
-    let mut clear = header.clear;
+    let body = seal::open_single(&keys, kind, object).unwrap().to_vec();
+    (header.clear, body)
+}
+
+/// An object of the repository and epoch of another, with other contents.
+fn seal_like(object: &[u8], kind: ObjectKind, clear: Vec<u8>, body: &[u8]) -> Vec<u8> {
+    let (header, _) = Header::parse(object).unwrap();
+    let keys = key().epoch_secret(&header.repository, header.epoch).working_keys(header.repository);
+    seal::seal_single(&keys, kind, clear, body, 4096, &mut Device::new(9).rng())
+}
+
+/// The same config with a field more in its clear part.
+fn with_clear_field(object: &[u8], number: u8, value: u8) -> Vec<u8> {
+    let (mut clear, body) = open(ObjectKind::Config, object);
     clear.push(2 * number + 1);
     put_bytes(&mut clear, &[value]);
-    seal::seal_single(&keys, ObjectKind::Config, clear, &body, 4096, &mut Device::new(9).rng())
+    seal_like(object, ObjectKind::Config, clear, &body)
+}
+
+/// How a commit names a config (spec §12.1).
+fn config_digest(object: &[u8]) -> [u8; 16] {
+    let (clear, body) = open(ObjectKind::Config, object);
+    let mut both = Vec::new();
+    put_bytes(&mut both, &clear);
+    put_bytes(&mut both, &body);
+    *blake3::Hasher::new_derive_key("hushkeep/1 config").update(&both).finalize().as_bytes().first_chunk().unwrap()
 }
 
 fn is_newer(error: &ReadError) -> bool {
@@ -86,6 +107,37 @@ fn where_older_programs_must_not_write_they_change_nothing() {
     let options = PruneOptions { now: at(NOW), max_unused: 0.0, max_repack_bytes: 0, dry_run: false };
     assert!(matches!(repository.prune(&options, &Quiet), Err(PruneError::Read(error)) if is_newer(&error)));
     assert_eq!(objects(&storage), before);
+}
+
+/// A device that has the repository open meets what another one publishes meanwhile.
+#[test]
+fn where_a_newer_program_comes_meanwhile_an_older_one_changes_nothing_from_then_on() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree("old"), NOW);
+    let mut other = Device::new(2).open(&storage);
+    let protectors = other.protectors().to_vec();
+    other.set_protectors(protectors, at(NOW)).unwrap();
+
+    let mut configs = names(&storage, Folder::Config);
+    configs.retain(|name| name.file() > "0000000002");
+    let before = config_digest(&storage.get(&configs[0]).unwrap());
+    configs.iter().for_each(|name| change(&storage, name, |object| with_clear_field(&object, 4, 2)));
+    let after = config_digest(&storage.get(&configs[0]).unwrap());
+    let commit = names(&storage, Folder::Commits).into_iter().max().unwrap();
+    change(&storage, &commit, |object| {
+        let (clear, mut body) = open(ObjectKind::Commit, &object);
+        let place = body.windows(16).position(|bytes| bytes == before).unwrap();
+        body[place..place + 16].copy_from_slice(&after);
+        seal_like(&object, ObjectKind::Commit, clear, &body)
+    });
+
+    let kept = objects(&storage);
+    let backup = try_backup(&mut repository, &tree("new"), NOW);
+    assert!(matches!(backup, Err(BackupError::Read(error)) if is_newer(&error)));
+    let commits =
+        |objects: &[(ObjectName, Vec<u8>)]| objects.iter().filter(|(name, _)| name.folder() == Folder::Commits).count();
+    assert_eq!(commits(&objects(&storage)), commits(&kept));
 }
 
 #[test]
