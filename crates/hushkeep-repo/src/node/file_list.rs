@@ -207,8 +207,8 @@ mod tests {
         ]
     }
 
-    /// A node and the block of some lines.
-    fn encoded() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, usize)> {
+    /// A node, and the block of some lines.
+    fn encoded() -> impl Strategy<Value = (Vec<u8>, Vec<u8>, Vec<Op<Anchored>>)> {
         let anchor = (1u8..9, 0u32..999).prop_map(|(list, position)| NodeName {
             list: hushkeep_core::name::ObjectId::from_bytes([list; 16]),
             position,
@@ -221,16 +221,20 @@ mod tests {
                 let mut writer = BlockWriter::default();
                 ops.iter().for_each(|op| drop(writer.push(op)));
                 let node = FileListNode::encode(&Chain::default(), &anchors, &blocks, len);
-                (node, writer.finish().unwrap(), ops.len())
+                (node, writer.finish().unwrap(), ops)
             },
         )
     }
 
     proptest! {
         #[test]
-        fn lists_round_trip((node, block, count) in encoded()) {
+        fn lists_round_trip((node, block, ops) in encoded()) {
             let anchors = FileListNode::decode(&node, &super::super::announced([(&node, 5)])).unwrap().anchors;
-            prop_assert_eq!(read_block(&block, &anchors).map(|ops| ops.len()), Ok(count));
+            let resolved = ops.into_iter().map(|op| match op {
+                Op::Put(entry) => entry.try_map(|anchored| anchors.resolve(anchored)).map(Op::Put),
+                Op::Remove(path) => Ok(Op::Remove(path)),
+            });
+            prop_assert_eq!(read_block(&block, &anchors), resolved.collect());
             assert_round_trip(&node, &block);
         }
 
