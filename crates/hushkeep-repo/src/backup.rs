@@ -203,7 +203,7 @@ impl Repository {
         let mut report = BackupReport::default();
         let mut mended = self.history.mended().to_vec();
         // Beside two whole ones it does no harm.
-        let damaged = self.config_copies.damaged.iter().filter(|_| self.config_copies.whole < COPIES);
+        let damaged = self.stored_configs.damaged.iter().filter(|_| self.stored_configs.whole < COPIES);
         mended.extend(damaged.map(|(_, damage)| damage.clone()));
         let retired = self.contents.retired().clone();
 
@@ -235,7 +235,7 @@ impl Repository {
         self.publish_snapshot(stored, &mut report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
-        self.mend_config();
+        self.mend_configs();
         self.contents.salvaged.clear();
         journal.clear()?;
         Ok(report)

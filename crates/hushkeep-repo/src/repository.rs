@@ -27,7 +27,7 @@ pub use find::{FindError, FoundProtector, LockedRepository};
 pub use forget::ForgetError;
 pub(crate) use protectors::COPIES;
 pub use protectors::ConfigError;
-use protectors::{ConfigCopies, StoreError, config_names, name_of, store_config};
+use protectors::{StoreError, StoredConfigs, config_names, name_of, store_config};
 pub use rotate::RotateError;
 
 /// How often a commit is tried again when another writer was faster.
@@ -48,7 +48,7 @@ pub struct Repository {
     pub(crate) state: Arc<dyn State>,
     pub(crate) rng: SharedRng,
     pub(crate) config: Config,
-    pub(crate) config_copies: ConfigCopies,
+    pub(crate) stored_configs: StoredConfigs,
     /// When it was opened, until the first backup.
     opened: Option<Timestamp>,
     unremembered: Option<StateError>,
@@ -123,7 +123,7 @@ impl Repository {
             state,
             rng: Arc::new(Mutex::new(rng)),
             config,
-            config_copies: ConfigCopies { whole: COPIES, damaged: Vec::new() },
+            stored_configs: StoredConfigs::new(),
             opened: Some(now),
             unremembered: None,
             history: History::default(),
@@ -134,7 +134,7 @@ impl Repository {
 
     fn open(
         mut objects: Objects,
-        (config, config_copies): (Config, ConfigCopies),
+        (config, stored_configs): (Config, StoredConfigs),
         state: Arc<dyn State>,
         rng: SharedRng,
         now: Timestamp,
@@ -154,7 +154,7 @@ impl Repository {
         }
         let snapshots = read_snapshots(&history)?;
         let opened = Some(now);
-        Ok(Self { state, rng, config, config_copies, opened, unremembered, history, contents, snapshots })
+        Ok(Self { state, rng, config, stored_configs, opened, unremembered, history, contents, snapshots })
     }
 
     /// The repository's id.

@@ -444,6 +444,38 @@ fn the_old_protectors_are_found_below_those_of_a_rotation_that_was_not_completed
 }
 
 /// Somebody has the old key and a session that began before the rotation.
+/// The device dies before it has deleted what opens no more: the next backup, of whichever device, does so.
+#[test]
+fn ways_to_a_key_that_were_given_up_go_with_the_next_backup() {
+    for (create_if_absent, rotates) in [(true, true), (true, false), (false, true)] {
+        let place = Place::new(create_if_absent);
+        let device = Device::new(1);
+        let mut repository = device.create(&place.storage);
+        let recovery_key = repository.protectors().to_vec();
+        let passphrase = Protector::new(ID, ProtectorKind::Passphrase(vec![1]), String::new(), at(NOW));
+        repository.set_protectors([recovery_key.as_slice(), &[passphrase]].concat(), at(NOW)).unwrap();
+        let dying = FaultStorage::new(Arc::clone(&place.storage), |call| {
+            (call.operation == Operation::Delete && call.subject.starts_with("config/")).then_some(Fault::CrashBefore)
+        });
+        let dying: Arc<dyn Storage> = Arc::new(dying);
+        let mut dead = device.open(&dying);
+        let key = if rotates {
+            dead.rotate(&new_key(), recovery_key, at(NOW)).unwrap_err();
+            new_key()
+        } else {
+            dead.set_protectors(recovery_key, at(NOW)).unwrap_err();
+            key()
+        };
+        assert!(place.count(Folder::Config) > 2);
+
+        let mut other = open_with(&key, &Device::new(2), &place.storage).unwrap();
+        backup(&mut other, &tree(&[1], 1), NOW);
+        // Without a rotation the first config may stay: it had no passphrase.
+        assert_eq!(place.count(Folder::Config), if rotates { 2 } else { 4 });
+        assert_eq!(open_with(&key, &device, &place.storage).unwrap().protectors().len(), 1);
+    }
+}
+
 #[test]
 fn who_has_only_the_old_key_cannot_go_on_writing() {
     for exclusive in [true, false] {

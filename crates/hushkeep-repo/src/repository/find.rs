@@ -10,7 +10,7 @@ use hushkeep_core::seal::{self, Header, OpenError};
 use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
-use super::protectors::ConfigCopies;
+use super::protectors::StoredConfigs;
 use super::{Repository, SECONDS_UNTIL_DROPPED, SharedRng, UnlockError, remembered_tips};
 use crate::cache::CacheKey;
 use crate::config::{ClearConfig, Config, ProtectorKind};
@@ -161,8 +161,8 @@ impl LockedRepository {
                 }
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
-            let copies = self.copies_of(&config, sealed.header.repository, key);
-            match Repository::open(objects, (config, copies), Arc::clone(&state), Arc::clone(&rng), now) {
+            let stored = self.stored_configs(&config, &sealed.header, key);
+            match Repository::open(objects, (config, stored), Arc::clone(&state), Arc::clone(&rng), now) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
             }
@@ -178,29 +178,45 @@ impl LockedRepository {
 }
 
 impl LockedRepository {
-    /// How often a config is whole on the storage, and what is wrong with others of its number.
-    fn copies_of(&self, config: &Config, id: RepositoryId, key: &BackupKey) -> ConfigCopies {
-        let mut copies = ConfigCopies::default();
+    /// How often a config is whole on the storage, what is wrong with others of its number, and which others should not
+    /// be there.
+    fn stored_configs(&self, config: &Config, header: &Header, key: &BackupKey) -> StoredConfigs {
+        let mut stored = StoredConfigs { outdated: self.outdated_by(config, header), ..StoredConfigs::default() };
         let of_this_number = |sealed: &&SealedConfig| number_of(&sealed.name) == Some(config.number);
         let mut opened = Vec::new();
-        for sealed in self.configs.iter().filter(of_this_number).filter(|sealed| sealed.header.repository == id) {
+        for sealed in
+            self.configs.iter().filter(of_this_number).filter(|sealed| sealed.header.repository == header.repository)
+        {
             match (&sealed.damage, sealed.open(key)) {
                 (None, Ok((_, copy))) => {
-                    copies.whole += usize::from(copy == *config);
+                    stored.whole += usize::from(copy == *config);
                     opened.push(&sealed.name);
                 }
-                (None, Err(cause)) => copies.damaged.push((sealed.name.clone(), Damage::new(&sealed.name, cause))),
-                (Some(damage), _) => copies.damaged.push((sealed.name.clone(), damage.clone())),
+                (None, Err(cause)) => stored.damaged.push((sealed.name.clone(), Damage::new(&sealed.name, cause))),
+                (Some(damage), _) => stored.damaged.push((sealed.name.clone(), damage.clone())),
             }
         }
-        copies.damaged.retain(|(name, _)| !opened.contains(&name));
+        stored.damaged.retain(|(name, _)| !opened.contains(&name));
         let unread = self.damaged.iter().filter_map(|damage| Some((damage.object.parse().ok()?, damage.clone())));
-        copies.damaged.extend(unread.filter(|(name, _)| number_of(name) == Some(config.number)));
+        stored.damaged.extend(unread.filter(|(name, _)| number_of(name) == Some(config.number)));
         // One that is listed and gone was deleted by another device, which this one does not know of yet.
-        copies.damaged.retain(|(_, damage)| damage.cause != DamageCause::Missing);
-        copies.damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
-        copies.damaged.dedup_by(|(later, _), (first, _)| later == first);
-        copies
+        stored.damaged.retain(|(_, damage)| damage.cause != DamageCause::Missing);
+        stored.damaged.sort_by(|(one, _), (other, _)| one.cmp(other));
+        stored.damaged.dedup_by(|(later, _), (first, _)| later == first);
+        stored
+    }
+
+    /// Earlier configs under an older key, or with a protector that this one has not.
+    fn outdated_by(&self, config: &Config, header: &Header) -> Vec<ObjectName> {
+        let is_kept = |old: &(ProtectorId, ProtectorKind)| {
+            config.protectors.iter().any(|protector| (protector.id, &protector.kind) == (old.0, &old.1))
+        };
+        let is_outdated = |sealed: &&SealedConfig| {
+            let is_earlier = number_of(&sealed.name).is_some_and(|number| number < config.number);
+            let gives_less = sealed.header.epoch >= header.epoch && sealed.clear.protectors.iter().all(is_kept);
+            is_earlier && sealed.header.repository == header.repository && !gives_less
+        };
+        self.configs.iter().filter(is_outdated).map(|sealed| sealed.name.clone()).collect()
     }
 }
 

@@ -52,13 +52,22 @@ pub enum ConfigError {
     State(#[from] StateError),
 }
 
-/// How often the config that holds is on the storage.
+/// What is on the storage of the config that holds, and of those before it.
 #[derive(Debug, Default)]
-pub(crate) struct ConfigCopies {
+pub(crate) struct StoredConfigs {
     /// How many copies are whole.
     pub(crate) whole: usize,
     /// Those that are not, and what is wrong with them.
     pub(crate) damaged: Vec<(ObjectName, Damage)>,
+    /// Earlier configs with ways to a key that hold no more. Who took them away was killed before they were deleted.
+    pub(crate) outdated: Vec<ObjectName>,
+}
+
+impl StoredConfigs {
+    /// A config that was just stored.
+    pub(crate) fn new() -> Self {
+        Self { whole: COPIES, ..Self::default() }
+    }
 }
 
 /// A config that could not be stored.
@@ -95,20 +104,33 @@ impl Repository {
         }
         // It holds from now on, whatever went wrong after it was published.
         self.config = config;
-        self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
+        self.stored_configs = StoredConfigs::new();
         let undeleted = self.delete_configs(if drops { 0 } else { NUMBERS_KEPT - 1 })?;
         published.map(|()| undeleted)
     }
 
+    /// Puts right what was found wrong with configs, once this device has published: then the config that it opened holds,
+    /// or is left alone. What fails now, the next backup tries again.
+    pub(crate) fn mend_configs(&mut self) {
+        if self.history.config() == self.config_name() {
+            self.delete_outdated_configs();
+            self.mend_config();
+        }
+    }
+
+    fn delete_outdated_configs(&mut self) {
+        let outdated = std::mem::take(&mut self.stored_configs.outdated);
+        // Those that the storage refuses to delete will be found again.
+        let _ = self.contents.objects.delete_all(&outdated);
+    }
+
     /// Stores the config that holds again, if it is there less often than it should be: another accident would lock the
-    /// owner out. What cannot be stored now, the next backup tries again.
+    /// owner out.
     ///
-    /// Only after this device has published, and where only one writer could: then nobody has replaced the config, and
-    /// removed it, unseen.
-    pub(crate) fn mend_config(&mut self) {
-        let missing = COPIES.saturating_sub(self.config_copies.whole);
-        let is_newest = self.history.config() == self.config_name();
-        if missing == 0 || !is_newest || !self.contents.objects.storage.features().create_if_absent {
+    /// Only where one writer alone could publish: then nobody has replaced the config, and removed it, unseen.
+    fn mend_config(&mut self) {
+        let missing = COPIES.saturating_sub(self.stored_configs.whole);
+        if missing == 0 || !self.contents.objects.storage.features().create_if_absent {
             return;
         }
         let stored = store_config(&self.contents.objects, &self.config, missing, &mut *self.rng());
@@ -118,7 +140,7 @@ impl Repository {
                 let _ = self.contents.objects.delete_all(&names);
                 return;
             }
-            let found = std::mem::replace(&mut self.config_copies, ConfigCopies { whole: COPIES, damaged: Vec::new() });
+            let found = std::mem::replace(&mut self.stored_configs, StoredConfigs::new());
             let names: Vec<ObjectName> = found.damaged.into_iter().map(|(name, _)| name).collect();
             // What cannot be deleted does no harm.
             let _ = self.contents.objects.delete_all(&names);

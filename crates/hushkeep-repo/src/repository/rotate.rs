@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
 
-use super::protectors::{COPIES, ConfigCopies, config_names, name_of, next_number, store_config};
+use super::protectors::{COPIES, StoredConfigs, config_names, name_of, next_number, store_config};
 use super::{ConfigError, Repository};
 use crate::Timestamp;
 use crate::config::Protector;
@@ -59,7 +59,7 @@ impl Repository {
             });
         }
         self.config = config;
-        self.config_copies = ConfigCopies { whole: COPIES, damaged: Vec::new() };
+        self.stored_configs = StoredConfigs::new();
         self.contents.objects = objects;
         let undeleted = self.delete_configs(0).map_err(|error| RotateError::Changed(error.into()))?;
         published.map(|()| undeleted).map_err(RotateError::Changed)
