@@ -130,12 +130,7 @@ impl From<FindError> for Failure {
                 "nothing was written; the repository this device knows was moved, deleted or replaced",
                 "mount the right disk; if the new repository is yours, run `recover` with its recovery key",
             ),
-            FindError::ConfigMissing => Self::new(
-                Exit::Damaged,
-                what,
-                "without its config a repository cannot be opened, but what it holds may still be whole",
-                "bring back the folder \"config\", from the storage's trash or from a copy of the repository",
-            ),
+            FindError::ConfigMissing => config_lost(what),
             FindError::Storage(error) => error.into(),
             FindError::Repository(error) => error.into(),
             FindError::Home(error) => error.into(),
@@ -293,9 +288,20 @@ impl From<ReadError> for Failure {
                 "the backup is whole; this device's key opens only what was written before the key was rotated",
                 "run `recover` with the new recovery key",
             ),
+            ReadError::Damaged(damage) if damage.object.starts_with("config/") => config_lost(facts(&damage)),
             error => damaged(facts(&error)),
         }
     }
+}
+
+fn config_lost(what: String) -> Failure {
+    Failure::new(
+        Exit::Damaged,
+        what,
+        "without its config a repository cannot be opened, but what it holds may still be whole",
+        "bring back the folder \"config\", from the storage's trash or from a copy of the repository; if there is none, and \
+         you have the recovery key, run `recover --without-config`",
+    )
 }
 
 fn damaged(what: String) -> Failure {

@@ -157,6 +157,24 @@ fn a_passphrase_opens_until_it_is_removed() {
 }
 
 #[test]
+fn the_recovery_key_opens_a_repository_that_lost_its_configs() {
+    let world = World::with_backup();
+    fs::remove_dir_all(world.path("repo/config")).unwrap();
+    let recover = ["recover", "--recovery-key-file", "recovery-key"];
+    let said = world.run("laptop", &recover).expect(14);
+    assert!(said.contains("recover --without-config"), "{said}");
+    let said = world.run("laptop", &[recover.as_slice(), &["--without-config"]].concat()).expect(0);
+    assert!(said.contains("a new config was made"), "{said}");
+    world.run("laptop", &["restore", "-t", "restored"]).expect(0);
+    assert_eq!(fs::read(world.path("restored/chats/hello.txt")).unwrap(), b"hello");
+    world.run("laptop", &["backup", "chats"]).expect(0);
+    world.run("phone", &["backup", "chats"]).expect(0);
+    world.run("tablet", &recover).expect(0);
+    let said = world.run("tablet", &[recover.as_slice(), &["--without-config"]].concat()).expect(0);
+    assert!(!said.contains("a new config was made"), "{said}");
+}
+
+#[test]
 fn a_key_is_never_kept_nowhere_nor_written_over_a_file() {
     let world = World::with_backup();
     let key = fs::read(world.path("recovery-key")).unwrap();

@@ -155,12 +155,12 @@ impl ClearConfig {
 }
 
 impl Config {
-    /// The first config of a new repository.
-    pub(crate) fn first(recovery_key: Protector) -> Self {
+    /// A config that follows none.
+    pub(crate) fn first(number: u64, recovery_key: Protector) -> Self {
         let unknown = UnknownFields::new();
         let versions = Versions { reader: VERSION, writer: None };
         let protectors = vec![recovery_key];
-        Self { number: 1, protectors, versions, unknown_clear: unknown.clone(), unknown_sealed: unknown }
+        Self { number, protectors, versions, unknown_clear: unknown.clone(), unknown_sealed: unknown }
     }
 
     /// A config that follows this one.
@@ -324,7 +324,7 @@ mod tests {
             String::new(),
             Timestamp { seconds: 0, nanos: 0 },
         );
-        let mut config = Config::first(protector);
+        let mut config = Config::first(1, protector);
         for (writer, may_write) in [(None, true), (Some(1), true), (Some(2), false), (Some(u64::MAX), false)] {
             config.versions.writer = writer;
             assert_eq!(config.may_write(), may_write, "{writer:?}");
@@ -343,7 +343,7 @@ mod tests {
             created: Timestamp { seconds: 1, nanos: 2 },
             unknown: UnknownFields::from([(8, vec![byte])]),
         };
-        let mut config = Config::first(protector(1, ProtectorKind::RecoveryKey));
+        let mut config = Config::first(1, protector(1, ProtectorKind::RecoveryKey));
         config.unknown_clear.insert(9, vec![1]);
         config.unknown_sealed.insert(9, vec![2]);
         let config = config.next(

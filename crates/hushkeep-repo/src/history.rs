@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
 use hushkeep_core::seal::Header;
+use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
@@ -438,6 +439,12 @@ pub(crate) enum PublishError {
     /// Other writers were faster, again and again.
     #[error("other devices write all the time")]
     Busy,
+}
+
+/// What the body of a commit tells of keys: the config that holds, and the secrets of older epochs.
+pub(crate) fn keys_in_commit(body: &[u8]) -> Result<(ConfigName, Vec<u8>), WireError> {
+    let (commit, _) = Commit::decode(body)?;
+    Ok((commit.config, commit.older_epochs))
 }
 
 /// The newest epoch that a config on the storage claims. Nobody vouches for it: it only tells what to ask of the

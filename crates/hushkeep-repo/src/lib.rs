@@ -69,8 +69,8 @@ pub use node::{Entry, EntryKind, FileEntry};
 pub use progress::{Progress, Quiet};
 pub use prune::{Amount, PruneError, PruneOptions, PruneReport};
 pub use repository::{
-    ConfigError, CreateError, FindError, ForgetError, FoundProtector, LockedRepository, Repository, RotateError,
-    UnlockError,
+    ConfigError, CreateError, FindError, ForgetError, FoundProtector, LockedRepository, RebuildError, Repository,
+    RotateError, UnlockError, rebuild_config,
 };
 pub use restore::{ItemError, Overwrite, RestoreError, RestoreOptions, RestoreProblem, RestoreReport};
 pub use snapshot::{Snapshot, SnapshotEntry, SnapshotId, SnapshotSource};

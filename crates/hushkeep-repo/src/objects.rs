@@ -118,7 +118,8 @@ impl Objects {
         }
     }
 
-    fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<(Epoch, Vec<u8>), DamageCause> {
+    /// Opens an object that is at hand; returns its epoch and its body.
+    pub(crate) fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<(Epoch, Vec<u8>), DamageCause> {
         let (header, _) = Header::parse(object)?;
         let keys = self.keyring.epoch(header.epoch).ok_or(DamageCause::UnknownEpoch)?;
         Ok((header.epoch, codec::decode_body(&seal::open_single(keys, kind, object)?)?))

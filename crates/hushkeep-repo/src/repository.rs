@@ -3,6 +3,7 @@
 mod find;
 mod forget;
 mod protectors;
+mod rebuild;
 mod rotate;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,7 @@ pub use forget::ForgetError;
 pub(crate) use protectors::COPIES;
 pub use protectors::ConfigError;
 use protectors::{StoreError, StoredConfigs, config_names, name_of, store_config};
+pub use rebuild::{RebuildError, rebuild_config};
 pub use rotate::RotateError;
 
 /// How often a commit is tried again when another writer was faster.
@@ -113,7 +115,7 @@ impl Repository {
         let objects = Objects { storage, keyring: Keyring::new(key, id, Epoch::FIRST) };
         let recovery_key =
             Protector::new(ProtectorId::generate(&mut rng), ProtectorKind::RecoveryKey, String::new(), now);
-        let config = Config::first(recovery_key);
+        let config = Config::first(1, recovery_key);
         let names = store_config(&objects, &config, COPIES, &mut rng)?;
         if config_names(objects.storage.as_ref())?.len() != names.len() {
             names.iter().try_for_each(|name| objects.storage.delete(name))?;

@@ -26,6 +26,9 @@ pub(crate) struct RecoverArgs {
     /// Take the history as the storage shows it, even if this device has seen more: for who put an old copy there
     #[arg(long)]
     accept_rollback: bool,
+    /// Make a config anew from the recovery key, where none is left or all are damaged. Passphrases are lost with them
+    #[arg(long)]
+    without_config: bool,
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
@@ -34,13 +37,23 @@ pub(crate) struct RecoverArgs {
 
 pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure> {
     let home = Home::from_environment()?;
-    let found = Found::find_any(&home, &args.repo.repo)?;
     let mut accepted = false;
-    let opened = found.recover(&mut Owner::with(&args.key), &mut || {
+    let mut accepts_rollback = || {
         accepted = accepts_rollback(args)?;
         Ok(accepted)
-    })?;
+    };
+    let (mut owner, place) = (Owner::with(&args.key), &args.repo.repo);
+    let (opened, is_rebuilt) = if args.without_config {
+        Found::recover_without_config(&home, place, &mut owner, &mut accepts_rollback)?
+    } else {
+        (Found::find_any(&home, place)?.recover(&mut owner, &mut accepts_rollback)?, false)
+    };
     session::warn(&opened);
+    if is_rebuilt {
+        note(
+            "a new config was made, which the recovery key alone opens: add passphrases again with \"key add passphrase\"",
+        );
+    }
     if accepted {
         note("from now on this device takes the history as the storage shows it; another one that has seen more");
         note("refuses it, until you run \"recover --accept-rollback\" there as well");
@@ -50,6 +63,7 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure
     let object = json!({
         "repository": opened.repository.id().to_string(),
         "accepted_rollback": accepted,
+        "rebuilt_config": is_rebuilt,
         "snapshots": snapshots.len(),
         "newest": newest.map(snapshots::object),
     });

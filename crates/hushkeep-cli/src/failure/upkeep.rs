@@ -1,10 +1,10 @@
 //! What goes wrong in keeping a repository in order: forgetting, pruning, replacing the key.
 
-use hushkeep::RotateError;
-use hushkeep::repo::{self, ForgetError, PruneError};
+use hushkeep::repo::{self, ForgetError, PruneError, ReadError};
 use hushkeep::retention::EmptyPolicy;
+use hushkeep::{FindError, RebuildError, RotateError};
 
-use super::{Exit, Failure, LOOK_AGAIN, damaged, facts};
+use super::{Exit, Failure, LOOK_AGAIN, damaged, facts, unfaithful};
 
 impl From<EmptyPolicy> for Failure {
     fn from(_: EmptyPolicy) -> Self {
@@ -42,6 +42,37 @@ impl From<PruneError> for Failure {
             }
             PruneError::RolledBack => repo::UnlockError::RolledBack.into(),
             error => Self::new(Exit::Failed, facts(&error), "every snapshot is as whole as before", LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<RebuildError> for Failure {
+    fn from(error: RebuildError) -> Self {
+        let what = facts(&error);
+        match error {
+            RebuildError::NoRecoveryKey => Self::new(
+                Exit::WrongKey,
+                what,
+                "nothing was changed; the passphrase was kept in the config",
+                "give the recovery key, or bring back the folder \"config\" from a copy of the repository",
+            ),
+            RebuildError::Find(error) => error.into(),
+            RebuildError::Unlock(error) => error.into(),
+            RebuildError::Repository(error) => error.into(),
+            error => Self::new(Exit::Failed, facts(&error), "nothing was changed", LOOK_AGAIN),
+        }
+    }
+}
+
+impl From<repo::RebuildError> for Failure {
+    fn from(error: repo::RebuildError) -> Self {
+        match error {
+            repo::RebuildError::NoRepository => FindError::NoRepository { known: None }.into(),
+            repo::RebuildError::WrongKey => repo::UnlockError::WrongKey.into(),
+            repo::RebuildError::Rotated => ReadError::Rotated.into(),
+            repo::RebuildError::Unfaithful => unfaithful(facts(&error)),
+            repo::RebuildError::Read(error) => error.into(),
+            error => Self::new(Exit::Failed, facts(&error), "nothing was changed", LOOK_AGAIN),
         }
     }
 }
