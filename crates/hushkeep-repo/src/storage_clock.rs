@@ -11,8 +11,9 @@ use crate::storage::{Folder, ObjectName, StorageError};
 pub(crate) struct StorageClock {
     /// The latest time of all commits of each number; `None` where the storage does not tell.
     commits: BTreeMap<u64, Option<Timestamp>>,
-    /// A time that is past for sure: of an object just stored, or else of the newest commit. Not the latest of all: one old
-    /// object with a time of the future must not make everything old.
+    /// A time that is past for sure: of an object just stored, or else the earliest of the commits with the highest number.
+    /// Not the latest of all: one old object with a time of the future, or a copy that somebody made of the newest one, must
+    /// not make everything old.
     pub(crate) now: Option<Timestamp>,
 }
 
@@ -20,7 +21,8 @@ impl StorageClock {
     /// Reads the clock from listings; it stands at the time of an object that was just stored, if one is given.
     pub(crate) fn read(objects: &Objects, just_stored: Option<&ObjectName>) -> Result<Self, StorageError> {
         let mut clock = Self::default();
-        for info in objects.storage.list(Folder::Commits)? {
+        let commits = objects.storage.list(Folder::Commits)?;
+        for info in &commits {
             if let Some(number) = number_of(&info.name) {
                 let stored = clock.commits.entry(number).or_insert(info.stored);
                 *stored = info.stored.and_then(|time| Some(stored.as_ref()?.max(&time).to_owned()));
@@ -31,7 +33,10 @@ impl StorageClock {
                 let found = objects.storage.list(name.folder())?.into_iter().find(|info| info.name == *name);
                 found.and_then(|info| info.stored)
             }
-            None => clock.commits.last_key_value().and_then(|(_, stored)| *stored),
+            None => clock.commits.last_key_value().and_then(|(newest, _)| {
+                let newest = commits.iter().filter(|info| number_of(&info.name) == Some(*newest));
+                newest.map(|info| info.stored).min().flatten()
+            }),
         };
         Ok(clock)
     }

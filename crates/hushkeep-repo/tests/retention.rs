@@ -131,14 +131,22 @@ fn an_object_with_a_time_of_the_future_shortens_no_wait() {
     let mut repository = Device::new(1).create(&place.storage);
     backup(&mut repository, &tree(&[1, 2, 3], 100), NOW);
     backup(&mut repository, &tree(&[4, 5, 6], 101), NOW + 60);
-    let first = "commits/0000000001".parse().unwrap();
-    let object = place.storage.get(&first).unwrap();
-    place.storage.delete(&first).unwrap();
-    place.memory.set_time(at(NOW + 3650 * DAY));
-    place.storage.put(&first, &object).unwrap();
-    place.memory.set_time(at(NOW));
+    let put_in_future = |from: &str, name: &str| {
+        let (from, name) = (from.parse().unwrap(), name.parse().unwrap());
+        let object = place.storage.get(&from).unwrap();
+        place.storage.delete(&name).unwrap();
+        place.memory.set_time(at(NOW + 3650 * DAY));
+        place.storage.put(&name, &object).unwrap();
+        place.memory.set_time(at(NOW));
+    };
+    put_in_future("commits/0000000001", "commits/0000000001");
+    // As a backup leaves it that is still under way.
+    let index = format!("index/{}", "5".repeat(32)).parse().unwrap();
+    place.storage.put(&index, b"an index object").unwrap();
     forget(&mut repository, &[1], &place);
     for _ in 0..2 {
+        let newest = place.storage.list(Folder::Commits).unwrap().pop().unwrap().name.to_string();
+        put_in_future(&newest, &format!("{newest}-zzzzzzzz"));
         let report = prune(&mut repository, &place);
         assert_eq!((report.dropped.packs, report.deleted), (0, 0), "{report:?}");
     }
