@@ -101,9 +101,10 @@ mod tests {
         #[test]
         fn lists_round_trip(contents in prop::collection::vec((any::<[u8; 16]>(), 1u32..5), 0..50)) {
             let mut list = NameList::default();
-            for (name, len) in contents {
-                list.push(ContentName::from_bytes(name), len);
+            for (name, len) in &contents {
+                list.push(ContentName::from_bytes(*name), *len);
             }
+            prop_assert_eq!(list.len(), contents.len());
             prop_assert_eq!(NameList::decode(&list.encode()), Ok(list));
         }
 
@@ -123,6 +124,15 @@ mod tests {
         let mut bytes = vec![2, 7, 1, 7, 1];
         bytes.extend_from_slice(&[0; 32]);
         assert_eq!(NameList::decode(&bytes), Err(WireError::NotCanonical));
+    }
+
+    #[test]
+    fn a_content_is_no_longer_than_a_segment() {
+        let with = |len| NameList { names: vec![ContentName::from_bytes([1; 16])], lens: vec![len] };
+        let longest = with(u32::try_from(MAX_SEGMENT_LEN).unwrap());
+        assert_eq!(NameList::decode(&longest.encode()), Ok(longest.clone()));
+        assert_eq!(NameList::decode(&with(longest.lens[0] + 1).encode()), Err(WireError::Range));
+        assert_eq!(NameList::decode(&with(0).encode()), Err(WireError::Range));
     }
 
     #[test]

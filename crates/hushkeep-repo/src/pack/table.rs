@@ -336,6 +336,12 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_row_tells_of_the_list_that_the_pack_introduced() {
+        assert_eq!(own().row(), PackRow::new(own().id, 1 << 20, own().digest(), [9; 16]));
+        assert_eq!(repacked().row(), PackRow::new(own().id, 1 << 20, repacked().digest(), [0; 16]));
+    }
+
     type Defect = fn(&mut PackInfo);
 
     fn assert_unsound(whole: fn() -> PackInfo, defects: &[Defect]) {
@@ -349,7 +355,7 @@ mod tests {
 
     #[test]
     fn a_list_is_whole_in_the_pack_that_introduces_it() {
-        let defects: [Defect; 9] = [
+        let defects: [Defect; 10] = [
             |info| info.table.lists[0].epoch = Epoch(1),
             |info| info.table.lists.push(info.table.lists[0].clone()),
             |info| info.table.segments[0].stretches[0].first = 1,
@@ -359,6 +365,7 @@ mod tests {
             |info| drop(info.table.segments.pop()),
             |info| info.table = PackTable::default(),
             |info| info.len = 10,
+            |info| info.len = info.table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum(),
         ];
         assert_unsound(own, &defects);
     }

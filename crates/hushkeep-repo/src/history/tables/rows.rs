@@ -229,6 +229,7 @@ mod tests {
         assert_eq!((marked.marked(6), marked.revived().is_live()), (None, true));
         let dropped = marked.dropped(9);
         assert!(dropped.is_dropped() && !dropped.is_live() && dropped.marked_since().is_none());
+        assert!(dropped.encode().ends_with(&[9]), "the number of the commit that dropped it");
         assert_eq!((dropped.marked(10), dropped.revived()), (None, dropped));
     }
 
