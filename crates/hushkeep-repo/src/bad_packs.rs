@@ -55,6 +55,39 @@ mod tests {
 
     use super::*;
 
+    /// Remembers, and counts how often it was written to.
+    #[derive(Default)]
+    struct Memory(std::sync::Mutex<(Vec<u8>, u32)>);
+
+    impl State for Memory {
+        fn load(&self, _: StateKey) -> Result<Option<Vec<u8>>, StateError> {
+            Ok(Some(self.0.lock().unwrap().0.clone()))
+        }
+
+        fn store(&self, _: StateKey, value: &[u8]) -> Result<(), StateError> {
+            let mut memory = self.0.lock().unwrap();
+            *memory = (value.to_vec(), memory.1 + 1);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_pack_is_bad_until_it_is_found_good() {
+        let memory = Memory::default();
+        let [one, other] = [1, 2].map(|byte| ObjectId::from_bytes([byte; 16]));
+        for (good, bad, (one_is_bad, other_is_bad), writes) in [
+            (vec![], vec![one], (true, false), 1),
+            (vec![other], vec![one], (true, false), 1),
+            (vec![], vec![other], (true, true), 2),
+            (vec![one], vec![], (false, true), 3),
+        ] {
+            BadPacks::load(&memory).unwrap().note(&good, &bad, &memory).unwrap();
+            let packs = BadPacks::load(&memory).unwrap();
+            assert_eq!((packs.contains(&one), packs.contains(&other)), (one_is_bad, other_is_bad));
+            assert_eq!(memory.0.lock().unwrap().1, writes);
+        }
+    }
+
     proptest! {
         #[test]
         fn bad_packs_round_trip(ids: Vec<[u8; 16]>) {

@@ -219,6 +219,39 @@ fn the_next_backup_heals_what_is_still_in_the_sources() {
     assert_restores(&repository, &repository.snapshots()[1], &tree());
 }
 
+/// Nothing that a backup needs is hurt: it looks at some of the rest each time.
+#[test]
+fn backups_find_out_by_and_by_what_the_storage_changed() {
+    let storage = storage();
+    let device = Device::new(1);
+    let mut tree = tree();
+    let noise = (0..3_000_000_u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8);
+    tree.set("video.mp4", Node::File(noise.collect()));
+    backup(&mut device.create(&storage), &tree, NOW);
+    let largest = storage.list(Folder::Packs).unwrap().into_iter().max_by_key(|info| info.len).unwrap();
+    let mut object = storage.get(&largest.name).unwrap();
+    let middle = object.len() / 2;
+    object[middle] ^= 1;
+    storage.delete(&largest.name).unwrap();
+    storage.put(&largest.name, &object).unwrap();
+
+    let mut found = Vec::new();
+    for day in 1..100_u8 {
+        let now = NOW + i64::from(day);
+        // A backup of which nothing is new looks at nothing.
+        assert!(backup(&mut device.open(&storage), &tree, now).damage.is_empty());
+        tree.set("diary.txt", Node::File(vec![day; 100]));
+        found = backup(&mut device.open(&storage), &tree, now).damage;
+        if !found.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(found.iter().map(|damage| damage.object.clone()).collect::<Vec<_>>(), [largest.name.to_string()]);
+    // What the pack held is stored again in the same backup.
+    let other = Device::new(2).open(&storage);
+    assert_restores(&other, other.snapshots().last().unwrap(), &tree);
+}
+
 #[test]
 fn a_lost_index_is_rebuilt_from_the_packs() {
     let storage = storage();
