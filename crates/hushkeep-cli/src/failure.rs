@@ -299,8 +299,8 @@ fn config_lost(what: String) -> Failure {
         Exit::Damaged,
         what,
         "without its config a repository cannot be opened, but what it holds may still be whole",
-        "bring back the folder \"config\", from the storage's trash or from a copy of the repository; if there is none, and \
-         you have the recovery key, run `recover --without-config`",
+        "if the folder is synchronised, wait until it is complete; else bring back its folder \"config\", from the storage's \
+         trash or from a copy; if there is none, and you have the recovery key, run `recover --without-config`",
     )
 }
 

@@ -163,15 +163,30 @@ fn the_recovery_key_opens_a_repository_that_lost_its_configs() {
     let recover = ["recover", "--recovery-key-file", "recovery-key"];
     let said = world.run("laptop", &recover).expect(14);
     assert!(said.contains("recover --without-config"), "{said}");
+    world.write("passphrase", b"a passphrase of the config\n");
+    let said = world.run("laptop", &["recover", "--without-config", "--passphrase-file", "passphrase"]).expect(12);
+    assert!(said.contains("only the recovery key"), "{said}");
     let said = world.run("laptop", &[recover.as_slice(), &["--without-config"]].concat()).expect(0);
-    assert!(said.contains("a new config was made"), "{said}");
+    assert!(said.contains("a config was made"), "{said}");
     world.run("laptop", &["restore", "-t", "restored"]).expect(0);
     assert_eq!(fs::read(world.path("restored/chats/hello.txt")).unwrap(), b"hello");
     world.run("laptop", &["backup", "chats"]).expect(0);
     world.run("phone", &["backup", "chats"]).expect(0);
     world.run("tablet", &recover).expect(0);
     let said = world.run("tablet", &[recover.as_slice(), &["--without-config"]].concat()).expect(0);
-    assert!(!said.contains("a new config was made"), "{said}");
+    assert!(!said.contains("a config was made"), "{said}");
+
+    // This device has the key: its owner need not.
+    fs::remove_dir_all(world.path("repo/config")).unwrap();
+    let said = world.run("tablet", &["recover", "--without-config"]).expect(0);
+    assert!(said.contains("a config was made"), "{said}");
+    // Nothing is lost where a config of which this device has a copy is only damaged.
+    world.run("tablet", &["backup", "chats"]).expect(0);
+    for config in fs::read_dir(world.path("repo/config")).unwrap() {
+        fs::write(config.unwrap().path(), b"damaged").unwrap();
+    }
+    let said = world.run("tablet", &[recover.as_slice(), &["--without-config"]].concat()).expect(0);
+    assert!(!said.contains("a config was made"), "{said}");
 }
 
 #[test]

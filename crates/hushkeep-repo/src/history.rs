@@ -441,10 +441,9 @@ pub(crate) enum PublishError {
     Busy,
 }
 
-/// What the body of a commit tells of keys: the config that holds, and the secrets of older epochs.
-pub(crate) fn keys_in_commit(body: &[u8]) -> Result<(ConfigName, Vec<u8>), WireError> {
-    let (commit, _) = Commit::decode(body)?;
-    Ok((commit.config, commit.older_epochs))
+/// The secrets of older epochs in the body of a commit (spec §3.6).
+pub(crate) fn older_epochs_in(body: &[u8]) -> Result<Vec<u8>, WireError> {
+    Ok(Commit::decode(body)?.0.older_epochs)
 }
 
 /// The newest epoch that a config on the storage claims. Nobody vouches for it: it only tells what to ask of the

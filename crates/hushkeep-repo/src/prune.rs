@@ -204,7 +204,7 @@ impl Repository {
         let ripe = plan.ripe(&clock, clock.now, self.contents.objects.storage.features());
         report.dropped = amount(&ripe);
         report.waiting = plan.waiting(&ripe);
-        let old_commits = self.old_commits(&clock)?;
+        let old_commits = self.old_commits(&clock, report)?;
 
         let change = Change { action: Action::Prune, time: now, config: self.config_name() };
         self.publish(&change, |repository, number| {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 
 use common::*;
 use hushkeep_core::Secret;
-use hushkeep_core::keys::BackupKey;
+use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::ProtectorId;
-use hushkeep_repo::storage::{Folder, ObjectName};
+use hushkeep_core::seal::{self, Header};
+use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{
     CheckOptions, LockedRepository, Protector, ProtectorKind, Quiet, ReadError, RebuildError, Repository, Storage,
     rebuild_config,
@@ -51,6 +52,34 @@ fn change(storage: &Arc<dyn Storage>, name: &ObjectName, change: impl FnOnce(&mu
     storage.put(name, &object).unwrap();
 }
 
+/// A folder that a program synchronises.
+fn synchronised() -> Arc<dyn Storage> {
+    Arc::new(MemoryStorage::new(Features { create_if_absent: false }))
+}
+
+/// What such a program does, sooner or later.
+fn synchronise(from: &Arc<dyn Storage>, to: &Arc<dyn Storage>) {
+    for info in Folder::ALL.into_iter().flat_map(|folder| from.list(folder).unwrap()) {
+        if to.get(&info.name).is_err() {
+            to.put(&info.name, &from.get(&info.name).unwrap()).unwrap();
+        }
+    }
+}
+
+/// Seals an object of the first epoch anew, with other contents.
+fn reseal(object: &mut Vec<u8>, kind: ObjectKind, edit: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>)) {
+    let (header, _) = Header::parse(object).unwrap();
+    let keys = key().epoch_secret(&header.repository, header.epoch).working_keys(header.repository);
+    let mut body = seal::open_single(&keys, kind, object).unwrap().to_vec();
+    let mut clear = header.clear;
+    edit(&mut clear, &mut body);
+    *object = seal::seal_single(&keys, kind, clear, &body, 4096, &mut Device::new(9).rng());
+}
+
+fn lose_configs(storage: &Arc<dyn Storage>) {
+    configs(storage).iter().for_each(|name| storage.delete(name).unwrap());
+}
+
 fn rebuild(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<bool, RebuildError> {
     rebuild_config(storage, key, at(NOW), &mut Device::new(8).rng())
 }
@@ -63,7 +92,7 @@ fn open(storage: &Arc<dyn Storage>, device: &Device) -> Repository {
 #[test]
 fn the_key_alone_brings_everything_back() {
     let storage = two_epochs();
-    configs(&storage).iter().for_each(|name| storage.delete(name).unwrap());
+    lose_configs(&storage);
     assert!(LockedRepository::find(Arc::clone(&storage), None).is_err());
 
     assert!(rebuild(&storage, &new_key()).unwrap());
@@ -103,7 +132,7 @@ fn an_older_config_is_no_reason_not_to() {
     let older: Vec<_> = configs(&storage).into_iter().map(|name| (storage.get(&name).unwrap(), name)).collect();
     let protectors = [repository.protectors(), &[passphrase()]].concat();
     repository.set_protectors(protectors, at(NOW)).unwrap();
-    configs(&storage).iter().for_each(|name| storage.delete(name).unwrap());
+    lose_configs(&storage);
     older.iter().for_each(|(object, name)| storage.put(name, object).unwrap());
     assert!(Device::new(2).try_open(&storage).is_err());
 
@@ -124,10 +153,10 @@ fn a_config_that_holds_stays_alone() {
 #[test]
 fn only_the_newest_key_makes_one() {
     let storage = two_epochs();
-    configs(&storage).iter().for_each(|name| storage.delete(name).unwrap());
+    lose_configs(&storage);
     let stranger = BackupKey::from_secret(Secret::build(|bytes| *bytes = [5; 32]));
     assert!(matches!(rebuild(&storage, &stranger), Err(RebuildError::WrongKey)));
-    assert!(matches!(rebuild(&storage, &key()), Err(RebuildError::Rotated)));
+    assert!(matches!(rebuild(&storage, &key()), Err(RebuildError::Rotated { .. })));
     assert!(configs(&storage).is_empty());
 
     // The newest commit is damaged: the one before it tells as much.
@@ -147,4 +176,110 @@ fn nothing_is_made_beside_a_newer_config_or_where_nothing_is() {
     assert_eq!(configs(&storage), before);
     let nothing: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
     assert!(matches!(rebuild(&nothing, &new_key()), Err(RebuildError::NoRepository)));
+}
+
+/// Whoever can write to the storage can put an old commit above all others.
+#[test]
+fn a_replayed_commit_does_not_tell_which_config_holds() {
+    for keeps_older in [true, false] {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
+        let mut repository = Device::new(1).create(&storage);
+        backup(&mut repository, &tree("first"), NOW);
+        let protectors = [repository.protectors(), &[passphrase()]].concat();
+        repository.set_protectors(protectors, at(NOW)).unwrap();
+        let is_lost = |name: &&ObjectName| !keeps_older || name.file() > "0000000002";
+        configs(&storage).iter().filter(is_lost).for_each(|name| storage.delete(name).unwrap());
+        let first = storage.get(&"commits/0000000001".parse().unwrap()).unwrap();
+        storage.put(&"commits/0000000099-zzzzzzzz".parse().unwrap(), &first).unwrap();
+        assert!(rebuild(&storage, &key()).unwrap());
+        assert_eq!(Device::new(2).open(&storage).snapshots().len(), 1);
+        assert!(!rebuild(&storage, &key()).unwrap());
+    }
+}
+
+#[test]
+fn of_several_tips_the_newest_config_counts() {
+    let (phone, laptop) = (synchronised(), synchronised());
+    let mut repository = Device::new(1).create(&phone);
+    backup(&mut repository, &tree("first"), NOW);
+    synchronise(&phone, &laptop);
+    let protectors = [repository.protectors(), &[passphrase()]].concat();
+    repository.set_protectors(protectors, at(NOW)).unwrap();
+    let mut unseen = Device::new(2).open(&laptop);
+    backup(&mut unseen, &tree("second"), NOW + 1);
+    backup(&mut unseen, &tree("third"), NOW + 2);
+    synchronise(&laptop, &phone);
+    configs(&phone).iter().filter(|name| name.file() > "0000000002").for_each(|name| phone.delete(name).unwrap());
+    assert!(Device::new(3).try_open(&phone).is_err());
+    assert!(rebuild(&phone, &key()).unwrap());
+    assert_eq!(Device::new(3).open(&phone).snapshots().len(), 3);
+}
+
+/// A device that did not know of the rotation wrote above it.
+#[test]
+fn an_old_key_makes_none_whatever_was_written_under_it() {
+    let (storage, laptop) = (synchronised(), synchronised());
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree("first"), NOW);
+    synchronise(&storage, &laptop);
+    let protectors = repository.protectors().to_vec();
+    repository.rotate(&new_key(), protectors, at(NOW)).unwrap();
+    let mut late = Device::new(2).open(&laptop);
+    backup(&mut late, &tree("second"), NOW + 5);
+    backup(&mut late, &tree("third"), NOW + 6);
+    synchronise(&laptop, &storage);
+    lose_configs(&storage);
+    assert!(matches!(rebuild(&storage, &key()), Err(RebuildError::Rotated { .. })));
+    assert!(rebuild(&storage, &new_key()).unwrap());
+}
+
+#[test]
+fn nothing_is_made_beside_what_a_newer_version_wrote() {
+    let newer = |storage: &Arc<dyn Storage>| match rebuild(storage, &key()) {
+        Err(RebuildError::Read(ReadError::Damaged(damage))) => damage.cause.is_newer_version(),
+        other => panic!("{other:?}"),
+    };
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree("first"), NOW);
+    // The sealed part of the config is damaged, and its clear part asks for version 2 of readers.
+    let name = configs(&storage).remove(0);
+    let whole = storage.get(&name).unwrap();
+    change(&storage, &name, |object| {
+        reseal(object, ObjectKind::Config, |clear, _| {
+            assert_eq!(clear[..3], [3, 1, 1]);
+            clear[2] = 2;
+        });
+        *object.last_mut().unwrap() ^= 1;
+    });
+    assert!(newer(&storage));
+
+    change(&storage, &name, |object| *object = whole);
+    lose_configs(&storage);
+    // A commit that is coded in a way of which only a newer version knows.
+    let newest = storage.list(Folder::Commits).unwrap().pop().unwrap().name;
+    change(&storage, &newest, |object| reseal(object, ObjectKind::Commit, |_, body| *body = vec![2, 9, 9]));
+    assert!(newer(&storage));
+    assert!(configs(&storage).is_empty());
+}
+
+/// The config of a rotation arrived before its commit did.
+#[test]
+fn the_config_of_a_rotation_that_is_on_its_way_stays() {
+    let (storage, phone) = (synchronised(), synchronised());
+    backup(&mut Device::new(1).create(&storage), &tree("first"), NOW);
+    synchronise(&storage, &phone);
+    let mut rotating = Device::new(1).open(&phone);
+    let protectors = [rotating.protectors(), &[passphrase()]].concat();
+    rotating.rotate(&new_key(), protectors, at(NOW)).unwrap();
+    for name in configs(&phone) {
+        storage.put(&name, &phone.get(&name).unwrap()).unwrap();
+    }
+    let mut other = Device::new(2).open(&storage);
+    let id = ProtectorId::from_bytes([7; 4]);
+    let another = Protector::new(id, ProtectorKind::Passphrase(vec![7]), String::new(), at(NOW));
+    let protectors = [other.protectors(), &[another]].concat();
+    other.set_protectors(protectors, at(NOW)).unwrap();
+    backup(&mut Device::new(2).open(&storage), &tree("second"), NOW + 1);
+    assert!(configs(&phone).iter().all(|name| configs(&storage).contains(name)));
 }

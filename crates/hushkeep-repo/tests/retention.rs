@@ -384,7 +384,9 @@ fn old_commits_go_and_nobody_takes_it_for_a_roll_back() {
     place.storage.delete(&damaged).unwrap();
     place.storage.put(&damaged, b"damaged").unwrap();
     let mut repository = Device::new(4).open(&place.storage);
-    assert!(prune(&mut repository, &place).deleted > 0);
+    let report = prune(&mut repository, &place);
+    assert_eq!(report.damage.iter().map(|damage| &damage.object).collect::<Vec<_>>(), [&damaged.to_string()]);
+    assert!(report.deleted > 0);
     assert!(place.count(Folder::Commits) >= commits.len());
     place.storage.delete(&damaged).unwrap();
     let oldest = repository.snapshots()[0].number;
@@ -451,7 +453,6 @@ fn the_old_protectors_are_found_below_those_of_a_rotation_that_was_not_completed
     assert_eq!(device.open(&place.storage).protectors().len(), 2);
 }
 
-/// Somebody has the old key and a session that began before the rotation.
 /// The device dies before it has deleted what opens no more: the next backup, of whichever device, does so.
 #[test]
 fn ways_to_a_key_that_were_given_up_go_with_the_next_backup() {
@@ -484,6 +485,7 @@ fn ways_to_a_key_that_were_given_up_go_with_the_next_backup() {
     }
 }
 
+/// Somebody has the old key and a session that began before the rotation.
 #[test]
 fn who_has_only_the_old_key_cannot_go_on_writing() {
     for exclusive in [true, false] {

@@ -26,7 +26,7 @@ pub(crate) struct RecoverArgs {
     /// Take the history as the storage shows it, even if this device has seen more: for who put an old copy there
     #[arg(long)]
     accept_rollback: bool,
-    /// Make a config anew from the recovery key, where none is left or all are damaged. Passphrases are lost with them
+    /// If no config is left that can be read, make one from the recovery key. Passphrases are lost with the old one
     #[arg(long)]
     without_config: bool,
     #[command(flatten)]
@@ -37,23 +37,22 @@ pub(crate) struct RecoverArgs {
 
 pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure> {
     let home = Home::from_environment()?;
-    let mut accepted = false;
+    let (mut accepted, mut is_rebuilt) = (false, false);
     let mut accepts_rollback = || {
         accepted = accepts_rollback(args)?;
         Ok(accepted)
     };
+    let mut was_rebuilt = || {
+        is_rebuilt = true;
+        note("a config was made that only the recovery key opens: add passphrases again with \"key add passphrase\"");
+    };
     let (mut owner, place) = (Owner::with(&args.key), &args.repo.repo);
-    let (opened, is_rebuilt) = if args.without_config {
-        Found::recover_without_config(&home, place, &mut owner, &mut accepts_rollback)?
+    let opened = if args.without_config {
+        Found::recover_without_config(&home, place, &mut owner, &mut accepts_rollback, &mut was_rebuilt)?
     } else {
-        (Found::find_any(&home, place)?.recover(&mut owner, &mut accepts_rollback)?, false)
+        Found::find_any(&home, place)?.recover(&mut owner, &mut accepts_rollback)?
     };
     session::warn(&opened);
-    if is_rebuilt {
-        note(
-            "a new config was made, which the recovery key alone opens: add passphrases again with \"key add passphrase\"",
-        );
-    }
     if accepted {
         note("from now on this device takes the history as the storage shows it; another one that has seen more");
         note("refuses it, until you run \"recover --accept-rollback\" there as well");

@@ -1,8 +1,8 @@
 //! What goes wrong in keeping a repository in order: forgetting, pruning, replacing the key.
 
-use hushkeep::repo::{self, ForgetError, PruneError, ReadError};
+use hushkeep::repo::{self, ForgetError, PruneError};
 use hushkeep::retention::EmptyPolicy;
-use hushkeep::{FindError, RebuildError, RotateError};
+use hushkeep::{RebuildError, RotateError};
 
 use super::{Exit, Failure, LOOK_AGAIN, damaged, facts, unfaithful};
 
@@ -59,20 +59,38 @@ impl From<RebuildError> for Failure {
             RebuildError::Find(error) => error.into(),
             RebuildError::Unlock(error) => error.into(),
             RebuildError::Repository(error) => error.into(),
-            error => Self::new(Exit::Failed, facts(&error), "nothing was changed", LOOK_AGAIN),
+            RebuildError::Home(error) => error.into(),
+            _ => Self::new(Exit::Failed, what, "nothing was changed", LOOK_AGAIN),
         }
     }
 }
 
 impl From<repo::RebuildError> for Failure {
     fn from(error: repo::RebuildError) -> Self {
+        let what = facts(&error);
         match error {
-            repo::RebuildError::NoRepository => FindError::NoRepository { known: None }.into(),
-            repo::RebuildError::WrongKey => repo::UnlockError::WrongKey.into(),
-            repo::RebuildError::Rotated => ReadError::Rotated.into(),
-            repo::RebuildError::Unfaithful => unfaithful(facts(&error)),
+            repo::RebuildError::NoRepository => Self::new(
+                Exit::NoRepository,
+                what,
+                "nothing was read or written",
+                "mount the disk, or check the place given with --repo",
+            ),
+            repo::RebuildError::WrongKey => Self::new(
+                Exit::WrongKey,
+                what,
+                "nothing was changed; the key is of another repository, or what was written under it is damaged",
+                "compare the recovery key group by group; if it is right, bring back a copy of the repository",
+            ),
+            repo::RebuildError::Rotated { .. } => Self::new(
+                Exit::WrongKey,
+                what,
+                "nothing was changed; this key opens only what was written before the key was rotated",
+                "run `recover --without-config` with the new recovery key; if you never replaced the key, that object is \
+                 damaged: move it out of the repository, and try again",
+            ),
+            repo::RebuildError::Unfaithful => unfaithful(what),
             repo::RebuildError::Read(error) => error.into(),
-            error => Self::new(Exit::Failed, facts(&error), "nothing was changed", LOOK_AGAIN),
+            _ => Self::new(Exit::Failed, what, "nothing was changed", LOOK_AGAIN),
         }
     }
 }

@@ -18,7 +18,11 @@ const COMMITS_AT_ONCE: usize = 32;
 
 impl Repository {
     /// Commits that have been there for long, and that none which stays is based on.
-    pub(super) fn old_commits(&self, clock: &StorageClock) -> Result<HashSet<String>, PruneError> {
+    pub(super) fn old_commits(
+        &self,
+        clock: &StorageClock,
+        report: &mut PruneReport,
+    ) -> Result<HashSet<String>, PruneError> {
         let Some(now) = clock.now else { return Ok(HashSet::new()) };
         let is_old = |name: &ObjectName| {
             let age = number_of(name).and_then(|number| clock.age(number, now));
@@ -26,7 +30,10 @@ impl Repository {
         };
         let old = match self.history.droppable(&self.contents.objects, is_old, COMMITS_AT_ONCE) {
             // What cannot be read may be based on any of them.
-            Err(ReadError::Damaged(_)) => return Ok(HashSet::new()),
+            Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
+                report.damage.push(damage);
+                return Ok(HashSet::new());
+            }
             old => old?,
         };
         Ok(old.into_iter().map(|name| name.file().to_owned()).collect())

@@ -44,7 +44,7 @@ pub struct FoundProtector<'a> {
 }
 
 /// A config that is not opened yet.
-struct SealedConfig {
+pub(super) struct SealedConfig {
     name: ObjectName,
     object: Vec<u8>,
     header: Header,
@@ -206,15 +206,17 @@ impl LockedRepository {
         stored
     }
 
-    /// Earlier configs under an older key, or with a protector that this one has not.
+    /// Earlier configs under an older key, or with a protector that this one has not. One under a newer key is of a
+    /// rotation of which the commit may still be on its way.
     fn outdated_by(&self, config: &Config, header: &Header) -> Vec<ObjectName> {
         let is_kept = |old: &(ProtectorId, ProtectorKind)| {
             config.protectors.iter().any(|protector| (protector.id, &protector.kind) == (old.0, &old.1))
         };
         let is_outdated = |sealed: &&SealedConfig| {
             let is_earlier = number_of(&sealed.name).is_some_and(|number| number < config.number);
-            let gives_less = sealed.header.epoch >= header.epoch && sealed.clear.protectors.iter().all(is_kept);
-            is_earlier && sealed.header.repository == header.repository && !gives_less
+            let is_of_older_key = sealed.header.epoch < header.epoch;
+            let gives_more = sealed.header.epoch == header.epoch && !sealed.clear.protectors.iter().all(is_kept);
+            is_earlier && sealed.header.repository == header.repository && (is_of_older_key || gives_more)
         };
         self.configs.iter().filter(is_outdated).map(|sealed| sealed.name.clone()).collect()
     }
@@ -230,7 +232,7 @@ fn is_about_config(error: &UnlockError) -> bool {
 }
 
 impl SealedConfig {
-    fn parse(name: &ObjectName, object: Vec<u8>) -> Result<Self, DamageCause> {
+    pub(super) fn parse(name: &ObjectName, object: Vec<u8>) -> Result<Self, DamageCause> {
         let (header, _) = Header::parse(&object).map_err(|error| match error {
             OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
             error => error.into(),
@@ -249,7 +251,7 @@ impl SealedConfig {
     }
 
     /// Opens the config. Its number must be the one in its name: else an old config could be shown as the newest.
-    fn open(&self, key: &BackupKey) -> Result<(Keyring, Config), DamageCause> {
+    pub(super) fn open(&self, key: &BackupKey) -> Result<(Keyring, Config), DamageCause> {
         let mut keyring = Keyring::new(key, self.header.repository, self.header.epoch);
         let keys = keyring.current().ok_or(DamageCause::UnknownEpoch)?;
         let body = seal::open_single(keys, ObjectKind::Config, &self.object)?;

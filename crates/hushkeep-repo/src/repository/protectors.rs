@@ -114,7 +114,7 @@ impl Repository {
     pub(crate) fn mend_configs(&mut self) {
         if self.history.config() == self.config_name() {
             self.delete_outdated_configs();
-            self.mend_config();
+            self.store_missing_copies();
         }
     }
 
@@ -128,7 +128,7 @@ impl Repository {
     /// owner out.
     ///
     /// Only where one writer alone could publish: then nobody has replaced the config, and removed it, unseen.
-    fn mend_config(&mut self) {
+    fn store_missing_copies(&mut self) {
         let missing = COPIES.saturating_sub(self.stored_configs.whole);
         if missing == 0 || !self.contents.objects.storage.features().create_if_absent {
             return;

@@ -3,33 +3,40 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use hushkeep_core::keys::{BackupKey, Epoch, ObjectKind};
-use hushkeep_core::name::{ProtectorId, RepositoryId};
-use hushkeep_core::seal::{self, Header, OpenError};
+use hushkeep_core::keys::{BackupKey, ObjectKind};
+use hushkeep_core::name::ProtectorId;
+use hushkeep_core::seal::{HEADER_LEN, Header};
 use rand_core::CryptoRng;
 
+use super::find::SealedConfig;
 use super::protectors::{COPIES, StoreError, config_names, name_of, next_number, store_config};
-use crate::config::{ClearConfig, Config, ConfigName, Protector, ProtectorKind};
-use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::keys_in_commit;
+use crate::config::{Config, ConfigName, Protector, ProtectorKind};
+use crate::error::{Damage, ReadError};
+use crate::history::{History, older_epochs_in};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
 use crate::storage::{Folder, ObjectName, StorageErrorKind};
 use crate::{Storage, Timestamp};
 
-/// No config could be made. The storage is as it was.
+/// No config could be made. If the storage failed, one copy of it may have been stored, and holds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RebuildError {
     /// There are no commits: nothing was ever backed up here.
     #[error("there is no repository here")]
     NoRepository,
-    /// The key opens none of the commits.
-    #[error("the key does not belong to this repository")]
+    /// The key opens none of the commits: it is of another repository, or they are all damaged.
+    #[error("the key opens nothing in this repository")]
     WrongKey,
-    /// There are commits under a newer key.
-    #[error("the repository has a new key, which this device does not know")]
-    Rotated,
+    /// A commit says that it was written under a newer key.
+    #[error("{object} was written under a newer key")]
+    Rotated {
+        /// The commit.
+        object: String,
+    },
+    /// Another device made a config at the same time.
+    #[error("another device made a config at the same time")]
+    Conflict,
     /// The storage does not return what was stored.
     #[error("the storage does not return what was just stored")]
     Unfaithful,
@@ -41,84 +48,106 @@ pub enum RebuildError {
 /// Stores a config with the recovery key as its only protector, if none is left that holds: all other ways to the key
 /// are lost then. Returns whether it did.
 ///
-/// What a config tells is taken from the newest commit that opens under the key. Whether the storage hides newer ones is
-/// for who has seen them to say, when the repository is opened. A version that a newer program demanded of writers is
-/// lost with the config.
+/// What a config tells is taken from the commits. Whether the storage hides newer ones is for who has seen them to say, when
+/// the repository is opened. A version that a newer program demanded of writers is lost with the config.
 pub fn rebuild_config(
     storage: &Arc<dyn Storage>,
     key: &BackupKey,
     now: Timestamp,
     rng: &mut dyn CryptoRng,
 ) -> Result<bool, RebuildError> {
-    let (objects, named) = find_commit(storage, key)?;
+    let objects = find_keys(storage, key)?;
+    let named = History::load(&objects)?.config();
     let names = config_names(storage.as_ref()).map_err(ReadError::Storage)?;
     for name in &names {
-        if holds(&objects, name, &named)? {
+        if holds(&objects, key, name, &named)? {
             return Ok(false);
         }
     }
     let recovery_key = Protector::new(ProtectorId::generate(rng), ProtectorKind::RecoveryKey, String::new(), now);
-    let number = next_number(named.number, &names).ok_or(RebuildError::WrongKey)?;
-    let config = Config::first(number, recovery_key);
-    match store_config(&objects, &config, COPIES, rng) {
-        Ok(_) => Ok(true),
-        Err(StoreError::Unfaithful) => Err(RebuildError::Unfaithful),
-        Err(StoreError::Storage(error)) => Err(ReadError::Storage(error).into()),
+    let number = next_number(named.number, &names).ok_or(RebuildError::Conflict)?;
+    let stored = store_config(&objects, &Config::first(number, recovery_key), COPIES, rng);
+    let own = stored.map_err(|error| match error {
+        StoreError::Unfaithful => RebuildError::Unfaithful,
+        StoreError::Storage(error) => ReadError::Storage(error).into(),
+    })?;
+    let is_rival = |name: &ObjectName| number_of(name) == Some(number) && !own.contains(name);
+    if config_names(storage.as_ref()).map_err(ReadError::Storage)?.iter().any(is_rival) {
+        objects.delete_all(&own).map_err(ReadError::Storage)?;
+        return Err(RebuildError::Conflict);
+    }
+    Ok(true)
+}
+
+/// The keys of the newest commit that opens under `key`, and of the epochs before. No other commit of that repository may
+/// be of a later epoch: the key was replaced then.
+fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, RebuildError> {
+    let mut found: Option<Objects> = None;
+    let mut headers = Vec::new();
+    for name in commit_names(storage.as_ref())? {
+        let read = if found.is_none() { storage.get(&name) } else { storage.get_range(&name, 0..HEADER_LEN as u64) };
+        let object = match read {
+            Err(error) if error.kind == StorageErrorKind::NotFound => continue,
+            object => object.map_err(ReadError::Storage)?,
+        };
+        let Ok((header, _)) = Header::parse(&object) else { continue };
+        if found.is_none() {
+            let keyring = Keyring::new(key, header.repository, header.epoch);
+            found = open_under(Objects { storage: Arc::clone(storage), keyring }, &name, &object)?;
+        }
+        headers.push((name, header));
+    }
+    let objects = match found {
+        None if headers.is_empty() => return Err(RebuildError::NoRepository),
+        found => found.ok_or(RebuildError::WrongKey)?,
+    };
+    let (id, epoch) = (objects.keyring.repository(), objects.keyring.newest());
+    match headers.iter().find(|(_, header)| header.repository == *id && header.epoch > epoch) {
+        Some((name, _)) => Err(RebuildError::Rotated { object: name.to_string() }),
+        None => Ok(objects),
     }
 }
 
-/// The newest commit that opens under the key: the keys of its epoch and of those before, and the config that it names.
-fn find_commit(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<(Objects, ConfigName), RebuildError> {
+/// The commits that are listed, the highest number first.
+fn commit_names(storage: &dyn Storage) -> Result<Vec<ObjectName>, RebuildError> {
     let listing = storage.list(Folder::Commits).map_err(|error| match error.kind {
         StorageErrorKind::NotFound => RebuildError::NoRepository,
         _ => ReadError::Storage(error).into(),
     })?;
     let mut names: Vec<ObjectName> = listing.into_iter().map(|info| info.name).collect();
     names.retain(|name| number_of(name).is_some());
-    names.sort_unstable_by_key(|name| Reverse(number_of(name)));
-    if names.is_empty() {
-        return Err(RebuildError::NoRepository);
-    }
-    let mut others: Vec<(RepositoryId, Epoch)> = Vec::new();
-    for name in &names {
-        let object = match storage.get(name) {
-            Err(error) if error.kind == StorageErrorKind::NotFound => continue,
-            object => object.map_err(ReadError::Storage)?,
-        };
-        let Ok((header, _)) = Header::parse(&object) else { continue };
-        let keyring = Keyring::new(key, header.repository, header.epoch);
-        let mut objects = Objects { storage: Arc::clone(storage), keyring };
-        let Ok((_, body)) = objects.open_body(ObjectKind::Commit, &object) else {
-            others.push((header.repository, header.epoch));
-            continue;
-        };
-        if others.iter().any(|(id, epoch)| *id == header.repository && *epoch > header.epoch) {
-            return Err(RebuildError::Rotated);
-        }
-        let damaged = |error| ReadError::from(Damage::new(name, error));
-        let (config, older_epochs) = keys_in_commit(&body).map_err(damaged)?;
-        objects.keyring.add_older(&older_epochs).map_err(damaged)?;
-        return Ok((objects, config));
-    }
-    Err(RebuildError::WrongKey)
+    names.sort_unstable_by_key(|name| Reverse((number_of(name), name.file().to_owned())));
+    Ok(names)
 }
 
-/// Whether a config opens and is not older than the one that is named. One that a newer version wrote is an error, and so is
-/// one that says so without proof: nobody is to go on beside it.
-fn holds(objects: &Objects, name: &ObjectName, named: &ConfigName) -> Result<bool, ReadError> {
+/// Completes the keys by the secrets that a commit carries; `None` if it does not open. One that a newer version wrote is
+/// an error.
+fn open_under(mut objects: Objects, name: &ObjectName, object: &[u8]) -> Result<Option<Objects>, ReadError> {
+    let opened = objects.open_body(ObjectKind::Commit, object).and_then(|(_, body)| {
+        let older = older_epochs_in(&body)?;
+        Ok(objects.keyring.add_older(&older)?)
+    });
+    match opened {
+        Ok(()) => Ok(Some(objects)),
+        Err(cause) if cause.is_newer_version() => Err(Damage::new(name, cause).into()),
+        Err(_) => Ok(None),
+    }
+}
+
+/// Whether a config would hold, as the commits tell. One that a newer version wrote is an error, and so is one that says so
+/// without proof: nobody is to go on beside it.
+fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigName) -> Result<bool, ReadError> {
     let object = match objects.storage.get(name) {
         Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
         object => object.map_err(ReadError::Storage)?,
     };
-    let header = match Header::parse(&object) {
-        Err(OpenError::UnknownVersion(_)) => return Err(Damage::new(name, DamageCause::NewerVersion).into()),
-        Err(_) => return Ok(false),
-        Ok((header, _)) => header,
-    };
-    let Ok(body) = seal::open_single(objects.keys(), ObjectKind::Config, &object) else { return Ok(false) };
-    match ClearConfig::decode(&header.clear).and_then(|clear| Config::decode(clear, &body)) {
-        Ok((config, _)) => Ok(number_of(name) == Some(config.number) && name_of(&config, objects) >= *named),
-        Err(error) if DamageCause::from(error).is_newer_version() => Err(Damage::new(name, error).into()),
+    match SealedConfig::parse(name, object).and_then(|sealed| sealed.open(key)) {
+        Ok((keyring, config)) => {
+            let is_here = keyring.repository() == objects.keyring.repository();
+            let is_newest = config.number > named.number || name_of(&config, objects) == *named;
+            Ok(is_here && keyring.newest() == objects.keyring.newest() && is_newest)
+        }
+        Err(cause) if cause.is_newer_version() => Err(Damage::new(name, cause).into()),
         Err(_) => Ok(false),
     }
 }
