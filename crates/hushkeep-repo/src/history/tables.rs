@@ -388,6 +388,40 @@ mod tests {
     }
 
     #[test]
+    fn of_one_status_only_what_it_brings_can_grow() {
+        let continues = |row: &[u8], earlier: &[u8]| row_continues(row, earlier, PackRow::fixed_len(earlier));
+        let live = pack(1).encode();
+        let [marked, later] = [3, 5].map(|number| pack(1).marked(number).unwrap().encode());
+        assert!(continues(&live, &live) && continues(&marked, &live) && continues(&later, &marked));
+        assert!(!continues(&marked, &later) && !continues(&live, &marked));
+        assert!(!continues(&[live.as_slice(), &[1]].concat(), &live), "a live row never changes");
+    }
+
+    #[test]
+    fn commits_before_are_found_by_id_and_by_name_until_they_are_dropped() {
+        let [known, unknown] = [1, 2].map(|byte| CommitId::from_bytes([byte; 16]));
+        let name: ObjectName = "commits/0000000007".parse().unwrap();
+        let mut tables = Tables::default();
+        tables.insert_commit(&known, &name);
+        assert!(tables.has_commit(&known) && !tables.has_commit(&unknown));
+        assert_eq!((tables.commit_file(&known), tables.commit_file(&unknown)), (Some(name.file().to_owned()), None));
+        assert_eq!((tables.commit_id(name.file()), tables.commit_id("0000000008")), (Some(known), None));
+        tables.drop_commits(|file| file != name.file());
+        assert!(!tables.is_dropped(&known) && !tables.is_dropped(&unknown));
+        tables.drop_commits(|file| file == name.file());
+        assert!(tables.is_dropped(&known) && tables.has_commit(&known) && !tables.is_dropped(&unknown));
+    }
+
+    #[test]
+    fn some_statuses_of_snapshots_are_for_newer_versions() {
+        for (status, is_newer) in [(0, false), (1, false), (2, true), (127, true), (128, false), (255, false)] {
+            let mut tables = Tables::default();
+            tables.snapshots.insert([1; 16], vec![status]);
+            assert_eq!(tables.has_newer_snapshots(), is_newer, "{status}");
+        }
+    }
+
+    #[test]
     fn a_superseded_index_object_never_comes_back() {
         let mut tables = Tables::default();
         tables.insert_index(index(1).superseded(4));
