@@ -329,6 +329,17 @@ mod tests {
     }
 
     #[test]
+    fn the_data_of_a_pack_are_neither_its_nodes_nor_its_names() {
+        let mut index = Index::default();
+        let kinds = [(Class::Data, 0, 3), (Class::Metadata, 3, 2), (Class::Data, 5, 1), (Class::Names, 0, 6)];
+        let pack = pack(1, 1, kinds.map(|(class, first, count)| segment(class, first, count)).to_vec());
+        index.add(pack.clone());
+        let list = index.list(&id(1)).unwrap();
+        let run = |position, count| Run { start: ContentRef { list, position }, count };
+        assert_eq!(index.data_of(&pack).collect::<Vec<_>>(), [run(0, 3), run(5, 1)]);
+    }
+
+    #[test]
     fn a_run_is_cut_at_segments_and_never_reaches_into_nothing() {
         let mut index = Index::default();
         index.add(pack(1, 1, vec![segment(Class::Data, 0, 3), segment(Class::Data, 3, 2)]));

@@ -152,6 +152,12 @@ mod tests {
     }
 
     #[test]
+    fn a_suffix_goes_behind_the_last_component() {
+        assert_eq!(path("a/chat.db").with_suffix("-wal"), Ok(path("a/chat.db-wal")));
+        assert_eq!(path("a/b").with_suffix("/../c"), Err(InvalidPath));
+    }
+
+    #[test]
     fn nothing_that_leaves_the_root_is_a_path() {
         for text in ["/", "/etc", "..", "a/..", "a/../b", ".", "a/./b", "a//b", "a/", "a\0b"] {
             assert_eq!(RelPath::new(text), Err(InvalidPath), "{text}");

@@ -434,7 +434,7 @@ fn labels_that_no_reader_takes_are_refused_before_anything_is_stored() {
     let tree = tree("one");
     for labels in [&["a/b"][..], &[""], &["a", "a"]] {
         let sources = labels.iter().map(|label| Source { label: path(label), path: b"/x".to_vec(), tree: &tree });
-        let options = BackupOptions { now: at(NOW), device_name: "phone".into(), dry_run: false };
+        let options = BackupOptions::new(at(NOW), "phone".into());
         let refused = repository.backup(&sources.collect::<Vec<_>>(), &options, &Quiet);
         assert!(matches!(refused, Err(BackupError::Labels)), "{labels:?}");
     }

@@ -83,7 +83,7 @@ fn secret_tree(day: u64) -> MemoryTree {
 }
 
 fn secret_backup(repository: &mut Repository, tree: &MemoryTree, now: i64) {
-    let options = BackupOptions { now: at(now), device_name: MARKERS[7].into(), dry_run: false };
+    let options = BackupOptions::new(at(now), MARKERS[7].into());
     let source = Source { label: path(MARKERS[5]), path: MARKERS[6].into(), tree };
     repository.backup(&[source], &options, &Quiet).unwrap();
 }

@@ -213,7 +213,7 @@ fn a_source_whose_database_moved_is_read_again_and_counted_once() {
     let back_up = |repository: &mut Repository, tree: &MemoryTree| {
         let settling = Settling { tree: tree.clone(), walks: AtomicUsize::new(0) };
         let source = Source { label: path("chats"), path: b"/chats".to_vec(), tree: &settling };
-        let options = BackupOptions { now: at(NOW), device_name: "test".to_owned(), dry_run: false };
+        let options = BackupOptions::new(at(NOW), "test".to_owned());
         let report = repository.backup(&[source], &options, &Quiet).unwrap();
         (report, settling.walks.into_inner())
     };

@@ -356,7 +356,7 @@ fn back_up(
     model: &Mutex<Model>,
     view: &View,
 ) -> bool {
-    let options = BackupOptions { now, device_name: "phone".into(), dry_run: false };
+    let options = BackupOptions::new(now, "phone".into());
     let source = Source { label: path("chats"), path: b"/data/chats".to_vec(), tree: &state.tree };
     let result = repository.backup(&[source], &options, &Quiet);
     let mut model = model.lock().unwrap();

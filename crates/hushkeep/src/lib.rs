@@ -16,7 +16,7 @@
 //! let mut opened = new.create(&home, &place, &keep)?;
 //!
 //! let sources = Sources::gather(&["/home/me/chats".into()], &SourceOptions::default(), &home, &place)?;
-//! let options = BackupOptions { now: hushkeep::now(), device_name: hushkeep::device_name(), dry_run: false };
+//! let options = BackupOptions::new(hushkeep::now(), hushkeep::device_name());
 //! opened.repository.backup(&sources.for_engine(), &options, &Quiet)?;
 //! # Ok(())
 //! # }

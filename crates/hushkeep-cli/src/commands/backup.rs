@@ -66,7 +66,8 @@ pub(crate) fn run(args: &BackupArgs, invocation: &Invocation, output: &mut Outpu
         Some(found) => open(args, found)?,
         None => create(args, &home, output)?,
     };
-    let options = BackupOptions { now: hushkeep::now(), device_name: hushkeep::device_name(), dry_run: args.dry_run };
+    let options =
+        BackupOptions { dry_run: args.dry_run, ..BackupOptions::new(hushkeep::now(), hushkeep::device_name()) };
     let meter = Arc::new(Meter::new(output.is_json(), &args.verbosity));
     output.flush()?;
     let report = backed_up(&mut opened, &sources, &options, &meter);

@@ -9,19 +9,15 @@ use crate::index::SegmentAt;
 use crate::repository::Repository;
 use crate::state::StateError;
 
-/// How many segments are read. Of a storage that lost one byte in a hundred, two a day find half of the times within five
-/// weeks.
-const SEGMENTS: usize = 2;
-
 impl Repository {
-    /// Opens some segments, each byte of the packs as likely as any other. Whether they are as they were stored; what is not
+    /// Opens so many segments, each byte of the packs as likely as any other. Whether they are as they were stored; what is not
     /// is remembered, and a backup that begins now stores anew what the pack held, as far as it is still in the sources.
     ///
     /// A storage that does not answer tells nothing.
-    pub(super) fn spot_check(&self) -> Result<bool, StateError> {
+    pub(super) fn spot_check(&self, count: u32) -> Result<bool, StateError> {
         let mut bad_packs = BadPacks::load(self.state.as_ref())?;
         let mut is_whole = true;
-        for _ in 0..SEGMENTS {
+        for _ in 0..count {
             let drawn = self.rng().next_u64();
             let Some(SegmentAt { pack, segment }) = self.segment_at(drawn) else { continue };
             let Some(indexed) = self.contents.index.pack(pack) else { continue };

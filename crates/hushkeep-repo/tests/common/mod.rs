@@ -328,7 +328,7 @@ pub(crate) fn try_backup(
     tree: &dyn Tree,
     now: i64,
 ) -> Result<BackupReport, hushkeep_repo::BackupError> {
-    let options = BackupOptions { now: at(now), device_name: "phone".into(), dry_run: false };
+    let options = BackupOptions::new(at(now), "phone".into());
     let source = Source { label: path("chats"), path: b"/data/chats".to_vec(), tree };
     repository.backup(&[source], &options, &Quiet)
 }

@@ -36,7 +36,7 @@ impl Device {
 
     /// Backs up a folder, and publishes that as a snapshot.
     pub(crate) fn back_up(&mut self, tree: &dyn Tree) -> BackupReport {
-        let options = BackupOptions { now: now(), device_name: "phone".into(), dry_run: false };
+        let options = BackupOptions::new(now(), "phone".into());
         let source = Source { label: RelPath::new(LABEL).unwrap(), path: b"/data/chats".to_vec(), tree };
         let report = self.repository.backup(&[source], &options, &Quiet).unwrap();
         assert!(report.damage.is_empty(), "{:?}", report.damage);

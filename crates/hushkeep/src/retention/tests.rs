@@ -303,7 +303,7 @@ fn snapshots_of(times: &[Timestamp]) -> Vec<Snapshot> {
     let tree = FolderTree::new(folder.path(), FolderOptions::default()).unwrap();
     for time in times {
         let source = Source { label: RelPath::new(b"chats").unwrap(), path: b"/chats".to_vec(), tree: &tree };
-        let options = BackupOptions { now: *time, device_name: "phone".to_owned(), dry_run: false };
+        let options = BackupOptions::new(*time, "phone".to_owned());
         repository.backup(&[source], &options, &Quiet).unwrap();
     }
     repository.snapshots().to_vec()
