@@ -142,5 +142,8 @@ mod tests {
         assert_eq!(NameList::decode(&bytes), Err(WireError::Range));
         bytes[2] = 0;
         assert_eq!(NameList::decode(&bytes), Err(WireError::Range));
+        // The second run begins within the count, and ends beyond it.
+        let two = [vec![2, 7, 1, 8, 2], vec![0; 32]].concat();
+        assert_eq!(NameList::decode(&two), Err(WireError::Range));
     }
 }
