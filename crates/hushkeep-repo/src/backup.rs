@@ -244,7 +244,8 @@ impl Repository {
             report.damage.extend(mended);
             return Ok(report);
         }
-        // Only where something is new: an unchanged backup takes no more than five requests.
+        // Only where something is new: an unchanged backup takes no more than five requests. If a pack is damaged, the backup
+        // begins again, builds on it no more, and stores anew what it held.
         if !packs.is_empty() && !self.spot_check(spot_checks)? {
             return Err(BackupError::Overtaken);
         }
