@@ -15,6 +15,7 @@ mod header;
 use std::ops::Range;
 
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::keys::{EpochKeys, ObjectKind, derive};
 use aead::{Aead, Nonce};
@@ -215,8 +216,9 @@ pub fn seal_single(
     sealer.finish(&[], min_len)
 }
 
-/// Opens an object that has a single segment, every bit of it; returns the body (spec §2.4).
-pub fn open_single(keys: &EpochKeys, kind: ObjectKind, object: &[u8]) -> Result<Vec<u8>, OpenError> {
+/// Opens an object that has a single segment, every bit of it; returns the body (spec §2.4), which is erased when
+/// dropped: configs and commits carry keys.
+pub fn open_single(keys: &EpochKeys, kind: ObjectKind, object: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
     let parts = Parts::split(object)?;
     let opener = Opener::new(keys, kind, &parts.header)?;
     let (pad_len, table) = opener.open_trailer(parts.trailer)?;
@@ -227,7 +229,7 @@ pub fn open_single(keys: &EpochKeys, kind: ObjectKind, object: &[u8]) -> Result<
     if !table.is_empty() || padding.iter().any(|byte| *byte != 0) {
         return Err(OpenError::Damaged);
     }
-    opener.open_segment(0, body)
+    opener.open_segment(0, body).map(Zeroizing::new)
 }
 
 /// Padmé (Nikitin et al., "Reducing Metadata Leakage from Encrypted Files", PETS 2019): the smallest length

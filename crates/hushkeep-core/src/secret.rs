@@ -33,7 +33,8 @@ use zeroize::Zeroize;
 ///
 /// Erasing is for memory that is freed, swapped out or dumped later; it does not stop who reads the memory of
 /// the running process. And it reaches only what this crate owns: ring does not erase the key inside a cipher,
-/// and HKDF, BLAKE3, the Unicode normaliser and the QR encoder leave what they worked on until it is overwritten.
+/// and HKDF, BLAKE3, the Unicode normaliser, the QR encoder and whatever compresses what a secret lies in leave what
+/// they worked on until it is overwritten.
 pub struct Secret<const N: usize>(Box<[u8; N]>);
 
 impl<const N: usize> Secret<N> {

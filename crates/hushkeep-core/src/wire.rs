@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use zeroize::Zeroizing;
+
 /// Bytes that do not decode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -31,6 +33,9 @@ pub enum WireError {
     #[error("a value is out of range")]
     Range,
 }
+
+/// The most bytes that an integer takes (spec §1.1).
+pub const MAX_VARINT_LEN: usize = 10;
 
 /// Appends `value` as an unsigned LEB128 integer of the fewest bytes (spec §1.1).
 pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
@@ -150,9 +155,11 @@ pub type UnknownFields = BTreeMap<u32, Vec<u8>>;
 
 /// Writes a record (spec §1.3): fields in the order of their numbers, which begin at 1; each is
 /// `number << 1 | critical`, then a byte string.
-#[derive(Debug, Default)]
+///
+/// A value may be a secret: the writer erases its own copies.
+#[derive(Default)]
 pub struct RecordWriter {
-    fields: BTreeMap<u32, (bool, Vec<u8>)>,
+    fields: BTreeMap<u32, (bool, Zeroizing<Vec<u8>>)>,
 }
 
 impl RecordWriter {
@@ -163,13 +170,13 @@ impl RecordWriter {
 
     /// Adds a field that every reader must understand.
     pub fn critical(&mut self, field: u32, value: impl Into<Vec<u8>>) -> &mut Self {
-        self.fields.insert(field, (true, value.into()));
+        self.fields.insert(field, (true, Zeroizing::new(value.into())));
         self
     }
 
     /// Adds a field that a reader may ignore.
     pub fn ignorable(&mut self, field: u32, value: impl Into<Vec<u8>>) -> &mut Self {
-        self.fields.insert(field, (false, value.into()));
+        self.fields.insert(field, (false, Zeroizing::new(value.into())));
         self
     }
 
@@ -188,9 +195,11 @@ impl RecordWriter {
         self
     }
 
-    /// The encoded record.
+    /// The encoded record, of which nothing else stays behind.
     pub fn finish(&self) -> Vec<u8> {
-        let mut out = Vec::new();
+        let len = |value: &Vec<u8>| value.len() + 2 * MAX_VARINT_LEN;
+        // Room for all of it: a buffer that grows leaves its earlier ones behind.
+        let mut out = Vec::with_capacity(self.fields.values().map(|(_, value)| len(value)).sum());
         for (field, (critical, value)) in &self.fields {
             put_varint(&mut out, u64::from(*field) << 1 | u64::from(*critical));
             put_bytes(&mut out, value);

@@ -1,6 +1,7 @@
 //! Compression of segments and bodies, with every length known and limited beforehand.
 
 use hushkeep_core::wire::{Reader, WireError, put_varint};
+use zeroize::Zeroizing;
 
 /// The longest content of one segment, in bytes (spec §8.2).
 pub(crate) const MAX_SEGMENT_LEN: usize = 64 << 20;
@@ -42,25 +43,24 @@ pub(crate) fn looks_compressible(compressor: &mut Compressor, sample: &[u8]) -> 
 }
 
 /// Encodes the body of a commit or index: as it is (0), or compressed (1) behind its length (spec §8.1). One that readers
-/// would not unpack stays as it is.
-pub(crate) fn encode_body(body: &[u8]) -> Vec<u8> {
+/// would not unpack stays as it is. It may hold keys, and is erased when dropped.
+pub(crate) fn encode_body(body: &[u8]) -> Zeroizing<Vec<u8>> {
     let packed = if body.len() as u64 > MAX_BODY_LEN { None } else { Compressor::new().compress(body) };
-    match packed {
+    Zeroizing::new(match packed.map(Zeroizing::new) {
         Some(packed) => {
-            let mut out = vec![1];
-            put_varint(&mut out, body.len() as u64);
-            out.extend_from_slice(&packed);
-            out
+            let mut start = vec![1];
+            put_varint(&mut start, body.len() as u64);
+            [start.as_slice(), &packed].concat()
         }
         None => [&[0], body].concat(),
-    }
+    })
 }
 
 /// Decodes what [`encode_body`] wrote.
-pub(crate) fn decode_body(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
+pub(crate) fn decode_body(bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, WireError> {
     let mut reader = Reader::new(bytes);
     match reader.byte()? {
-        0 => Ok(reader.take(reader.remaining())?.to_vec()),
+        0 => Ok(Zeroizing::new(reader.take(reader.remaining())?.to_vec())),
         1 => {
             let len = reader.varint()?;
             if len > MAX_BODY_LEN {
@@ -68,7 +68,7 @@ pub(crate) fn decode_body(bytes: &[u8]) -> Result<Vec<u8>, WireError> {
             }
             let packed = reader.take(reader.remaining())?;
             let len = usize::try_from(len).map_err(|_| WireError::Range)?;
-            decompress(packed, len).ok_or(WireError::NotCanonical)
+            decompress(packed, len).map(Zeroizing::new).ok_or(WireError::NotCanonical)
         }
         _ => Err(WireError::UnknownValue),
     }
@@ -100,11 +100,11 @@ mod tests {
     proptest! {
         #[test]
         fn any_body_round_trips(body in body()) {
-            prop_assert_eq!(decode_body(&encode_body(&body)), Ok(body));
+            prop_assert_eq!(decode_body(&encode_body(&body)), Ok(Zeroizing::new(body)));
         }
 
         #[test]
-        fn a_damaged_body_is_refused_or_round_trips(bytes in body().prop_flat_map(|body| damaged(encode_body(&body)))) {
+        fn a_damaged_body_is_refused_or_round_trips(bytes in body().prop_flat_map(|body| damaged(encode_body(&body).to_vec()))) {
             assert_round_trip(&bytes);
         }
     }
@@ -114,7 +114,7 @@ mod tests {
         for body in [vec![], vec![1, 2, 3], vec![7; 10_000]] {
             let encoded = encode_body(&body);
             assert!(encoded.len() <= body.len() + 1);
-            assert_eq!(decode_body(&encoded).unwrap(), body);
+            assert_eq!(*decode_body(&encoded).unwrap(), body);
         }
     }
 

@@ -3,10 +3,12 @@
 use hushkeep_core::keys::{EpochKeys, KeyCheck, ObjectKind};
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::seal::{self, Header};
-use hushkeep_core::wire::{Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
+use hushkeep_core::wire::{MAX_VARINT_LEN, Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::Timestamp;
+use crate::keyring::OlderEpochs;
 use crate::pack::digest;
 
 /// Configs are padded to at least this many bytes.
@@ -111,7 +113,8 @@ pub(crate) struct ConfigName {
 impl ConfigName {
     /// The name of a config with this clear part and this body.
     pub(crate) fn of(number: u64, clear: &[u8], body: &[u8]) -> Self {
-        let mut both = Vec::new();
+        let room = clear.len() + body.len() + 2 * MAX_VARINT_LEN;
+        let mut both = Zeroizing::new(Vec::with_capacity(room));
         put_bytes(&mut both, clear);
         put_bytes(&mut both, body);
         Self { number, digest: digest("hushkeep/1 config", &both) }
@@ -183,25 +186,25 @@ impl Config {
     }
 
     /// Seals the config (spec §12.1).
-    pub(crate) fn seal(&self, keys: &EpochKeys, older_epochs: &[u8], rng: &mut dyn CryptoRng) -> Vec<u8> {
+    pub(crate) fn seal(&self, keys: &EpochKeys, older_epochs: &OlderEpochs, rng: &mut dyn CryptoRng) -> Vec<u8> {
         let (clear, body) = self.encode(keys.check(), older_epochs);
         seal::seal_single(keys, ObjectKind::Config, clear, &body, MIN_CONFIG_LEN, rng)
     }
 
     /// How commits name the config: its number, and a digest of both its parts (spec §12.1).
-    pub(crate) fn name(&self, keys: &EpochKeys, older_epochs: &[u8]) -> ConfigName {
+    pub(crate) fn name(&self, keys: &EpochKeys, older_epochs: &OlderEpochs) -> ConfigName {
         let (clear, body) = self.encode(keys.check(), older_epochs);
         ConfigName::of(self.number, &clear, &body)
     }
 
-    fn encode(&self, key_check: &KeyCheck, older_epochs: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    fn encode(&self, key_check: &KeyCheck, older_epochs: &OlderEpochs) -> (Vec<u8>, Zeroizing<Vec<u8>>) {
         let mut body = RecordWriter::new();
-        body.critical_int(1, self.number).critical(2, self.encode_labels()).critical(3, older_epochs);
-        (self.encode_clear(key_check), body.unknown(&self.unknown_sealed).finish())
+        body.critical_int(1, self.number).critical(2, self.encode_labels()).critical(3, older_epochs.as_bytes());
+        (self.encode_clear(key_check), Zeroizing::new(body.unknown(&self.unknown_sealed).finish()))
     }
 
     /// Joins the two parts of an opened config; returns it with the older epochs' secrets (spec §12.3).
-    pub(crate) fn decode(clear: ClearConfig, body: &[u8]) -> Result<(Self, Vec<u8>), WireError> {
+    pub(crate) fn decode(clear: ClearConfig, body: &[u8]) -> Result<(Self, OlderEpochs), WireError> {
         let record = Record::parse(body, 3)?;
         let mut labels = Reader::new(record.required(2)?);
         let mut protectors = Vec::new();
@@ -210,7 +213,7 @@ impl Config {
             protectors.push(Protector { id, kind, label, created, unknown });
         }
         labels.finish()?;
-        let older_epochs = record.required(3)?.to_vec();
+        let older_epochs = OlderEpochs::from_bytes(record.required(3)?);
         let number = record.int(1)?;
         let unknown_sealed = record.into_unknown();
         let versions = clear.versions;
@@ -297,12 +300,16 @@ mod tests {
 
     fn encoded_config() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
         let key_check = KeyCheck::from_bytes([7; 16]);
-        (arbitrary_config(), any::<Vec<u8>>()).prop_map(move |(config, older)| config.encode(&key_check, &older))
+        (arbitrary_config(), any::<Vec<u8>>()).prop_map(move |(config, older)| {
+            let (clear, body) = config.encode(&key_check, &OlderEpochs::from_bytes(&older));
+            (clear, body.to_vec())
+        })
     }
 
     proptest! {
         #[test]
         fn any_config_round_trips(config in arbitrary_config(), older: Vec<u8>) {
+            let older = OlderEpochs::from_bytes(&older);
             let (clear, body) = config.encode(&KeyCheck::from_bytes([7; 16]), &older);
             let clear = ClearConfig::decode(&clear).unwrap();
             prop_assert_eq!(Config::decode(clear, &body), Ok((config, older)));
@@ -355,12 +362,13 @@ mod tests {
         );
 
         assert_eq!((config.number, config.protectors.len()), (2, 2));
-        let object = config.seal(&keys, b"older", &mut rng);
+        let older = OlderEpochs::from_bytes(b"older");
+        let object = config.seal(&keys, &older, &mut rng);
         assert_eq!(object.len(), MIN_CONFIG_LEN);
         let clear = ClearConfig::decode(&Header::parse(&object).unwrap().0.clear).unwrap();
         assert!(clear.key_check.matches(keys.check()));
         let body = open_single(&keys, ObjectKind::Config, &object).unwrap();
-        assert_eq!(Config::decode(clear, &body).unwrap(), (config, b"older".to_vec()));
+        assert_eq!(Config::decode(clear, &body).unwrap(), (config, older));
         assert!(!object.windows(8).any(|window| window == b"number 2"), "labels are sealed");
     }
 }

@@ -16,7 +16,7 @@ use crate::Timestamp;
 use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::{Growth, WRITTEN_DEPTH};
-use crate::keyring::read_older;
+use crate::keyring::OlderEpochs;
 use crate::objects::{MAX_NUMBER, Objects, ReadCommit, is_number_alone, number_of, numbered_name};
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
@@ -195,8 +195,8 @@ impl History {
     }
 
     /// The secrets of older epochs that a tip carries.
-    pub(crate) fn older_epochs(&self) -> impl Iterator<Item = &[u8]> {
-        self.tips.iter().map(|tip| tip.commit.older_epochs.as_slice())
+    pub(crate) fn older_epochs(&self) -> impl Iterator<Item = &OlderEpochs> {
+        self.tips.iter().map(|tip| &tip.commit.older_epochs)
     }
 
     /// The tips, for a device to remember that it saw them at this time.
@@ -381,7 +381,7 @@ impl History {
             time: change.time,
             action: change.action,
             config: change.config.max(self.config()),
-            older_epochs: objects.keyring.encode_older(),
+            older_epochs: objects.keyring.older(),
             growth,
             epoch_starts: self.epoch_starts(objects.keyring.newest()),
         };
@@ -442,7 +442,7 @@ pub(crate) enum PublishError {
 }
 
 /// The secrets of older epochs in the body of a commit (spec §3.6).
-pub(crate) fn older_epochs_in(body: &[u8]) -> Result<Vec<u8>, WireError> {
+pub(crate) fn older_epochs_in(body: &[u8]) -> Result<OlderEpochs, WireError> {
     Ok(Commit::decode(body)?.0.older_epochs)
 }
 
@@ -515,7 +515,7 @@ fn read_tip_from(
 fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
     let damaged = |error| Damage::new(name, error);
     let (commit, tables) = Commit::decode(body).map_err(damaged)?;
-    read_older(&commit.older_epochs, epoch).map_err(damaged)?;
+    commit.older_epochs.read(epoch).map_err(damaged)?;
     Ok((commit, tables))
 }
 

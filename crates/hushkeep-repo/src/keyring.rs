@@ -1,12 +1,14 @@
 //! The working keys of every epoch that this repository has lived through.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys, EpochSecret};
 use hushkeep_core::name::RepositoryId;
-use hushkeep_core::wire::{Reader, WireError, put_varint};
+use hushkeep_core::wire::{MAX_VARINT_LEN, Reader, WireError, put_varint};
+use zeroize::Zeroizing;
 
 /// Opens objects of any epoch, seals under the newest.
 pub(crate) struct Keyring {
@@ -57,19 +59,20 @@ impl Keyring {
     }
 
     /// Takes in the older epochs' secrets that were sealed under this one (spec §3.6).
-    pub(crate) fn add_older(&mut self, encoded: &[u8]) -> Result<(), WireError> {
-        read_older(encoded, self.current)?.into_iter().for_each(|secret| self.insert(secret));
+    pub(crate) fn add_older(&mut self, older: &OlderEpochs) -> Result<(), WireError> {
+        older.read(self.current)?.into_iter().for_each(|secret| self.insert(secret));
         Ok(())
     }
 
     /// The older epochs' secrets, to be sealed under the current one (spec §3.6).
-    pub(crate) fn encode_older(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        for (epoch, (secret, _)) in self.epochs.range(..self.current) {
+    pub(crate) fn older(&self) -> OlderEpochs {
+        let older = self.epochs.range(..self.current);
+        let mut out = Zeroizing::new(Vec::with_capacity(older.clone().count() * (MAX_VARINT_LEN + SECRET_LEN)));
+        for (epoch, (secret, _)) in older {
             put_varint(&mut out, u64::from(epoch.0));
             out.extend_from_slice(secret.expose());
         }
-        out
+        OlderEpochs(out)
     }
 
     fn insert(&mut self, secret: EpochSecret) {
@@ -79,19 +82,45 @@ impl Keyring {
     }
 }
 
-/// Reads the secrets of epochs before `newer` that were sealed under it (spec §3.6).
-pub(crate) fn read_older(encoded: &[u8], newer: Epoch) -> Result<Vec<EpochSecret>, WireError> {
-    let mut reader = Reader::new(encoded);
-    let mut secrets: Vec<EpochSecret> = Vec::new();
-    while !reader.is_empty() {
-        let epoch = Epoch(reader.varint_u32()?);
-        let secret = Secret::from_slice(reader.take(32)?).ok_or(WireError::Truncated)?;
-        if epoch >= newer || secrets.last().is_some_and(|last| last.epoch() >= epoch) {
-            return Err(WireError::Range);
-        }
-        secrets.push(EpochSecret::from_secret(epoch, secret));
+/// The length of an epoch's secret, in bytes.
+const SECRET_LEN: usize = 32;
+
+/// The secrets of older epochs as a config or a commit carries them (spec §3.6), erased when dropped.
+#[derive(Clone)]
+#[cfg_attr(any(test, fuzzing), derive(PartialEq, Eq))]
+pub(crate) struct OlderEpochs(Zeroizing<Vec<u8>>);
+
+impl OlderEpochs {
+    /// As they were opened. What they hold is seen when they are read.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
     }
-    Ok(secrets)
+
+    /// The bytes, to be sealed.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The secrets, all of which must be of epochs before `newer`, under which they were sealed.
+    pub(crate) fn read(&self, newer: Epoch) -> Result<Vec<EpochSecret>, WireError> {
+        let mut reader = Reader::new(&self.0);
+        let mut secrets: Vec<EpochSecret> = Vec::new();
+        while !reader.is_empty() {
+            let epoch = Epoch(reader.varint_u32()?);
+            let secret = Secret::from_slice(reader.take(SECRET_LEN)?).ok_or(WireError::Truncated)?;
+            if epoch >= newer || secrets.last().is_some_and(|last| last.epoch() >= epoch) {
+                return Err(WireError::Range);
+            }
+            secrets.push(EpochSecret::from_secret(epoch, secret));
+        }
+        Ok(secrets)
+    }
+}
+
+impl fmt::Debug for OlderEpochs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OlderEpochs(..)")
+    }
 }
 
 #[cfg(test)]
@@ -103,17 +132,17 @@ mod tests {
         let key = |byte: u8| BackupKey::from_secret(Secret::build(|b| *b = [byte; 32]));
         let repository = RepositoryId::from_bytes([9; 16]);
         let older = key(1).epoch_secret(&repository, Epoch(0));
-        let mut encoded = vec![0];
-        encoded.extend_from_slice(older.expose());
+        let encoded = [[0].as_slice(), older.expose()].concat();
+        let carried = OlderEpochs::from_bytes(&encoded);
 
         let mut keyring = Keyring::new(&key(2), repository, Epoch(1));
         assert!(keyring.epoch(Epoch(0)).is_none());
-        keyring.add_older(&encoded).unwrap();
-        assert_eq!(keyring.encode_older(), encoded);
+        keyring.add_older(&carried).unwrap();
+        assert_eq!(keyring.older(), carried);
         let expected = older.working_keys(repository).names().name(b"content");
         assert_eq!(keyring.epoch(Epoch(0)).unwrap().names().name(b"content"), expected);
-        assert!(Keyring::new(&key(2), repository, Epoch(0)).add_older(&encoded).is_err());
-        let twice = [encoded.clone(), encoded].concat();
+        assert!(Keyring::new(&key(2), repository, Epoch(0)).add_older(&carried).is_err());
+        let twice = OlderEpochs::from_bytes(&encoded.repeat(2));
         assert!(Keyring::new(&key(2), repository, Epoch(1)).add_older(&twice).is_err());
     }
 }

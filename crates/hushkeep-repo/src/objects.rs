@@ -8,6 +8,7 @@ use hushkeep_core::name::ObjectId;
 use hushkeep_core::seal::{self, FOOTER_LEN, HEADER_LEN, Header, OpenError, Opener, trailer_len};
 use hushkeep_core::wire::Reader;
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use crate::cache::CacheKey;
 use crate::codec;
@@ -32,14 +33,14 @@ pub(crate) struct Objects {
 pub(crate) struct ReadCommit {
     /// The epoch it was sealed in.
     pub(crate) epoch: Epoch,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: Zeroizing<Vec<u8>>,
     /// What is wrong with it on the storage, if it comes from this device.
     pub(crate) damage: Option<Damage>,
 }
 
 impl Objects {
     /// Reads a commit's or index's body.
-    pub(crate) fn read_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn read_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<Zeroizing<Vec<u8>>, ReadError> {
         self.read_body_of_epoch(kind, name).map(|(_, body)| body)
     }
 
@@ -48,7 +49,7 @@ impl Objects {
         &self,
         kind: ObjectKind,
         name: &ObjectName,
-    ) -> Result<(Epoch, Vec<u8>), ReadError> {
+    ) -> Result<(Epoch, Zeroizing<Vec<u8>>), ReadError> {
         let key = CacheKey::whole(name);
         match self.storage.cache().filter(|cache| !cache.is_due(&key)).and_then(|_| self.kept_body(kind, &key)) {
             Some(opened) => Ok(opened),
@@ -99,12 +100,12 @@ impl Objects {
         }
     }
 
-    fn kept_body(&self, kind: ObjectKind, key: &CacheKey) -> Option<(Epoch, Vec<u8>)> {
+    fn kept_body(&self, kind: ObjectKind, key: &CacheKey) -> Option<(Epoch, Zeroizing<Vec<u8>>)> {
         let object = self.storage.cache()?.load(key)?;
         self.open_body(kind, &object).ok()
     }
 
-    fn fetch_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<(Epoch, Vec<u8>), ReadError> {
+    fn fetch_body(&self, kind: ObjectKind, name: &ObjectName) -> Result<(Epoch, Zeroizing<Vec<u8>>), ReadError> {
         let object = self.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
         let opened = self.open_body(kind, &object).map_err(|cause| Damage::new(name, cause))?;
         self.keep(&CacheKey::whole(name), &object);
@@ -119,7 +120,11 @@ impl Objects {
     }
 
     /// Opens an object that is at hand; returns its epoch and its body.
-    pub(crate) fn open_body(&self, kind: ObjectKind, object: &[u8]) -> Result<(Epoch, Vec<u8>), DamageCause> {
+    pub(crate) fn open_body(
+        &self,
+        kind: ObjectKind,
+        object: &[u8],
+    ) -> Result<(Epoch, Zeroizing<Vec<u8>>), DamageCause> {
         let (header, _) = Header::parse(object)?;
         let keys = self.keyring.epoch(header.epoch).ok_or(DamageCause::UnknownEpoch)?;
         Ok((header.epoch, codec::decode_body(&seal::open_single(keys, kind, object)?)?))

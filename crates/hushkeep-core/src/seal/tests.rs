@@ -22,7 +22,7 @@ fn a_single_segment_object_round_trips() {
     let object = seal_single(&keys, ObjectKind::Config, b"clear".to_vec(), b"body", 1024, &mut rng());
     assert_eq!(object.len(), padded_len(1024));
     assert_eq!(Header::parse(&object).unwrap().0.clear, b"clear");
-    assert_eq!(open_single(&keys, ObjectKind::Config, &object).unwrap(), b"body");
+    assert_eq!(*open_single(&keys, ObjectKind::Config, &object).unwrap(), b"body");
 }
 
 #[test]

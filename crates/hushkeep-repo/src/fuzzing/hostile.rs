@@ -118,7 +118,7 @@ impl Parts {
         let objects = Objects { storage: Arc::clone(storage), keyring: keyring? };
         let bodies = |folder, kind| {
             let names = list(storage, folder).into_iter();
-            names.filter_map(|name| Some((name.clone(), objects.read_body(kind, &name).ok()?))).collect()
+            names.filter_map(|name| Some((name.clone(), objects.read_body(kind, &name).ok()?.to_vec()))).collect()
         };
         let commits = bodies(Folder::Commits, ObjectKind::Commit);
         let indexes = bodies(Folder::Index, ObjectKind::Index);
@@ -341,7 +341,7 @@ fn open_config(storage: &Arc<dyn Storage>, key: &BackupKey, name: &ObjectName) -
     let mut own = Keyring::new(key, header.repository, header.epoch);
     let body = seal::open_single(own.current()?, ObjectKind::Config, &object).ok()?;
     own.add_older(&Config::decode(ClearConfig::decode(&header.clear).ok()?, &body).ok()?.1).ok()?;
-    Some((own, header.clear, body))
+    Some((own, header.clear, body.to_vec()))
 }
 
 fn apply(edits: &[Edit<'_>], layer: Layer, (object, objects): (usize, usize), bytes: &mut Vec<u8>) {

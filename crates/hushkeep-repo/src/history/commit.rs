@@ -1,11 +1,13 @@
 //! One commit (spec §11.1).
 
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
+use zeroize::Zeroizing;
 
 use super::Tables;
 use crate::Timestamp;
 use crate::config::ConfigName;
 use crate::growth::Growth;
+use crate::keyring::OlderEpochs;
 use crate::pack::digest;
 use crate::storage::{Folder, ObjectName};
 
@@ -72,7 +74,8 @@ impl Action {
 }
 
 /// A commit's own fields; its tables are kept apart.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
+#[cfg_attr(any(test, fuzzing), derive(PartialEq, Eq))]
 pub(super) struct Commit {
     pub(super) number: u64,
     /// Every tip its writer saw. If the commit is a delta, the first is its base.
@@ -82,7 +85,7 @@ pub(super) struct Commit {
     /// The config that held when it was written.
     pub(super) config: ConfigName,
     /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
-    pub(super) older_epochs: Vec<u8>,
+    pub(super) older_epochs: OlderEpochs,
     pub(super) growth: Growth,
     /// The commits that began the epochs from the second on, as far as the commit's own; itself is not among them.
     pub(super) epoch_starts: Vec<CommitId>,
@@ -97,18 +100,18 @@ pub(crate) struct Parent {
 
 impl Commit {
     /// Writes a commit's body with the tables, or what they add to its base's (spec §11.1).
-    pub(super) fn encode(&self, tables: &Tables) -> Vec<u8> {
+    pub(super) fn encode(&self, tables: &Tables) -> Zeroizing<Vec<u8>> {
         let mut time = Vec::new();
         self.time.put(&mut time);
         let mut record = RecordWriter::new();
         record.critical_int(1, self.number).critical(2, encode_parents(&self.parents));
         record.critical(3, time).critical_int(4, self.action.number()).critical_int(5, self.config.number);
-        record.critical(6, self.older_epochs.clone());
+        record.critical(6, self.older_epochs.as_bytes());
         self.growth.write(&mut record, 7);
         tables.write(&mut record, 10);
         record.critical(14, self.config.digest);
         let starts: Vec<u8> = self.epoch_starts.iter().flat_map(|id| id.0).collect();
-        record.critical(15, starts).finish()
+        Zeroizing::new(record.critical(15, starts).finish())
     }
 
     /// Reads a commit's body (spec §11.1).
@@ -124,7 +127,7 @@ impl Commit {
             time: Timestamp::read_all(record.required(3)?)?,
             action: Action::from_number(record.int(4)?),
             config: ConfigName { number: record.int(5)?, digest: record.array(14)? },
-            older_epochs: record.required(6)?.to_vec(),
+            older_epochs: OlderEpochs::from_bytes(record.required(6)?),
             growth: Growth::read(&record, 7)?,
             epoch_starts: starts.iter().copied().map(CommitId).collect(),
         };
@@ -237,7 +240,7 @@ mod tests {
                 time,
                 action: Action::from_number(action % 8),
                 config: ConfigName { number: config, digest },
-                older_epochs,
+                older_epochs: OlderEpochs::from_bytes(&older_epochs),
                 growth: growth.take(depth + 1).last().unwrap(),
                 epoch_starts: vec![CommitId(start); depth % 3],
             }
@@ -253,7 +256,7 @@ mod tests {
         #[test]
         fn a_damaged_commit_is_refused_or_round_trips(
             body in (arbitrary_commit(), arbitrary_tables())
-                .prop_flat_map(|(commit, tables)| damaged(commit.encode(&tables))),
+                .prop_flat_map(|(commit, tables)| damaged(commit.encode(&tables).to_vec())),
         ) {
             assert_commit_round_trips(&body);
         }
@@ -282,7 +285,7 @@ mod tests {
             time: Timestamp { seconds: 5, nanos: 6 },
             action: Action::Other(9),
             config: ConfigName { number: 2, digest: [4; 16] },
-            older_epochs: vec![1, 2, 3],
+            older_epochs: OlderEpochs::from_bytes(&[1, 2, 3]),
             growth: Growth::default().next(10).unwrap(),
             epoch_starts: vec![CommitId([3; 16]), CommitId([4; 16])],
         };

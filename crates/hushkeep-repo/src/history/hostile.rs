@@ -55,7 +55,7 @@ impl<'a> Rewriter<'a> {
             }
         }
         commit.config = self.config;
-        commit.encode(&tables)
+        commit.encode(&tables).to_vec()
     }
 
     /// Notes what became of a commit.

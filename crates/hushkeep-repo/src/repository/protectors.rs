@@ -226,7 +226,7 @@ pub(super) fn store_config(
     let mut names = Vec::with_capacity(copies);
     for _ in 0..copies {
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
-        let object = config.seal(keys, &objects.keyring.encode_older(), rng);
+        let object = config.seal(keys, &objects.keyring.older(), rng);
         objects.storage.put(&name, &object)?;
         let returned = objects.storage.get(&name)?;
         names.push(name);
@@ -240,7 +240,7 @@ pub(super) fn store_config(
 
 /// How commits name a config.
 pub(super) fn name_of(config: &Config, objects: &Objects) -> ConfigName {
-    config.name(objects.keys(), &objects.keyring.encode_older())
+    config.name(objects.keys(), &objects.keyring.older())
 }
 
 /// The configs of a storage. Files of other programs are not among them.

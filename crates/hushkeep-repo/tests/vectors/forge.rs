@@ -254,7 +254,7 @@ impl Repo {
 
     /// Opens an object of a single segment.
     pub(crate) fn open_single(&self, name: &str, kind: ObjectKind) -> Vec<u8> {
-        seal::open_single(&self.keys(0), kind, &self.objects[name]).unwrap()
+        seal::open_single(&self.keys(0), kind, &self.objects[name]).unwrap().to_vec()
     }
 }
 
