@@ -150,10 +150,6 @@ fn damage(storage: &Arc<dyn Storage>, name: &ObjectName) {
     storage.put(name, &object).unwrap();
 }
 
-fn names(storage: &Arc<dyn Storage>, folder: Folder) -> Vec<ObjectName> {
-    storage.list(folder).unwrap().into_iter().map(|info| info.name).collect()
-}
-
 #[test]
 fn a_damaged_newest_commit_is_said_again() {
     let place = Place::new();

@@ -6,10 +6,15 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
+use hushkeep_core::keys::{Epoch, ObjectKind};
+use hushkeep_core::name::{ObjectId, RepositoryId};
+use hushkeep_core::seal::Sealer;
+use hushkeep_core::wire::put_varint;
+use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Folder, ObjectInfo, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
     BackupError, CheckError, CheckOptions, CheckReport, FindError, LockedRepository, Overwrite, Quiet, ReadError,
-    RelPath, Repository, RestoreError, RestoreOptions, Storage, UnlockError,
+    RelPath, Repository, RestoreError, RestoreOptions, State, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{self, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage};
@@ -308,6 +313,48 @@ impl Device {
         let locked = LockedRepository::find(Arc::clone(storage), None).ok()?;
         locked.unlock(&key(), self.state.clone(), self.rng(), at(NOW)).ok()
     }
+}
+
+/// A killed backup may leave a journal that names packs which a commit names by now, and a thief of the key packs that hold
+/// what no pack may: neither changes anything of what the next backup stores.
+#[test]
+fn a_journal_is_not_believed() {
+    let next_stores = |journal: &dyn Fn(&Arc<dyn Storage>) -> Vec<ObjectName>| {
+        let (memory, device) = (storage(), Device::new(1));
+        backup(&mut device.create(&memory), &tree(), NOW);
+        let journaled = journal(&memory);
+        device.state.store(StateKey::Journal, &encode_journal(&memory, &journaled)).unwrap();
+        let earlier = objects(&memory);
+        let mut repository = device.open(&memory);
+        backup(&mut repository, &changed(&tree()), NOW + 60);
+        assert_restores(&repository, repository.snapshots().last().unwrap(), &changed(&tree()));
+        objects(&memory).into_iter().filter(|object| !earlier.contains(object)).collect::<Vec<_>>()
+    };
+    let without = next_stores(&|_| Vec::new());
+    assert!(without.len() >= 3);
+    assert_eq!(next_stores(&|memory| names(memory, Folder::Packs)), without, "packs that a commit names");
+    assert_eq!(next_stores(&|memory| vec![put_unsound_pack(memory)]), without, "a pack without lists");
+}
+
+/// Stores a pack that opens and has a table, but of nothing.
+fn put_unsound_pack(storage: &Arc<dyn Storage>) -> ObjectName {
+    let repository = RepositoryId::from_bytes([8; 16]);
+    let keys = key().epoch_secret(&repository, Epoch::FIRST).working_keys(repository);
+    let pack = Sealer::new(&keys, ObjectKind::Pack, Vec::new(), &mut Device::new(7).rng()).finish(&[0, 0], 4096);
+    let name = ObjectName::new(Folder::Packs, "07".repeat(16)).unwrap();
+    storage.put(&name, &pack).unwrap();
+    name
+}
+
+/// A journal of packs: the id of each, and its length.
+fn encode_journal(storage: &Arc<dyn Storage>, packs: &[ObjectName]) -> Vec<u8> {
+    let mut journal = Vec::new();
+    for pack in packs {
+        let id: ObjectId = pack.file().parse().unwrap();
+        journal.extend_from_slice(id.as_bytes());
+        put_varint(&mut journal, storage.get(pack).unwrap().len() as u64);
+    }
+    journal
 }
 
 #[test]

@@ -30,12 +30,6 @@ fn tree(text: &str) -> MemoryTree {
     tree
 }
 
-/// Every object of a storage.
-fn objects(storage: &Arc<dyn Storage>) -> Vec<(ObjectName, Vec<u8>)> {
-    let names = Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap());
-    names.map(|info| (info.name.clone(), storage.get(&info.name).unwrap())).collect()
-}
-
 fn copy_of(storage: &Arc<dyn Storage>) -> Arc<dyn Storage> {
     let copy: Arc<dyn Storage> = Arc::new(MemoryStorage::new(storage.features()));
     objects(storage).iter().for_each(|(name, bytes)| copy.put(name, bytes).unwrap());

@@ -30,15 +30,6 @@ fn tree(text: &str) -> MemoryTree {
     MemoryTree::new(&[("note.txt", Node::File(text.as_bytes().to_vec()))])
 }
 
-fn names(storage: &Arc<dyn Storage>, folder: Folder) -> Vec<ObjectName> {
-    storage.list(folder).unwrap().into_iter().map(|info| info.name).collect()
-}
-
-fn objects(storage: &Arc<dyn Storage>) -> Vec<(ObjectName, Vec<u8>)> {
-    let names = Folder::ALL.iter().flat_map(|folder| names(storage, *folder));
-    names.map(|name| (name.clone(), storage.get(&name).unwrap())).collect()
-}
-
 fn change(storage: &Arc<dyn Storage>, name: &ObjectName, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
     let object = change(storage.get(name).unwrap());
     storage.delete(name).unwrap();

@@ -117,6 +117,35 @@ mod tests {
     use super::*;
     use crate::properties::damaged;
 
+    /// How often it was written to, and what was written last.
+    #[derive(Default)]
+    struct Writes(Mutex<(usize, Vec<u8>)>);
+
+    impl State for Writes {
+        fn load(&self, _: StateKey) -> Result<Option<Vec<u8>>, StateError> {
+            Ok(None)
+        }
+
+        fn store(&self, _: StateKey, value: &[u8]) -> Result<(), StateError> {
+            let mut writes = self.0.lock().unwrap();
+            *writes = (writes.0 + 1, value.to_vec());
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn of_many_packs_few_are_unwritten_and_few_are_written_each_time() {
+        let state = Writes::default();
+        let journal = Journal::load(&state).unwrap();
+        for count in 1..=1000 {
+            journal.add(ObjectId::from_bytes([7; 16]), 5).unwrap();
+            let (times, written) = &*state.0.lock().unwrap();
+            let written = decode(written).unwrap().len();
+            assert!(count - written <= written / NEW_PART, "{written} of {count} are written");
+            assert!(*times <= 5 * NEW_PART, "{times} times for {count}");
+        }
+    }
+
     fn packs() -> impl Strategy<Value = Vec<(ObjectId, u64)>> {
         prop::collection::vec((any::<[u8; 16]>().prop_map(ObjectId::from_bytes), any::<u64>()), 0..5)
     }

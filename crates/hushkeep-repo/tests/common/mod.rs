@@ -9,6 +9,7 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::RepositoryId;
 use hushkeep_repo::state::{StateError, StateKey};
+use hushkeep_repo::storage::{Folder, ObjectName};
 use hushkeep_repo::target::{Existing, TargetError, TargetErrorKind, TargetFile};
 use hushkeep_repo::tree::{Consistency, FileView, ItemKind, Layout, Metadata, TreeError, TreeErrorKind, TreeItem};
 use hushkeep_repo::{
@@ -313,6 +314,17 @@ impl Device {
         let locked = LockedRepository::find(Arc::clone(storage), None).unwrap();
         locked.unlock(&key(), self.state.clone(), self.rng(), at(now))
     }
+}
+
+/// The names of the objects in a folder.
+pub(crate) fn names(storage: &Arc<dyn Storage>, folder: Folder) -> Vec<ObjectName> {
+    storage.list(folder).unwrap().into_iter().map(|info| info.name).collect()
+}
+
+/// Every object of a storage.
+pub(crate) fn objects(storage: &Arc<dyn Storage>) -> Vec<(ObjectName, Vec<u8>)> {
+    let names = Folder::ALL.iter().flat_map(|folder| names(storage, *folder));
+    names.map(|name| (name.clone(), storage.get(&name).unwrap())).collect()
 }
 
 pub(crate) fn key() -> BackupKey {
