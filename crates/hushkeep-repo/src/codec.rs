@@ -1,7 +1,7 @@
 //! Compression of segments and bodies, with every length known and limited beforehand.
 
 use hushkeep_core::wire::{Reader, WireError, put_varint};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The longest content of one segment, in bytes (spec §8.2).
 pub(crate) const MAX_SEGMENT_LEN: usize = 64 << 20;
@@ -22,8 +22,13 @@ impl Compressor {
 
     /// The compressed bytes, if they are fewer.
     pub(crate) fn compress(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        let packed = self.0.as_mut()?.compress(bytes).ok()?;
-        (packed.len() < bytes.len()).then_some(packed)
+        let mut packed = self.0.as_mut()?.compress(bytes).ok()?;
+        if packed.len() < bytes.len() {
+            return Some(packed);
+        }
+        // What does not compress stands in it as it is, and may be a key.
+        packed.zeroize();
+        None
     }
 }
 
