@@ -18,8 +18,9 @@ use hushkeep_core::name::ObjectId;
 
 use crate::bad_packs::BadPacks;
 use crate::contents::Contents;
-use crate::error::{Damage, ReadError};
+use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::PublishError;
+use crate::objects::pack_name;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
 use crate::repository::{COPIES, Repository};
@@ -103,6 +104,14 @@ pub struct BackupReport {
     /// Damage of earlier objects that was noticed on the way. What it held was stored again, as far as it is
     /// still in the sources.
     pub damage: Vec<Damage>,
+}
+
+impl BackupReport {
+    /// What counts of a backup that begins again.
+    fn of_what_was_stored(self) -> Self {
+        let Self { bytes_new, objects_stored, bytes_stored, .. } = self;
+        Self { bytes_new, objects_stored, bytes_stored, ..Self::default() }
+    }
 }
 
 /// An item that is not in the snapshot, or perhaps not in one state.
@@ -190,15 +199,18 @@ impl Repository {
     ) -> Result<BackupReport, BackupError> {
         check_labels(sources)?;
         self.refresh_if_old(options.now)?;
-        for start in 1..MAX_STARTS {
-            let spot_checks = if start == 1 { options.spot_checks } else { 0 };
-            match self.back_up_once(sources, options, progress, spot_checks) {
+        let mut report = BackupReport::default();
+        let mut starts = 0;
+        loop {
+            let spot_checks = if starts == 0 { options.spot_checks } else { 0 };
+            starts += 1;
+            match self.back_up_once(sources, options, progress, spot_checks, &mut report) {
                 // It begins again from what is there now; what it stored already is in the journal.
-                Err(BackupError::Overtaken) => self.refresh()?,
-                ended => return ended,
+                Err(BackupError::Overtaken) if starts < MAX_STARTS => self.refresh()?,
+                ended => return ended.map(|()| report),
             }
+            report = report.of_what_was_stored();
         }
-        self.back_up_once(sources, options, progress, 0)
     }
 
     fn back_up_once(
@@ -207,27 +219,30 @@ impl Repository {
         options: &BackupOptions,
         progress: &dyn Progress,
         spot_checks: u32,
-    ) -> Result<BackupReport, BackupError> {
+        report: &mut BackupReport,
+    ) -> Result<(), BackupError> {
         if !options.dry_run {
             self.check_writable()?;
         }
         let state = Arc::clone(&self.state);
         let device = self.device_id()?;
         let journal = Journal::load(state.as_ref())?;
-        let mut report = BackupReport::default();
         let mut mended = self.history.mended().to_vec();
         // Beside two whole ones it does no harm.
         let damaged = self.stored_configs.damaged.iter().filter(|_| self.stored_configs.whole < COPIES);
         mended.extend(damaged.map(|(_, damage)| damage.clone()));
         let retired = self.contents.retired().clone();
 
-        let mut resumed = journal.usable(&self.contents.objects, self.history.tables())?;
+        let bad_packs = BadPacks::load(state.as_ref())?;
+        let journaled = journal.usable(&self.contents.objects, self.history.tables())?;
+        let (bad, mut resumed): (Vec<_>, Vec<_>) = journaled.into_iter().partition(|pack| bad_packs.contains(&pack.id));
+        report.damage.extend(bad.iter().map(|pack| Damage::new(&pack_name(&pack.id), DamageCause::Content)));
         let known_ids: HashSet<ObjectId> = resumed.iter().map(|pack| pack.id).collect();
         resumed.extend(self.contents.salvaged.iter().filter(|pack| !known_ids.contains(&pack.id)).cloned());
         resumed.iter().for_each(|pack| self.contents.index.add(pack.clone()));
-        let bad_packs = BadPacks::load(state.as_ref())?;
         let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed, &bad_packs)?;
         report.damage.extend(known.damage.iter().cloned());
+        let missing = known.missing.clone();
 
         let bases = sources.iter().map(|source| {
             let is_same =
@@ -236,28 +251,29 @@ impl Repository {
         });
         let bases: Vec<Option<Base>> = bases.collect();
         let run = Run { sources, bases: &bases, options, progress, journal: &journal };
-        let (snapshot_sources, packs) = run.store(self, known, &mut report)?;
+        let (snapshot_sources, packs) = run.store(self, known, report)?;
         report.objects_stored += packs.len() as u64;
         report.bytes_stored += packs.iter().map(|pack| pack.len).sum::<u64>();
         if options.dry_run {
             report.damage.extend(self.history.damaged().iter().cloned());
             report.damage.extend(mended);
-            return Ok(report);
+            return Ok(());
         }
         // Only where something is new: an unchanged backup takes no more than five requests. If a pack is damaged, the backup
         // begins again, builds on it no more, and stores anew what it held.
-        if !packs.is_empty() && !self.spot_check(spot_checks)? {
+        journal.flush()?;
+        if !packs.is_empty() && !self.spot_check(spot_checks, &missing)? {
             return Err(BackupError::Overtaken);
         }
         let (packs, device) = ([resumed, packs].concat(), (device, options.device_name.clone()));
         let stored = Stored { sources: snapshot_sources, packs, device, now: options.now, retired: &retired };
-        self.publish_snapshot(stored, &mut report)?;
+        self.publish_snapshot(stored, report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
         self.mend_configs();
         self.contents.salvaged.clear();
         journal.clear()?;
-        Ok(report)
+        Ok(())
     }
 
     /// This device's id, drawn when it first backs up.
@@ -312,7 +328,7 @@ impl Run<'_, '_> {
             let names = std::mem::take(&mut known.contents);
             let mut gatherer = Gatherer::new(&keys, &pipeline, names);
             let stored = self.scan_and_list(contents, &known, &mut gatherer, report);
-            report.bytes_new = gatherer.new_bytes;
+            report.bytes_new += gatherer.new_bytes;
             drop(gatherer);
             let packs = pipeline.finish();
             Ok((stored?, packs?))

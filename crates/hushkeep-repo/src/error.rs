@@ -37,6 +37,9 @@ pub enum DamageCause {
     /// It is not there.
     #[error("the object is missing")]
     Missing,
+    /// It is there, and the storage cannot read it.
+    #[error("the storage cannot read the object")]
+    Unreadable,
     /// It does not open.
     #[error(transparent)]
     Sealed(#[from] OpenError),
@@ -81,10 +84,11 @@ impl Damage {
 }
 
 impl ReadError {
-    /// Sorts a storage's error: what must be there and is not counts as damage.
+    /// Sorts a storage's error: what must be there and is not, or cannot be read for good, counts as damage.
     pub(crate) fn from_storage(error: StorageError, object: &ObjectName) -> Self {
         match error.kind {
             StorageErrorKind::NotFound => Damage::new(object, DamageCause::Missing).into(),
+            StorageErrorKind::Unreadable => Damage::new(object, DamageCause::Unreadable).into(),
             _ => Self::Storage(error),
         }
     }

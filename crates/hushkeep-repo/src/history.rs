@@ -453,7 +453,10 @@ fn newest_epoch(objects: &Objects) -> Result<Option<Epoch>, ReadError> {
     let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
     for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
         let object = objects.storage.get(&info.name);
-        let object = object.map_err(|error| ReadError::from_storage(error, &info.name))?;
+        let object = match object.map_err(|error| ReadError::from_storage(error, &info.name)) {
+            Err(ReadError::Damaged(_)) => continue,
+            object => object?,
+        };
         newest = newest.max(Header::parse(&object).ok().map(|(header, _)| header.epoch));
     }
     Ok(newest)

@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
 use hushkeep_core::keys::{Epoch, ObjectKind};
@@ -17,7 +18,7 @@ use hushkeep_repo::{
     RelPath, Repository, RestoreError, RestoreOptions, State, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{self, Fault};
-use hushkeep_storage::{FaultStorage, MemoryStorage};
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 const WHOLE: CheckOptions = CheckOptions { read_data: 1.0 };
 
@@ -246,8 +247,14 @@ fn backups_find_out_by_and_by_what_the_storage_changed() {
         // A backup of which nothing is new looks at nothing.
         assert!(backup(&mut device.open(&storage), &tree, now).damage.is_empty());
         tree.set("diary.txt", Node::File(vec![day; 100]));
-        found = backup(&mut device.open(&storage), &tree, now).damage;
+        let before = all(&storage);
+        let report = backup(&mut device.open(&storage), &tree, now);
+        let new: Vec<_> = all(&storage).into_iter().filter(|info| !before.contains(info)).collect();
+        let bytes = new.iter().map(|info| info.len).sum();
+        assert_eq!((report.objects_stored, report.bytes_stored), (new.len() as u64, bytes), "day {day}");
+        found = report.damage;
         if !found.is_empty() {
+            assert!(report.bytes_new > 3_000_000, "what was damaged is counted as new");
             break;
         }
     }
@@ -255,6 +262,53 @@ fn backups_find_out_by_and_by_what_the_storage_changed() {
     // What the pack held is stored again in the same backup.
     let other = Device::new(2).open(&storage);
     assert_restores(&other, other.snapshots().last().unwrap(), &tree);
+}
+
+/// Where one pack is damaged, others are.
+#[test]
+fn a_backup_that_finds_damage_looks_for_more() {
+    let (storage, device) = (storage(), Device::new(1));
+    let mut tree = MemoryTree::new(&[]);
+    for number in 0..50 {
+        tree.set(&format!("picture-{number:02}.jpg"), Node::File(random(number, 1_000_000)));
+    }
+    backup(&mut device.create(&storage), &tree, NOW);
+    let rotten = names(&storage, Folder::Packs);
+    assert!(rotten.len() >= 3);
+    for name in &rotten {
+        let mut object = storage.get(name).unwrap();
+        object.iter_mut().skip(200_000).step_by(200_000).for_each(|byte| *byte ^= 1);
+        replace(&storage, name, &object);
+    }
+    tree.set("diary.txt", Node::File(vec![1; 100]));
+    let report = backup(&mut device.open(&storage), &tree, NOW + 60);
+    let found: Vec<String> = report.damage.iter().map(|damage| damage.object.clone()).collect();
+    assert!(rotten.iter().all(|name| found.contains(&name.to_string())), "{found:?} of {rotten:?}");
+    let other = Device::new(2).open(&storage);
+    assert_restores(&other, other.snapshots().last().unwrap(), &tree);
+}
+
+/// A disk with bad sectors lists an object and cannot read it.
+#[test]
+fn what_a_disk_cannot_read_is_damage_like_any_other() {
+    let memory = storage();
+    let mut repository = Device::new(1).create(&memory);
+    backup(&mut repository, &tree(), NOW);
+    backup(&mut repository, &changed(&tree()), NOW + 60);
+    for info in all(&memory) {
+        let name = info.name.to_string();
+        let refuse =
+            move |call: &fault::Call| (call.subject == name).then_some(Fault::Refuse(StorageErrorKind::Unreadable));
+        let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), refuse));
+        assert_named(&faulty, &info.name, "unreadable");
+        // Of configs there are two, and what any of the rest holds is no reason not to open.
+        let repository = Device::new(2).open(&faulty);
+        if info.name.folder() == Folder::Packs {
+            for snapshot in repository.snapshots() {
+                restore_into(&repository, snapshot, &MemoryTarget::default(), true).unwrap();
+            }
+        }
+    }
 }
 
 #[test]
@@ -315,25 +369,34 @@ impl Device {
     }
 }
 
-/// A killed backup may leave a journal that names packs which a commit names by now, and a thief of the key packs that hold
-/// what no pack may: neither changes anything of what the next backup stores.
+/// A killed backup may leave a journal that names packs which a commit names by now, and who has the key packs that hold what
+/// no pack may.
 #[test]
 fn a_journal_is_not_believed() {
-    let next_stores = |journal: &dyn Fn(&Arc<dyn Storage>) -> Vec<ObjectName>| {
-        let (memory, device) = (storage(), Device::new(1));
-        backup(&mut device.create(&memory), &tree(), NOW);
-        let journaled = journal(&memory);
-        device.state.store(StateKey::Journal, &encode_journal(&memory, &journaled)).unwrap();
-        let earlier = objects(&memory);
-        let mut repository = device.open(&memory);
-        backup(&mut repository, &changed(&tree()), NOW + 60);
-        assert_restores(&repository, repository.snapshots().last().unwrap(), &changed(&tree()));
-        objects(&memory).into_iter().filter(|object| !earlier.contains(object)).collect::<Vec<_>>()
-    };
-    let without = next_stores(&|_| Vec::new());
-    assert!(without.len() >= 3);
-    assert_eq!(next_stores(&|memory| names(memory, Folder::Packs)), without, "packs that a commit names");
-    assert_eq!(next_stores(&|memory| vec![put_unsound_pack(memory)]), without, "a pack without lists");
+    let (memory, device) = (storage(), Device::new(1));
+    backup(&mut device.create(&memory), &tree(), NOW);
+    let unjournaled = reads_of_packs(&memory, &device, &[]);
+    let named = names(&memory, Folder::Packs);
+    assert_eq!(reads_of_packs(&memory, &device, &named), unjournaled, "what a commit names is not looked at");
+
+    let unsound = put_unsound_pack(&memory);
+    assert!(reads_of_packs(&memory, &device, &[unsound]) > unjournaled);
+    let report = check(&Device::new(2).open(&memory));
+    assert!(report.findings.is_empty(), "{:?}", report.findings);
+}
+
+/// How often a backup of what is stored already reads packs if these are in the journal.
+fn reads_of_packs(storage: &Arc<dyn Storage>, device: &Device, journaled: &[ObjectName]) -> usize {
+    device.state.store(StateKey::Journal, &encode_journal(storage, journaled)).unwrap();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&reads);
+    let watched: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(storage), move |call: &fault::Call| {
+        let is_read = call.operation == Operation::GetRange && call.subject.starts_with("packs/");
+        count.fetch_add(usize::from(is_read), Ordering::Relaxed);
+        None
+    }));
+    backup(&mut device.open(&watched), &tree(), NOW + 60);
+    reads.load(Ordering::Relaxed)
 }
 
 /// Stores a pack that opens and has a table, but of nothing.
@@ -384,6 +447,36 @@ fn packs_of_a_killed_backup_are_not_sent_again() {
     assert_restores(&repository, &repository.snapshots()[0], &large);
     // Of two packs under way at the end, neither was noted.
     assert!(check(&repository).unreferenced <= 2);
+}
+
+/// What a backup finds bad may be what it has from one that was killed: nothing is built on that either.
+#[test]
+fn a_bad_pack_is_not_resumed() {
+    let (memory, device) = (storage(), Device::new(1));
+    device.create(&memory);
+    let mut large = MemoryTree::new(&[]);
+    for number in 0..40 {
+        large.set(&format!("picture-{number:02}.jpg"), Node::File(random(number, 1_000_000)));
+    }
+    let refuse =
+        |call: &fault::Call| call.subject.starts_with("commits/").then_some(Fault::Refuse(StorageErrorKind::Failed));
+    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), refuse));
+    assert!(try_backup(&mut device.open(&faulty), &large, NOW).is_err());
+
+    let rotten = names(&memory, Folder::Packs);
+    assert!(rotten.len() >= 2);
+    for name in &rotten {
+        let mut object = memory.get(name).unwrap();
+        object.iter_mut().skip(200_000).step_by(200_000).for_each(|byte| *byte ^= 1);
+        replace(&memory, name, &object);
+    }
+    large.set("diary.txt", Node::File(vec![1; 100]));
+    let report = backup(&mut device.open(&memory), &large, NOW + 60);
+    let found: Vec<String> = report.damage.iter().map(|damage| damage.object.clone()).collect();
+    assert!(rotten.iter().all(|name| found.contains(&name.to_string())), "{found:?} of {rotten:?}");
+    let other = Device::new(2).open(&memory);
+    assert_restores(&other, other.snapshots().last().unwrap(), &large);
+    assert!(check(&other).findings.is_empty());
 }
 
 #[test]

@@ -203,3 +203,26 @@ fn where_nobody_comes_too_late_no_clock_lets_a_commit_under_an_old_key_in() {
         assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
     }
 }
+
+/// Who opens the rest of a damaged repository takes what is left: one bad object must not lock an owner out.
+#[test]
+fn a_commit_under_an_old_key_counts_if_every_newer_one_is_damaged() {
+    let owner = Device::new(1);
+    let (memory, storage) = rotated_on(memory_with(Features { create_if_absent: true }), &owner);
+    let newer: Vec<_> = storage.list(Folder::Commits).unwrap().into_iter().map(|info| info.name).skip(1).collect();
+    assert_eq!(newer.len(), 2);
+    forge(&memory, &storage, NOW, |stolen| {
+        (0..3).for_each(|_| drop(backup(stolen, &tree("forged"), NOW)));
+    });
+    for name in &newer {
+        let mut object = storage.get(name).unwrap();
+        object[200] ^= 1;
+        storage.delete(name).unwrap();
+        storage.put(name, &object).unwrap();
+    }
+    let repository = open_with(&other_key(4), &owner, &storage).unwrap();
+    assert_eq!(numbers(&repository), [1, 2, 3, 4]);
+    assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
+    assert_restores(&repository, &repository.snapshots()[3], &tree("forged"));
+    assert!(!repository.damaged_commits().is_empty());
+}

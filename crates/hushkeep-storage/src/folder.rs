@@ -150,7 +150,7 @@ impl Storage for FolderStorage {
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-        self.read_range(name, &range).map_err(|e| error(name, e))
+        self.read_range(name, &range).map_err(|e| if is_unreadable(&e) { unreadable(name, e) } else { error(name, e) })
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StorageError> {
@@ -252,6 +252,17 @@ fn remove_stale(tmp: &Path) {
 
 fn error(subject: impl ToString, source: io::Error) -> StorageError {
     StorageError::new(kind(source.kind()), subject).because(source)
+}
+
+/// Whether the disk says that it cannot read what is stored there: EIO; on Windows the codes of a bad checksum, of a sector
+/// that is not found, of a read fault and of a failing device.
+fn is_unreadable(error: &io::Error) -> bool {
+    let codes: &[i32] = if cfg!(windows) { &[23, 27, 30, 1117] } else { &[5] };
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+}
+
+fn unreadable(name: &ObjectName, source: io::Error) -> StorageError {
+    StorageError::new(StorageErrorKind::Unreadable, name).because(source)
 }
 
 fn kind(kind: ErrorKind) -> StorageErrorKind {

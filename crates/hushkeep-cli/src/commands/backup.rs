@@ -285,9 +285,10 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
     let items = format::count(unread as u64, "item");
     if !report.damage.is_empty() {
         let objects = format::count(report.damage.len() as u64, "damaged object");
-        let (also, snapshot) = match unread {
-            0 => (String::new(), "the new snapshot is whole"),
-            _ => (format!(", and {items} could not be read"), "the new snapshot holds everything else"),
+        let also = if unread == 0 { String::new() } else { format!(", and {items} could not be read") };
+        let done = match report.snapshot {
+            Some(_) => "the new snapshot builds on none of that, and what it held was stored again",
+            None => "nothing was stored; a backup builds on none of that, and stores again what it held",
         };
         let missing = match session::may_lack_snapshots() {
             true => "; snapshots that only damaged commits told of are missing",
@@ -295,11 +296,9 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
         };
         return Err(Failure::new(
             Exit::Damaged,
-            format!("{objects} of earlier backups came to light{also} (named above)"),
-            &format!(
-                "{snapshot}; what damaged packs held was stored again, as far as the files still are here{missing}"
-            ),
-            "run `check --read-data` to see which earlier snapshots are hurt",
+            format!("{objects} of earlier backups{also} (named above)"),
+            &format!("{done}, as far as the files still are here{missing}"),
+            "run `check --read-data` to see which earlier snapshots are hurt; when those are forgotten and pruned, this ends",
         ));
     }
     if unread == 0 {

@@ -69,14 +69,24 @@ impl<'a> Journal<'a> {
         if packs.all.len() - packs.written <= packs.written / NEW_PART {
             return Ok(());
         }
-        packs.written = packs.all.len();
-        self.state.store(StateKey::Journal, &encode(&packs.all))
+        self.write(&mut packs)
+    }
+
+    /// Writes down the packs that are not yet.
+    pub(super) fn flush(&self) -> Result<(), StateError> {
+        let mut packs = self.lock();
+        if packs.written == packs.all.len() { Ok(()) } else { self.write(&mut packs) }
     }
 
     /// Forgets all packs: a commit names them now.
     pub(super) fn clear(&self) -> Result<(), StateError> {
         let packs = std::mem::take(&mut *self.lock());
         if packs.all.is_empty() { Ok(()) } else { self.state.store(StateKey::Journal, &[]) }
+    }
+
+    fn write(&self, packs: &mut Packs) -> Result<(), StateError> {
+        packs.written = packs.all.len();
+        self.state.store(StateKey::Journal, &encode(&packs.all))
     }
 
     fn lock(&self) -> MutexGuard<'_, Packs> {

@@ -34,7 +34,7 @@ pub(super) struct Known {
     pub(super) maps: Vec<StoredMap>,
     /// Packs to build nothing on, by their numbers in the index: marked for removal, or named but not there, or not
     /// whole, or found bad by a check.
-    missing: HashSet<u32>,
+    pub(super) missing: HashSet<u32>,
     /// File lists that are no bases: they cannot be read whole, or only because this device keeps what is gone from the
     /// storage.
     unreadable: HashSet<(ObjectId, u32)>,
@@ -91,6 +91,7 @@ impl Known {
     ) -> Result<Self, ReadError> {
         let mut known = Self::default();
         known.find_missing(contents, tables, bad_packs)?;
+        known.find_bad(contents, resumed, bad_packs);
         let mut wanted = ContentSet::default();
         for root in newest_roots(snapshots) {
             match known.collect(contents, root, &mut wanted) {
@@ -162,6 +163,14 @@ impl Known {
             self.missing.extend(number);
         }
         Ok(())
+    }
+
+    /// Packs that no commit names are used where commits are damaged: but not those that were found bad.
+    fn find_bad(&mut self, contents: &Contents, resumed: &[PackInfo], bad: &BadPacks) {
+        for pack in resumed.iter().filter(|pack| bad.contains(&pack.id)) {
+            self.damage.push(Damage::new(&pack_name(&pack.id), DamageCause::Content));
+            self.missing.extend(contents.index.pack_number(&pack.id));
+        }
     }
 
     /// Notes every content that a file list refers to.

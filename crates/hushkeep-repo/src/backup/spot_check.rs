@@ -1,6 +1,8 @@
 //! What a backup reads again of the packs: a storage that lost or changed something is to be found out before it is
 //! needed.
 
+use std::collections::HashSet;
+
 use rand_core::Rng;
 
 use crate::bad_packs::BadPacks;
@@ -9,30 +11,37 @@ use crate::index::SegmentAt;
 use crate::repository::Repository;
 use crate::state::StateError;
 
+/// One damaged pack is seldom alone: after it so many segments in a row must be whole.
+const AFTER_DAMAGE: u32 = 32;
+
 impl Repository {
-    /// Opens so many segments, each byte of the packs as likely as any other. Whether they are as they were stored; what is not
-    /// is remembered, and a backup that begins now stores anew what the pack held, as far as it is still in the sources.
+    /// Opens so many segments, each byte of the packs as likely as any other, but for `missing` packs, which are known not
+    /// to be there. Whether they are as they were stored; what is not is remembered, and a backup that begins now stores
+    /// anew what the pack held, as far as it is still in the sources.
     ///
     /// A storage that does not answer tells nothing.
-    pub(super) fn spot_check(&self, count: u32) -> Result<bool, StateError> {
+    pub(super) fn spot_check(&self, count: u32, missing: &HashSet<u32>) -> Result<bool, StateError> {
         let mut bad_packs = BadPacks::load(self.state.as_ref())?;
-        let mut is_whole = true;
-        for _ in 0..count {
+        let (mut is_whole, mut left) = (true, count);
+        while left > 0 {
+            left -= 1;
             let drawn = self.rng().next_u64();
-            let Some(SegmentAt { pack, segment }) = self.segment_at(drawn) else { continue };
-            let Some(indexed) = self.contents.index.pack(pack) else { continue };
-            let Some((row, offset)) = indexed.segment(segment) else { continue };
-            if bad_packs.contains(&indexed.info.id) {
-                continue;
-            }
-            let range = offset..offset + u64::from(row.sealed_len);
-            let read = self.contents.objects.read_segment(&indexed.info, segment, range);
-            if matches!(read, Err(ReadError::Damaged(_))) {
+            let Some(at) = self.segment_at(drawn).filter(|at| !missing.contains(&at.pack)) else { continue };
+            let Some(indexed) = self.contents.index.pack(at.pack) else { continue };
+            // Once may be by the way.
+            if !bad_packs.contains(&indexed.info.id) && self.is_damaged(at) && self.is_damaged(at) {
                 bad_packs.note(&[], &[indexed.info.id], self.state.as_ref())?;
-                is_whole = false;
+                (is_whole, left) = (false, AFTER_DAMAGE);
             }
         }
         Ok(is_whole)
+    }
+
+    fn is_damaged(&self, SegmentAt { pack, segment }: SegmentAt) -> bool {
+        let Some(indexed) = self.contents.index.pack(pack) else { return false };
+        let Some((row, offset)) = indexed.segment(segment) else { return false };
+        let range = offset..offset + u64::from(row.sealed_len);
+        matches!(self.contents.objects.read_segment(&indexed.info, segment, range), Err(ReadError::Damaged(_)))
     }
 
     /// The segment at a byte of all packs. Of a header the first one, of the padding the last.

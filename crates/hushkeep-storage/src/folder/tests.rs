@@ -220,6 +220,9 @@ fn errors_are_sorted_by_what_can_be_done() {
     ] {
         assert_eq!(kind(system), expected, "{system:?}");
     }
+    let bad_sector = if cfg!(windows) { 27 } else { 5 };
+    assert!(is_unreadable(&io::Error::from_raw_os_error(bad_sector)));
+    assert!(!is_unreadable(&io::Error::from_raw_os_error(2)) && !is_unreadable(&ErrorKind::Other.into()));
 }
 
 #[cfg(unix)]
