@@ -189,6 +189,33 @@ fn the_recovery_key_opens_a_repository_that_lost_its_configs() {
     assert!(!said.contains("a config was made"), "{said}");
 }
 
+/// A device that did not see a rotation has an old key, and an owner may bring back an old config.
+#[test]
+fn the_recovery_key_that_is_named_counts_where_configs_are_lost() {
+    let world = World::with_backup();
+    let config = world.path("repo/config");
+    let older: Vec<_> = fs::read_dir(&config).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let older: Vec<_> = older.into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect();
+    world.run("laptop", &["recover", "--recovery-key-file", "recovery-key"]).expect(0);
+    world.run("phone", &["key", "rotate", "--yes", "--new-recovery-key-file", "new-key"]).expect(0);
+
+    fs::remove_dir_all(&config).unwrap();
+    let recover = ["recover", "--without-config"];
+    let said = world.run("laptop", &recover).expect(12);
+    assert!(said.contains("newer key"), "{said}");
+    let named = [recover.as_slice(), &["--recovery-key-file", "new-key"]].concat();
+    let said = world.run("laptop", &named).expect(0);
+    assert!(said.contains("a config was made"), "{said}");
+
+    fs::remove_dir_all(&config).unwrap();
+    fs::create_dir(&config).unwrap();
+    older.iter().for_each(|(object, path)| fs::write(path, object).unwrap());
+    let said = world.run("tablet", &named).expect(0);
+    assert!(said.contains("a config was made"), "{said}");
+    world.run("tablet", &["restore", "-t", "restored"]).expect(0);
+    assert_eq!(fs::read(world.path("restored/chats/hello.txt")).unwrap(), b"hello");
+}
+
 #[test]
 fn a_key_is_never_kept_nowhere_nor_written_over_a_file() {
     let world = World::with_backup();

@@ -10,12 +10,13 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::seal::{self, Header};
-use hushkeep_repo::storage::{Features, Folder, ObjectName};
+use hushkeep_repo::storage::{Features, Folder, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
     CheckOptions, LockedRepository, Protector, ProtectorKind, Quiet, ReadError, RebuildError, Repository, Storage,
     rebuild_config,
 };
-use hushkeep_storage::MemoryStorage;
+use hushkeep_storage::fault::{self, Fault};
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 fn new_key() -> BackupKey {
     BackupKey::from_secret(Secret::build(|bytes| *bytes = [77; 32]))
@@ -176,6 +177,39 @@ fn nothing_is_made_beside_a_newer_config_or_where_nothing_is() {
     assert_eq!(configs(&storage), before);
     let nothing: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
     assert!(matches!(rebuild(&nothing, &new_key()), Err(RebuildError::NoRepository)));
+}
+
+/// The storage hides every commit of the newer key, and one of its configs is all that tells of it.
+#[test]
+fn an_old_key_makes_none_beside_a_config_of_a_newer_one() {
+    let storage = two_epochs();
+    let before = configs(&storage);
+    let rotation: ObjectName = "commits/0000000002".parse().unwrap();
+    for info in storage.list(Folder::Commits).unwrap().into_iter().filter(|info| info.name >= rotation) {
+        storage.delete(&info.name).unwrap();
+    }
+    assert_eq!(storage.list(Folder::Commits).unwrap().len(), 1);
+    assert!(
+        matches!(rebuild(&storage, &key()), Err(RebuildError::Rotated { object }) if object.starts_with("config/"))
+    );
+    assert_eq!(configs(&storage), before);
+}
+
+/// There are two of each, or none.
+#[test]
+fn of_a_config_that_cannot_be_stored_twice_none_stays() {
+    let storage = two_epochs();
+    lose_configs(&storage);
+    let mut puts = 0;
+    let refuse = move |call: &fault::Call| {
+        puts += u32::from(call.operation == Operation::Put && call.subject.starts_with("config/"));
+        (call.operation == Operation::Put && puts == 2).then_some(Fault::Refuse(StorageErrorKind::Full))
+    };
+    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), refuse));
+    assert!(matches!(rebuild(&faulty, &new_key()), Err(RebuildError::Read(ReadError::Storage(_)))));
+    assert!(configs(&storage).is_empty());
+    assert!(rebuild(&faulty, &new_key()).unwrap());
+    assert_eq!(configs(&storage).len(), 2);
 }
 
 /// Whoever can write to the storage can put an old commit above all others.

@@ -34,8 +34,9 @@ pub enum RebuildError {
 }
 
 impl Found {
-    /// Recovers as [`recover`](Self::recover) does. If that fails because no config is left that can be read and holds, it makes
-    /// one from the backup key, which this device has or the owner gives as a recovery key. Passphrases are lost then.
+    /// Recovers as [`recover`](Self::recover) does. If that fails because no config is left that can be read, holds and knows
+    /// the key, it makes one from the backup key, which the owner gives as a recovery key, or else this device has.
+    /// Passphrases are lost then.
     ///
     /// `was_rebuilt` is called as soon as a config was made: the repository may not open for another reason.
     pub fn recover_without_config(
@@ -48,28 +49,49 @@ impl Found {
         let mut asked = Asked { ask, recovery_key: None };
         match Self::find_any(home, place) {
             Ok(found) => match found.recover(&mut asked, accepts_rollback) {
-                Err(UnlockError::Repository(repo::UnlockError::Read(error))) if is_about_config(&error) => {}
+                Err(error) if may_lack_config(&error) => {}
                 recovered => return Ok(recovered?),
             },
             Err(FindError::ConfigMissing) => {}
             Err(FindError::Repository(repo::FindError::Read(error))) if is_about_config(&error) => {}
             Err(error) => return Err(error.into()),
         }
-        let text = match (asked.recovery_key.take(), key_of_device(home, place)?) {
-            (Some(text), _) => text,
-            (None, Some(key)) => RecoveryKey::from_backup_key(&key).to_text(),
-            (None, None) => asked.for_recovery_key()?,
-        };
-        // A repair is proven by the commit that it opens.
-        let key = match RecoveryKey::parse(&text).map_err(|error| UnlockError::Refused(SecretError::from(error)))? {
-            Parsed::Exact(key) => key,
-            Parsed::Repaired(repair) => repair.into_unproven_key(),
-        };
-        let storage = place.open(None).map_err(FindError::Storage)?;
-        if repo::rebuild_config(&storage, &key, crate::now(), &mut crate::random())? {
-            was_rebuilt();
+        let mut failure = RebuildError::from(UnlockError::NoKey);
+        for text in asked.recovery_keys(home, place)? {
+            match rebuild(place, &text, was_rebuilt) {
+                Ok(()) => return Ok(Self::find_any(home, place)?.recover(&mut Given(Some(text)), accepts_rollback)?),
+                // This device may have another that fits.
+                Err(RebuildError::Repository(
+                    error @ (repo::RebuildError::WrongKey | repo::RebuildError::Rotated { .. }),
+                )) => failure = error.into(),
+                Err(error) => return Err(error),
+            }
         }
-        Ok(Self::find_any(home, place)?.recover(&mut Given(Some(text)), accepts_rollback)?)
+        Err(failure)
+    }
+}
+
+/// Makes a config from a recovery key, if none holds.
+fn rebuild(place: &Place, recovery_key: &str, was_rebuilt: &mut dyn FnMut()) -> Result<(), RebuildError> {
+    let parsed = RecoveryKey::parse(recovery_key).map_err(|error| UnlockError::Refused(SecretError::from(error)))?;
+    // A repair is proven by the commit that it opens.
+    let key = match parsed {
+        Parsed::Exact(key) => key,
+        Parsed::Repaired(repair) => repair.into_unproven_key(),
+    };
+    let storage = place.open(None).map_err(FindError::Storage)?;
+    if repo::rebuild_config(&storage, &key, crate::now(), &mut crate::random())? {
+        was_rebuilt();
+    }
+    Ok(())
+}
+
+/// Whether a repository may not have opened because the config that knows the key is gone.
+fn may_lack_config(error: &UnlockError) -> bool {
+    match error {
+        UnlockError::Repository(repo::UnlockError::Read(error)) => is_about_config(error),
+        UnlockError::NoKey | UnlockError::Refused(SecretError::AnotherRecoveryKey) => true,
+        _ => false,
     }
 }
 
@@ -79,9 +101,13 @@ fn is_about_config(error: &ReadError) -> bool {
         if object.starts_with("config/") && !cause.is_newer_version())
 }
 
-/// The key that this device keeps for the repository that it knows at the place.
-fn key_of_device(home: &Home, place: &Place) -> Result<Option<BackupKey>, HomeError> {
-    home.known(place)?.map_or(Ok(None), |id| home.device(&id).key())
+/// The keys that this device keeps for the repository that it knows at the place: those of rotations of which it does not
+/// know the end, then its own. What cannot be read opens nothing.
+fn keys_of_device(home: &Home, place: &Place) -> Result<Vec<BackupKey>, HomeError> {
+    let Some(id) = home.known(place)? else { return Ok(Vec::new()) };
+    let device = home.device(&id);
+    let next = device.next_keys().unwrap_or_default();
+    Ok(next.into_iter().chain(device.key().unwrap_or_default()).collect())
 }
 
 /// An owner of whom is kept which recovery key was given last.
@@ -91,16 +117,29 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    fn for_recovery_key(&mut self) -> Result<Zeroizing<String>, RebuildError> {
-        match self.ask.secret(false, None).map_err(UnlockError::Asking)?.ok_or(UnlockError::NoKey)? {
-            Secret::RecoveryKey(text) => Ok(text),
-            Secret::Passphrase(_) => Err(RebuildError::NoRecoveryKey),
+    /// The recovery key that the owner gives; if they have none, those of the keys that this device keeps.
+    fn recovery_keys(mut self, home: &Home, place: &Place) -> Result<Vec<Zeroizing<String>>, RebuildError> {
+        let given = match self.recovery_key.take() {
+            Some(text) => Some(Secret::RecoveryKey(text)),
+            None => self.ask.secret(false, None).map_err(UnlockError::Asking)?,
+        };
+        match given {
+            Some(Secret::RecoveryKey(text)) if !text.trim().is_empty() => Ok(vec![text]),
+            Some(Secret::Passphrase(_)) => Err(RebuildError::NoRecoveryKey),
+            _ => {
+                let keys = keys_of_device(home, place)?;
+                Ok(keys.iter().map(|key| RecoveryKey::from_backup_key(key).to_text()).collect())
+            }
         }
     }
 }
 
 impl Ask for Asked<'_> {
     fn secret(&mut self, has_passphrase: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
+        // It may be right, and only no config know it.
+        if refused == Some(&SecretError::AnotherRecoveryKey) {
+            return Ok(None);
+        }
         let secret = self.ask.secret(has_passphrase, refused)?;
         if let Some(Secret::RecoveryKey(text)) = &secret {
             self.recovery_key = Some(text.clone());

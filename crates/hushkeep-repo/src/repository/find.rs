@@ -47,7 +47,7 @@ pub struct FoundProtector<'a> {
 pub(super) struct SealedConfig {
     name: ObjectName,
     object: Vec<u8>,
-    header: Header,
+    pub(super) header: Header,
     clear: ClearConfig,
     /// What is wrong with it on the storage, if it comes from this device.
     damage: Option<Damage>,

@@ -215,7 +215,7 @@ impl Repository {
     }
 }
 
-/// Stores a config so many times, and reads each back. Deletes what the storage does not return as it was.
+/// Stores a config so many times, and reads each back. If one fails, all are taken back, as far as the storage lets them.
 pub(super) fn store_config(
     objects: &Objects,
     config: &Config,
@@ -227,15 +227,19 @@ pub(super) fn store_config(
     for _ in 0..copies {
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
         let object = config.seal(keys, &objects.keyring.older(), rng);
-        objects.storage.put(&name, &object)?;
-        let returned = objects.storage.get(&name)?;
+        let stored = store_faithfully(objects.storage.as_ref(), &name, &object);
         names.push(name);
-        if returned != object {
-            names.iter().try_for_each(|name| objects.storage.delete(name))?;
-            return Err(StoreError::Unfaithful);
+        if let Err(error) = stored {
+            names.iter().for_each(|name| drop(objects.storage.delete(name)));
+            return Err(error);
         }
     }
     Ok(names)
+}
+
+fn store_faithfully(storage: &dyn Storage, name: &ObjectName, object: &[u8]) -> Result<(), StoreError> {
+    storage.put(name, object)?;
+    if storage.get(name)? == object { Ok(()) } else { Err(StoreError::Unfaithful) }
 }
 
 /// How commits name a config.

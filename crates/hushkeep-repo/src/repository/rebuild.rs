@@ -15,7 +15,7 @@ use crate::error::{Damage, ReadError};
 use crate::history::{History, older_epochs_in};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
-use crate::storage::{Folder, ObjectName, StorageErrorKind};
+use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 use crate::{Storage, Timestamp};
 
 /// No config could be made. If the storage failed, one copy of it may have been stored, and holds.
@@ -28,10 +28,10 @@ pub enum RebuildError {
     /// The key opens none of the commits: it is of another repository, or they are all damaged.
     #[error("the key opens nothing in this repository")]
     WrongKey,
-    /// A commit says that it was written under a newer key.
+    /// A commit or a config says that it was written under a newer key.
     #[error("{object} was written under a newer key")]
     Rotated {
-        /// The commit.
+        /// The commit or config.
         object: String,
     },
     /// Another device made a config at the same time.
@@ -87,7 +87,7 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
     for name in commit_names(storage.as_ref())? {
         let read = if found.is_none() { storage.get(&name) } else { storage.get_range(&name, 0..HEADER_LEN as u64) };
         let object = match read {
-            Err(error) if error.kind == StorageErrorKind::NotFound => continue,
+            Err(error) if is_gone(&error) => continue,
             object => object.map_err(ReadError::Storage)?,
         };
         let Ok((header, _)) = Header::parse(&object) else { continue };
@@ -106,6 +106,11 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
         Some((name, _)) => Err(RebuildError::Rotated { object: name.to_string() }),
         None => Ok(objects),
     }
+}
+
+/// Whether an object is as good as not there.
+fn is_gone(error: &StorageError) -> bool {
+    matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Unreadable)
 }
 
 /// The commits that are listed, the highest number first.
@@ -134,20 +139,26 @@ fn open_under(mut objects: Objects, name: &ObjectName, object: &[u8]) -> Result<
     }
 }
 
-/// Whether a config would hold, as the commits tell. One that a newer version wrote is an error, and so is one that says so
-/// without proof: nobody is to go on beside it.
-fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigName) -> Result<bool, ReadError> {
+/// Whether a config would hold, as the commits tell. One that a newer version wrote is an error, and so is one of a newer
+/// key, or that says so without proof: nobody is to go on beside it.
+fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigName) -> Result<bool, RebuildError> {
     let object = match objects.storage.get(name) {
-        Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
+        Err(error) if is_gone(&error) => return Ok(false),
         object => object.map_err(ReadError::Storage)?,
     };
-    match SealedConfig::parse(name, object).and_then(|sealed| sealed.open(key)) {
-        Ok((keyring, config)) => {
-            let is_here = keyring.repository() == objects.keyring.repository();
-            let is_newest = config.number > named.number || name_of(&config, objects) == *named;
-            Ok(is_here && keyring.newest() == objects.keyring.newest() && is_newest)
+    let (repository, epoch) = (objects.keyring.repository(), objects.keyring.newest());
+    let opened = match SealedConfig::parse(name, object) {
+        Ok(sealed) if sealed.header.repository == *repository && sealed.header.epoch > epoch => {
+            return Err(RebuildError::Rotated { object: name.to_string() });
         }
-        Err(cause) if cause.is_newer_version() => Err(Damage::new(name, cause).into()),
+        parsed => parsed.and_then(|sealed| sealed.open(key)),
+    };
+    match opened {
+        Ok((keyring, config)) => {
+            let is_newest = config.number > named.number || name_of(&config, objects) == *named;
+            Ok(keyring.repository() == repository && keyring.newest() == epoch && is_newest)
+        }
+        Err(cause) if cause.is_newer_version() => Err(ReadError::from(Damage::new(name, cause)).into()),
         Err(_) => Ok(false),
     }
 }
