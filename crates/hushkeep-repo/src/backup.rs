@@ -234,11 +234,7 @@ impl Repository {
         let retired = self.contents.retired().clone();
 
         let bad_packs = BadPacks::load(state.as_ref())?;
-        let journaled = journal.usable(&self.contents.objects, self.history.tables())?;
-        let (bad, mut resumed): (Vec<_>, Vec<_>) = journaled.into_iter().partition(|pack| bad_packs.contains(&pack.id));
-        report.damage.extend(bad.iter().map(|pack| Damage::new(&pack_name(&pack.id), DamageCause::Content)));
-        let known_ids: HashSet<ObjectId> = resumed.iter().map(|pack| pack.id).collect();
-        resumed.extend(self.contents.salvaged.iter().filter(|pack| !known_ids.contains(&pack.id)).cloned());
+        let resumed = self.unnamed_packs(&journal, &bad_packs, report)?;
         resumed.iter().for_each(|pack| self.contents.index.add(pack.clone()));
         let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed, &bad_packs)?;
         report.damage.extend(known.damage.iter().cloned());
@@ -274,6 +270,22 @@ impl Repository {
         self.contents.salvaged.clear();
         journal.clear()?;
         Ok(())
+    }
+
+    /// Packs that are stored and that no commit names: what a backup that was killed left, unless it was found bad, and what
+    /// damaged commits may have named.
+    fn unnamed_packs(
+        &self,
+        journal: &Journal<'_>,
+        bad: &BadPacks,
+        report: &mut BackupReport,
+    ) -> Result<Vec<PackInfo>, ReadError> {
+        let journaled = journal.usable(&self.contents.objects, self.history.tables())?;
+        let (bad, mut packs): (Vec<_>, Vec<_>) = journaled.into_iter().partition(|pack| bad.contains(&pack.id));
+        report.damage.extend(bad.iter().map(|pack| Damage::new(&pack_name(&pack.id), DamageCause::Content)));
+        let ids: HashSet<ObjectId> = packs.iter().map(|pack| pack.id).collect();
+        packs.extend(self.contents.salvaged.iter().filter(|pack| !ids.contains(&pack.id)).cloned());
+        Ok(packs)
     }
 
     /// This device's id, drawn when it first backs up.
