@@ -46,11 +46,6 @@ impl Owner {
     pub(crate) fn with(key: &KeyArgs) -> Self {
         Self::new(key.recovery_key.recovery_key_file.as_deref(), key.passphrase.passphrase_file.as_deref())
     }
-
-    /// Whether a file was named: then it must be the one that opens the repository.
-    pub(crate) fn has_files(&self) -> bool {
-        !self.files.is_empty()
-    }
 }
 
 impl Ask for Owner {
@@ -69,6 +64,11 @@ impl Ask for Owner {
             Some(error) => note(format_args!("{error}; try again")),
         }
         prompt_secret(has_passphrase).map(Some)
+    }
+
+    /// Who named a file wants it to be the one that opens the repository.
+    fn has_named(&self) -> bool {
+        !self.files.is_empty()
     }
 }
 

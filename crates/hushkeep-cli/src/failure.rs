@@ -288,6 +288,7 @@ impl From<ReadError> for Failure {
                 "the backup is whole; this device's key opens only what was written before the key was rotated",
                 "run `recover` with the new recovery key",
             ),
+            ReadError::Damaged(damage) if damage.cause == repo::DamageCause::Unreadable => unreadable(facts(&damage)),
             ReadError::Damaged(damage) if damage.object.starts_with("config/") => config_lost(facts(&damage)),
             error => damaged(facts(&error)),
         }
@@ -301,6 +302,15 @@ fn config_lost(what: String) -> Failure {
         "without its config a repository cannot be opened, but what it holds may still be whole",
         "if the folder is synchronised, wait until it is complete; else bring back its folder \"config\", from the storage's \
          trash or from a copy; if there is none, and you have the recovery key, run `recover --without-config`",
+    )
+}
+
+fn unreadable(what: String) -> Failure {
+    Failure::new(
+        Exit::Damaged,
+        what,
+        "the disk, or what is between, fails to read that object; it may be whole, and so may everything else",
+        "see that the disk is well connected, and run the command again; if it stays so, copy what can be read to another disk",
     )
 }
 
@@ -323,6 +333,7 @@ impl From<StorageError> for Failure {
             StorageErrorKind::Denied => {
                 ("the snapshots made so far are whole", "let this user read and write the storage")
             }
+            StorageErrorKind::Unreadable => return unreadable(facts(&error)),
             StorageErrorKind::NotFound => {
                 ("nothing more was written", "see whether the disk is still mounted, and run the command again")
             }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use hushkeep::{Found, Home, Opened, OpenedBy, Place};
+use hushkeep::{Ask as _, Found, Home, Opened, OpenedBy, Place};
 
 use crate::args::{KeyArgs, RepoArgs};
 use crate::ask::Owner;
@@ -32,7 +32,7 @@ pub(crate) fn open_by(place: &Place, owner: Owner) -> Result<Opened, Failure> {
 ///
 /// A secret that was named is used even if this device has the key: who names one wants to know that it works.
 pub(crate) fn unlock(found: Found, mut owner: Owner) -> Result<Opened, Failure> {
-    let opened = if owner.has_files() { found.unlock_by_asking(&mut owner)? } else { found.unlock(&mut owner)? };
+    let opened = if owner.has_named() { found.unlock_by_asking(&mut owner)? } else { found.unlock(&mut owner)? };
     warn(&opened);
     Ok(opened)
 }

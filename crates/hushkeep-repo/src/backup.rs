@@ -199,12 +199,13 @@ impl Repository {
     ) -> Result<BackupReport, BackupError> {
         check_labels(sources)?;
         self.refresh_if_old(options.now)?;
+        let mut bad_packs = BadPacks::load(self.state.as_ref())?;
         let mut report = BackupReport::default();
         let mut starts = 0;
         loop {
             let spot_checks = if starts == 0 { options.spot_checks } else { 0 };
             starts += 1;
-            match self.back_up_once(sources, options, progress, spot_checks, &mut report) {
+            match self.back_up_once(sources, options, progress, spot_checks, &mut bad_packs, &mut report) {
                 // It begins again from what is there now; what it stored already is in the journal.
                 Err(BackupError::Overtaken) if starts < MAX_STARTS => self.refresh()?,
                 ended => return ended.map(|()| report),
@@ -219,6 +220,7 @@ impl Repository {
         options: &BackupOptions,
         progress: &dyn Progress,
         spot_checks: u32,
+        bad_packs: &mut BadPacks,
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
         if !options.dry_run {
@@ -233,10 +235,9 @@ impl Repository {
         mended.extend(damaged.map(|(_, damage)| damage.clone()));
         let retired = self.contents.retired().clone();
 
-        let bad_packs = BadPacks::load(state.as_ref())?;
-        let resumed = self.unnamed_packs(&journal, &bad_packs, report)?;
+        let resumed = self.unnamed_packs(&journal, bad_packs, report)?;
         resumed.iter().for_each(|pack| self.contents.index.add(pack.clone()));
-        let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed, &bad_packs)?;
+        let known = Known::load(&self.contents, self.history.tables(), &self.snapshots, &resumed, bad_packs)?;
         report.damage.extend(known.damage.iter().cloned());
         let missing = known.missing.clone();
 
@@ -258,12 +259,14 @@ impl Repository {
         // Only where something is new: an unchanged backup takes no more than five requests. If a pack is damaged, the backup
         // begins again, builds on it no more, and stores anew what it held.
         journal.flush()?;
-        if !packs.is_empty() && !self.spot_check(spot_checks, &missing)? {
+        if !packs.is_empty() && !self.spot_check(spot_checks, &missing, bad_packs) {
             return Err(BackupError::Overtaken);
         }
         let (packs, device) = ([resumed, packs].concat(), (device, options.device_name.clone()));
         let stored = Stored { sources: snapshot_sources, packs, device, now: options.now, retired: &retired };
         self.publish_snapshot(stored, report)?;
+        // Not before: of a storage that went away nothing is whole.
+        bad_packs.remember(state.as_ref())?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
         self.mend_configs();
@@ -281,9 +284,9 @@ impl Repository {
         report: &mut BackupReport,
     ) -> Result<Vec<PackInfo>, ReadError> {
         let journaled = journal.usable(&self.contents.objects, self.history.tables())?;
+        let ids: HashSet<ObjectId> = journaled.iter().map(|pack| pack.id).collect();
         let (bad, mut packs): (Vec<_>, Vec<_>) = journaled.into_iter().partition(|pack| bad.contains(&pack.id));
         report.damage.extend(bad.iter().map(|pack| Damage::new(&pack_name(&pack.id), DamageCause::Content)));
-        let ids: HashSet<ObjectId> = packs.iter().map(|pack| pack.id).collect();
         packs.extend(self.contents.salvaged.iter().filter(|pack| !ids.contains(&pack.id)).cloned());
         Ok(packs)
     }

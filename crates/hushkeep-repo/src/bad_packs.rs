@@ -1,4 +1,4 @@
-//! Packs that a check on this device found bad: a backup does not build on them.
+//! Packs that a check or a backup on this device found bad: a backup does not build on them.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use hushkeep_core::name::ObjectId;
 
 use crate::state::{State, StateError, StateKey};
 
-/// The packs that the last checks found bad.
+/// The packs that were found bad and not found good since.
 #[derive(Debug, Default)]
 pub(crate) struct BadPacks(BTreeSet<ObjectId>);
 
@@ -27,6 +27,17 @@ impl BadPacks {
 
     pub(crate) fn contains(&self, id: &ObjectId) -> bool {
         self.0.contains(id)
+    }
+
+    /// Takes in one more, for now.
+    pub(crate) fn add(&mut self, id: ObjectId) {
+        self.0.insert(id);
+    }
+
+    /// Remembers these beside those that are.
+    pub(crate) fn remember(&self, state: &dyn State) -> Result<(), StateError> {
+        let ids: Vec<ObjectId> = self.0.iter().copied().collect();
+        Self::load(state)?.note(&[], &ids, state)
     }
 
     /// Notes how the packs that were read turned out, and remembers it if anything is new.

@@ -1,10 +1,11 @@
 //! Getting in by the backup key alone, where no config is left.
 
+use std::collections::VecDeque;
 use std::io;
 
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::recovery::{Parsed, RecoveryKey};
-use hushkeep_repo::{self as repo, Damage, ReadError};
+use hushkeep_repo::{self as repo, Damage, DamageCause, ReadError};
 use zeroize::Zeroizing;
 
 use crate::find::{FindError, Found};
@@ -57,10 +58,11 @@ impl Found {
             Err(error) => return Err(error.into()),
         }
         let mut failure = RebuildError::from(UnlockError::NoKey);
-        for text in asked.recovery_keys(home, place)? {
+        let mut keys = asked.recovery_keys(home, place)?;
+        while let Some(text) = keys.next()? {
             match rebuild(place, &text, was_rebuilt) {
                 Ok(()) => return Ok(Self::find_any(home, place)?.recover(&mut Given(Some(text)), accepts_rollback)?),
-                // This device may have another that fits.
+                // Another may fit.
                 Err(RebuildError::Repository(
                     error @ (repo::RebuildError::WrongKey | repo::RebuildError::Rotated { .. }),
                 )) => failure = error.into(),
@@ -95,19 +97,28 @@ fn may_lack_config(error: &UnlockError) -> bool {
     }
 }
 
-/// Whether it is a config that cannot be read, and no newer version wrote it.
+/// Whether it is a config that is damaged or gone. One that a newer version wrote is neither, nor is one that a disk may
+/// read when it is connected better.
 fn is_about_config(error: &ReadError) -> bool {
     matches!(error, ReadError::Damaged(Damage { object, cause })
-        if object.starts_with("config/") && !cause.is_newer_version())
+        if object.starts_with("config/") && !cause.is_newer_version() && *cause != DamageCause::Unreadable)
 }
 
 /// The keys that this device keeps for the repository that it knows at the place: those of rotations of which it does not
-/// know the end, then its own. What cannot be read opens nothing.
+/// know the end, then its own. What is damaged opens nothing.
 fn keys_of_device(home: &Home, place: &Place) -> Result<Vec<BackupKey>, HomeError> {
     let Some(id) = home.known(place)? else { return Ok(Vec::new()) };
     let device = home.device(&id);
-    let next = device.next_keys().unwrap_or_default();
-    Ok(next.into_iter().chain(device.key().unwrap_or_default()).collect())
+    let mut keys = unless_damaged(device.next_keys())?;
+    keys.extend(unless_damaged(device.key())?);
+    Ok(keys)
+}
+
+fn unless_damaged<T: Default>(read: Result<T, HomeError>) -> Result<T, HomeError> {
+    match read {
+        Err(HomeError::KeyDamaged { .. }) => Ok(T::default()),
+        read => read,
+    }
 }
 
 /// An owner of whom is kept which recovery key was given last.
@@ -116,21 +127,25 @@ struct Asked<'a> {
     recovery_key: Option<Zeroizing<String>>,
 }
 
-impl Asked<'_> {
-    /// The recovery key that the owner gives; if they have none, those of the keys that this device keeps.
-    fn recovery_keys(mut self, home: &Home, place: &Place) -> Result<Vec<Zeroizing<String>>, RebuildError> {
-        let given = match self.recovery_key.take() {
-            Some(text) => Some(Secret::RecoveryKey(text)),
-            None => self.ask.secret(false, None).map_err(UnlockError::Asking)?,
+impl<'a> Asked<'a> {
+    /// The recovery keys to try: the one that was given or is named, and no other; else those of the keys that this device
+    /// keeps, and then what the owner types.
+    fn recovery_keys(self, home: &Home, place: &Place) -> Result<RecoveryKeys<'a>, RebuildError> {
+        let Self { ask, recovery_key } = self;
+        let named = match recovery_key {
+            None if ask.has_named() => ask.secret(false, None).map_err(UnlockError::Asking)?,
+            given => given.map(Secret::RecoveryKey),
         };
-        match given {
-            Some(Secret::RecoveryKey(text)) if !text.trim().is_empty() => Ok(vec![text]),
-            Some(Secret::Passphrase(_)) => Err(RebuildError::NoRecoveryKey),
-            _ => {
-                let keys = keys_of_device(home, place)?;
-                Ok(keys.iter().map(|key| RecoveryKey::from_backup_key(key).to_text()).collect())
-            }
+        let may_ask = named.is_none();
+        if let Some(Secret::RecoveryKey(text)) = named {
+            return Ok(RecoveryKeys { at_hand: VecDeque::from([text]), ask, may_ask });
         }
+        let kept = keys_of_device(home, place)?;
+        let at_hand: VecDeque<_> = kept.iter().map(|key| RecoveryKey::from_backup_key(key).to_text()).collect();
+        if at_hand.is_empty() && !may_ask {
+            return Err(RebuildError::NoRecoveryKey);
+        }
+        Ok(RecoveryKeys { at_hand, ask, may_ask })
     }
 }
 
@@ -140,11 +155,37 @@ impl Ask for Asked<'_> {
         if refused == Some(&SecretError::AnotherRecoveryKey) {
             return Ok(None);
         }
-        let secret = self.ask.secret(has_passphrase, refused)?;
-        if let Some(Secret::RecoveryKey(text)) = &secret {
-            self.recovery_key = Some(text.clone());
+        match self.ask.secret(has_passphrase, refused)? {
+            Some(Secret::RecoveryKey(text)) if text.trim().is_empty() => Ok(None),
+            Some(Secret::RecoveryKey(text)) => {
+                self.recovery_key = Some(text.clone());
+                Ok(Some(Secret::RecoveryKey(text)))
+            }
+            other => Ok(other),
         }
-        Ok(secret)
+    }
+}
+
+struct RecoveryKeys<'a> {
+    at_hand: VecDeque<Zeroizing<String>>,
+    ask: &'a mut dyn Ask,
+    /// Whether the owner is asked when none at hand fits.
+    may_ask: bool,
+}
+
+impl RecoveryKeys<'_> {
+    fn next(&mut self) -> Result<Option<Zeroizing<String>>, RebuildError> {
+        if let Some(text) = self.at_hand.pop_front() {
+            return Ok(Some(text));
+        }
+        if !std::mem::take(&mut self.may_ask) {
+            return Ok(None);
+        }
+        match self.ask.secret(false, None).map_err(UnlockError::Asking)? {
+            Some(Secret::RecoveryKey(text)) => Ok(Some(text)),
+            Some(Secret::Passphrase(_)) => Err(RebuildError::NoRecoveryKey),
+            None => Ok(None),
+        }
     }
 }
 

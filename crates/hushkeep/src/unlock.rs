@@ -21,6 +21,11 @@ pub trait Ask {
     /// Called again, with the reason, as long as what was given does not open the repository. Called with a reason at
     /// once if the key on this device does not open it any more.
     fn secret(&mut self, has_passphrase: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>>;
+
+    /// Whether the owner has named a secret beforehand: then that counts before what this device keeps.
+    fn has_named(&self) -> bool {
+        false
+    }
 }
 
 /// What an owner can give.

@@ -298,7 +298,8 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
             Exit::Damaged,
             format!("{objects} of earlier backups{also} (named above)"),
             &format!("{done}, as far as the files still are here{missing}"),
-            "run `check --read-data` to see which earlier snapshots are hurt; when those are forgotten and pruned, this ends",
+            "run `check --read-data` to see which earlier snapshots are hurt; this ends when it finds that all is whole after all, \
+             or when they are forgotten and pruned",
         ));
     }
     if unread == 0 {

@@ -85,8 +85,8 @@ impl From<repo::RebuildError> for Failure {
                 Exit::WrongKey,
                 what,
                 "nothing was changed; this key opens only what was written before the key was rotated",
-                "run `recover --without-config` with the new recovery key; if you never replaced the key, that object is \
-                 damaged: move it out of the repository, and try again",
+                "run `recover --without-config` with the new recovery key; if you never replaced the key, or that did not come \
+                 to its end, move that object out of the repository, and try again",
             ),
             repo::RebuildError::Unfaithful => unfaithful(what),
             repo::RebuildError::Read(error) => error.into(),

@@ -9,19 +9,17 @@ use crate::bad_packs::BadPacks;
 use crate::error::ReadError;
 use crate::index::SegmentAt;
 use crate::repository::Repository;
-use crate::state::StateError;
 
-/// One damaged pack is seldom alone: after it so many segments in a row must be whole.
+/// One damaged pack is seldom alone: after it so many draws in a row must find no other.
 const AFTER_DAMAGE: u32 = 32;
 
 impl Repository {
     /// Opens so many segments, each byte of the packs as likely as any other, but for `missing` packs, which are known not
-    /// to be there. Whether they are as they were stored; what is not is remembered, and a backup that begins now stores
-    /// anew what the pack held, as far as it is still in the sources.
+    /// to be there. Whether they are as they were stored. Packs that are not are added to the bad ones: a backup that
+    /// begins now stores anew what they held, as far as it is still in the sources.
     ///
     /// A storage that does not answer tells nothing.
-    pub(super) fn spot_check(&self, count: u32, missing: &HashSet<u32>) -> Result<bool, StateError> {
-        let mut bad_packs = BadPacks::load(self.state.as_ref())?;
+    pub(super) fn spot_check(&self, count: u32, missing: &HashSet<u32>, bad_packs: &mut BadPacks) -> bool {
         let (mut is_whole, mut left) = (true, count);
         while left > 0 {
             left -= 1;
@@ -30,11 +28,11 @@ impl Repository {
             let Some(indexed) = self.contents.index.pack(at.pack) else { continue };
             // Once may be by the way.
             if !bad_packs.contains(&indexed.info.id) && self.is_damaged(at) && self.is_damaged(at) {
-                bad_packs.note(&[], &[indexed.info.id], self.state.as_ref())?;
+                bad_packs.add(indexed.info.id);
                 (is_whole, left) = (false, AFTER_DAMAGE);
             }
         }
-        Ok(is_whole)
+        is_whole
     }
 
     fn is_damaged(&self, SegmentAt { pack, segment }: SegmentAt) -> bool {

@@ -19,6 +19,7 @@ use crate::pack::{Class, Coding, NameList, PackTable, Segment};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::state::StateError;
+use crate::storage::{Folder, StorageError};
 
 /// How many packs are read at once, at most.
 const MAX_READERS: usize = 4;
@@ -109,6 +110,7 @@ impl Repository {
         });
         let (found, failure) = found.into_inner().unwrap_or_else(PoisonError::into_inner);
         failure.map_or(Ok(()), Err)?;
+        let found = self.look_again(found)?;
         report.bytes_read += packs.iter().map(len_of).sum::<u64>();
         self.note_bad_packs(&packs, &found)?;
         for (at, damage) in found {
@@ -118,6 +120,33 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// Reads again what the storage could not read. One that reads nothing else either went away: that is no damage.
+    fn look_again(&self, found: Vec<(PlaceInPack, Damage)>) -> Result<Vec<(PlaceInPack, Damage)>, ReadError> {
+        let is_unreadable = |(_, damage): &(PlaceInPack, Damage)| damage.cause == DamageCause::Unreadable;
+        let (unreadable, mut found): (Vec<_>, Vec<_>) = found.into_iter().partition(is_unreadable);
+        if unreadable.is_empty() {
+            return Ok(found);
+        }
+        self.read_any_index().map_err(ReadError::Storage)?;
+        for (place, _) in unreadable {
+            found.extend(self.verify_pack(place.pack())?);
+        }
+        Ok(found)
+    }
+
+    /// Reads index objects until one is read.
+    fn read_any_index(&self) -> Result<(), StorageError> {
+        let storage = &self.contents.objects.storage;
+        let mut failure = None;
+        for info in storage.list(Folder::Index)? {
+            match storage.get(&info.name) {
+                Ok(_) => return Ok(()),
+                Err(error) => failure = Some(error),
+            }
+        }
+        failure.map_or(Ok(()), Err)
     }
 
     fn note_bad_packs(&self, read: &[u32], found: &[(PlaceInPack, Damage)]) -> Result<(), StateError> {

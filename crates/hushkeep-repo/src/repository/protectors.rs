@@ -7,10 +7,10 @@ use super::Repository;
 use crate::Timestamp;
 use crate::config::{Config, ConfigName, Protector};
 use crate::error::{Damage, ReadError};
-use crate::history::{Action, Change, PublishError, Tables};
+use crate::history::{Action, Change, History, PublishError, Tables};
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
 use crate::state::StateError;
-use crate::storage::{Folder, ObjectName, Storage, StorageError};
+use crate::storage::{Folder, ObjectName, Storage, StorageError, StorageErrorKind};
 
 /// Configs of so many numbers are kept: a torn upload of the newest must not lose the ways to the key.
 const NUMBERS_KEPT: usize = 3;
@@ -215,7 +215,8 @@ impl Repository {
     }
 }
 
-/// Stores a config so many times, and reads each back. If one fails, all are taken back, as far as the storage lets them.
+/// Stores a config so many times, and reads each back. If the storage fails at one, all are taken back, unless another
+/// device may have taken one for the config that holds.
 pub(super) fn store_config(
     objects: &Objects,
     config: &Config,
@@ -227,14 +228,26 @@ pub(super) fn store_config(
     for _ in 0..copies {
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
         let object = config.seal(keys, &objects.keyring.older(), rng);
-        let stored = store_faithfully(objects.storage.as_ref(), &name, &object);
-        names.push(name);
-        if let Err(error) = stored {
-            names.iter().for_each(|name| drop(objects.storage.delete(name)));
-            return Err(error);
+        match store_faithfully(objects.storage.as_ref(), &name, &object) {
+            Ok(()) => names.push(name),
+            Err(StoreError::Storage(error)) if is_unknown(error.kind) => return Err(error.into()),
+            Err(error) => {
+                names.push(name);
+                if History::load(objects).is_ok_and(|history| history.config().number < config.number) {
+                    // What stays is as good as one that was stored alone.
+                    let _ = objects.delete_all(&names);
+                }
+                return Err(error);
+            }
         }
     }
     Ok(names)
+}
+
+/// Whether what was stored may be there, and is not to be deleted blindly: the name is another's, or the storage is out of
+/// reach.
+fn is_unknown(kind: StorageErrorKind) -> bool {
+    matches!(kind, StorageErrorKind::AlreadyExists | StorageErrorKind::Unreachable)
 }
 
 fn store_faithfully(storage: &dyn Storage, name: &ObjectName, object: &[u8]) -> Result<(), StoreError> {

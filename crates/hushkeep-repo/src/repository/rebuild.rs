@@ -15,10 +15,10 @@ use crate::error::{Damage, ReadError};
 use crate::history::{History, older_epochs_in};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
-use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
+use crate::storage::{Folder, ObjectName, StorageErrorKind};
 use crate::{Storage, Timestamp};
 
-/// No config could be made. If the storage failed, one copy of it may have been stored, and holds.
+/// No config could be made. If the storage failed, a copy of it may have been stored, and holds.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RebuildError {
@@ -87,7 +87,7 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
     for name in commit_names(storage.as_ref())? {
         let read = if found.is_none() { storage.get(&name) } else { storage.get_range(&name, 0..HEADER_LEN as u64) };
         let object = match read {
-            Err(error) if is_gone(&error) => continue,
+            Err(error) if error.kind == StorageErrorKind::NotFound => continue,
             object => object.map_err(ReadError::Storage)?,
         };
         let Ok((header, _)) = Header::parse(&object) else { continue };
@@ -106,11 +106,6 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
         Some((name, _)) => Err(RebuildError::Rotated { object: name.to_string() }),
         None => Ok(objects),
     }
-}
-
-/// Whether an object is as good as not there.
-fn is_gone(error: &StorageError) -> bool {
-    matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Unreadable)
 }
 
 /// The commits that are listed, the highest number first.
@@ -143,7 +138,7 @@ fn open_under(mut objects: Objects, name: &ObjectName, object: &[u8]) -> Result<
 /// key, or that says so without proof: nobody is to go on beside it.
 fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigName) -> Result<bool, RebuildError> {
     let object = match objects.storage.get(name) {
-        Err(error) if is_gone(&error) => return Ok(false),
+        Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
         object => object.map_err(ReadError::Storage)?,
     };
     let (repository, epoch) = (objects.keyring.repository(), objects.keyring.newest());

@@ -8,6 +8,7 @@ use super::protectors::{COPIES, StoredConfigs, config_names, name_of, next_numbe
 use super::{ConfigError, Repository};
 use crate::Timestamp;
 use crate::config::Protector;
+use crate::error::{DamageCause, ReadError};
 use crate::objects::Objects;
 
 /// A key that could not be replaced.
@@ -42,6 +43,10 @@ impl Repository {
         self.check_writable().map_err(|error| unchanged(error.into()))?;
         if self.history.config() > self.config_name() {
             return Err(unchanged(ConfigError::Conflict));
+        }
+        // What can be read again later would be under an old key then, and not count.
+        if let Some(damage) = self.history.damaged().iter().find(|damage| damage.cause == DamageCause::Unreadable) {
+            return Err(unchanged(ReadError::from(damage.clone()).into()));
         }
         let keyring = self.contents.objects.keyring.next(key).ok_or(unchanged(ConfigError::Conflict))?;
         let objects = Objects { storage: Arc::clone(&self.contents.objects.storage), keyring };
