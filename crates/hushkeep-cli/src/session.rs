@@ -42,6 +42,11 @@ pub(crate) fn warn(opened: &Opened) {
     if let OpenedBy::RecoveryKey { repaired_group: Some(group) } = opened.by {
         note(format_args!("group {group} of the recovery key was wrong and could be repaired: correct what you have"));
     }
+    warn_of_repository(opened);
+}
+
+/// The same, without what was wrong with the key.
+pub(crate) fn warn_of_repository(opened: &Opened) {
     let damaged = opened.repository.damaged_commits();
     damaged.iter().for_each(|damage| note(format_args!("damaged: {damage}")));
     MET_DAMAGE.store(!damaged.is_empty(), Ordering::Relaxed);

@@ -151,11 +151,11 @@ impl Repository {
             return Ok(false);
         }
         let body = seal::open_single(keys, ObjectKind::Config, &object).map_err(|error| damaged(error.into()))?;
-        let (config, older_epochs) = Config::decode(clear, &body).map_err(|error| damaged(error.into()))?;
+        let (config, _) = Config::decode(clear, &body).map_err(|error| damaged(error.into()))?;
         // Another config, or an older one, could be shown in its place.
-        let named = ConfigName { number: number_of(name).unwrap_or_default(), ..config.name(keys, &older_epochs) };
+        let named = ConfigName::of(number_of(name).unwrap_or_default(), &header.clear, &body);
         let is_other =
-            named.number != config.number || (named.number == self.config.number && named != self.config_name());
+            named.number != config.number || (named.number == self.config.number && named != self.config_name);
         if is_other { Err(damaged(DamageCause::Content)) } else { Ok(true) }
     }
 

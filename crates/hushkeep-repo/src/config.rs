@@ -173,10 +173,10 @@ impl Config {
 
     /// Opens a config under keys that are known; with it its name.
     pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Option<(Self, ConfigName)> {
-        let clear = ClearConfig::decode(&Header::parse(object).ok()?.0.clear).ok()?;
+        let header = Header::parse(object).ok()?.0;
         let body = seal::open_single(keys, ObjectKind::Config, object).ok()?;
-        let (config, older_epochs) = Self::decode(clear, &body).ok()?;
-        let name = config.name(keys, &older_epochs);
+        let (config, _) = Self::decode(ClearConfig::decode(&header.clear).ok()?, &body).ok()?;
+        let name = ConfigName::of(config.number, &header.clear, &body);
         Some((config, name))
     }
 
@@ -191,7 +191,8 @@ impl Config {
         seal::seal_single(keys, ObjectKind::Config, clear, &body, MIN_CONFIG_LEN, rng)
     }
 
-    /// How commits name the config: its number, and a digest of both its parts (spec §12.1).
+    /// How commits will name the config when it is stored: its number, and a digest of both its parts (spec §12.1). One that
+    /// was read has the name of what was read.
     pub(crate) fn name(&self, keys: &EpochKeys, older_epochs: &OlderEpochs) -> ConfigName {
         let (clear, body) = self.encode(keys.check(), older_epochs);
         ConfigName::of(self.number, &clear, &body)

@@ -353,7 +353,7 @@ pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Vec<PackIn
 }
 
 /// Whether a pack speaks of no list otherwise than the commit that named the list's own pack.
-fn lists_are_known(pack: &PackInfo, tables: &Tables) -> bool {
+pub(crate) fn lists_are_known(pack: &PackInfo, tables: &Tables) -> bool {
     let is_known = |list: &ListEntry| tables.pack(&list.id).is_none_or(|row| row.list_digest == list.names_digest);
     pack.table.lists.iter().all(is_known)
 }

@@ -526,7 +526,8 @@ fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commi
     let ReadCommit { epoch, body, damage } =
         objects.read_commit(&parent.name, |body| CommitId::of(body) == parent.id)?;
     let (commit, delta) = decode_commit(&parent.name, epoch, &body)?;
-    if CommitId::of(&body) != parent.id || commit.growth.depth + 1 != above.depth {
+    let is_named = CommitId::of(&body) == parent.id && number_of(&parent.name) == Some(commit.number);
+    if !is_named || commit.growth.depth + 1 != above.depth {
         return Err(Damage::new(&parent.name, DamageCause::Content).into());
     }
     Ok((commit, delta, damage))

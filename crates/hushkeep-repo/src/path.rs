@@ -132,7 +132,7 @@ fn escape(bytes: &[u8], out: &mut impl fmt::Write) -> fmt::Result {
 
 /// Marks that reorder the text around them: in a file name they can disguise its ending.
 fn is_direction_mark(char: char) -> bool {
-    matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(char, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn is_slash(byte: &u8) -> bool {

@@ -206,7 +206,7 @@ impl Repository {
         report.waiting = plan.waiting(&ripe);
         let old_commits = self.old_commits(&clock, report)?;
 
-        let change = Change { action: Action::Prune, time: now, config: self.config_name() };
+        let change = Change { action: Action::Prune, time: now, config: self.config_name };
         self.publish(&change, |repository, number| {
             if repository.history.tables() != before {
                 return Err(PruneError::Busy);

@@ -14,7 +14,7 @@ use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use crate::cache::CacheKey;
-use crate::config::{Config, Protector, ProtectorKind};
+use crate::config::{Config, ConfigName, Protector, ProtectorKind};
 use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, ForgottenSnapshot, History, PublishError, SeenTips, Tables};
@@ -50,6 +50,8 @@ pub struct Repository {
     pub(crate) state: Arc<dyn State>,
     pub(crate) rng: SharedRng,
     pub(crate) config: Config,
+    /// How commits name it.
+    pub(crate) config_name: ConfigName,
     pub(crate) stored_configs: StoredConfigs,
     /// When it was opened, until the first backup.
     opened: Option<Timestamp>,
@@ -124,6 +126,7 @@ impl Repository {
         Ok(Self {
             state,
             rng: Arc::new(Mutex::new(rng)),
+            config_name: name_of(&config, &objects),
             config,
             stored_configs: StoredConfigs::new(),
             opened: Some(now),
@@ -136,7 +139,7 @@ impl Repository {
 
     fn open(
         mut objects: Objects,
-        (config, stored_configs): (Config, StoredConfigs),
+        (config, config_name, stored_configs): (Config, ConfigName, StoredConfigs),
         state: Arc<dyn State>,
         rng: SharedRng,
         now: Timestamp,
@@ -145,7 +148,7 @@ impl Repository {
         if !history.is_in_force(objects.keyring.newest()) {
             return Err(UnlockError::NotInForce);
         }
-        let unremembered = check_history(&mut history, &objects, &config, state.as_ref(), now)?;
+        let unremembered = check_history(&mut history, &objects, &config_name, state.as_ref(), now)?;
         for older in history.older_epochs() {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
@@ -156,7 +159,7 @@ impl Repository {
         }
         let snapshots = read_snapshots(&history)?;
         let opened = Some(now);
-        Ok(Self { state, rng, config, stored_configs, opened, unremembered, history, contents, snapshots })
+        Ok(Self { state, rng, config, config_name, stored_configs, opened, unremembered, history, contents, snapshots })
     }
 
     /// The repository's id.
@@ -205,7 +208,7 @@ impl Repository {
     /// Whether this program may write here: not where a newer one says that older ones must not, nor where one wrote an
     /// index that this one cannot read, and would replace (spec §14).
     pub(crate) fn check_writable(&self) -> Result<(), ReadError> {
-        let (own, named) = (self.config_name(), self.history.config());
+        let (own, named) = (self.config_name, self.history.config());
         if !self.config.may_write()
             || (named.number > own.number && !self.may_write_under(&named).map_err(ReadError::Storage)?)
         {
@@ -323,7 +326,7 @@ impl From<StoreError> for CreateError {
 fn check_history(
     history: &mut History,
     objects: &Objects,
-    config: &Config,
+    own: &ConfigName,
     state: &dyn State,
     now: Timestamp,
 ) -> Result<Option<StateError>, UnlockError> {
@@ -332,8 +335,8 @@ fn check_history(
     if history.lacks(objects, &seen, may_be_dropped)? {
         return Err(UnlockError::RolledBack);
     }
-    let (named, own) = (history.config(), name_of(config, objects));
-    if named.number > own.number || (named.number == own.number && named != own) {
+    let named = history.config();
+    if named.number > own.number || (named.number == own.number && named != *own) {
         let object = format!("{}/{:010}", Folder::Config.name(), named.number);
         return Err(ReadError::Damaged(Damage { object, cause: DamageCause::Missing }).into());
     }

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError, put_varint};
 
+use crate::contents::lists_are_known;
 use crate::error::ReadError;
 use crate::history::Tables;
 use crate::objects::{Objects, pack_name};
@@ -53,7 +54,7 @@ impl<'a> Journal<'a> {
                 continue;
             }
             match objects.read_pack_info(&id, len) {
-                Ok(info) if info.is_sound() => packs.push(info),
+                Ok(info) if info.is_sound() && lists_are_known(&info, tables) => packs.push(info),
                 Ok(_) => {}
                 Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error),

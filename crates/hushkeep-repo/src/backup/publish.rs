@@ -44,7 +44,7 @@ impl Repository {
         let problems = report.problems.len() as u64;
         let snapshot =
             |number| Snapshot::new(number, stored.now, stored.device.clone(), stored.sources.clone(), problems);
-        let change = Change { action: Action::Backup, time: stored.now, config: self.config_name() };
+        let change = Change { action: Action::Backup, time: stored.now, config: self.config_name };
         let (number, len) = self.publish(&change, |repository, number| {
             let mut tables = index.as_ref().map(|index| index.rows(number)).unwrap_or_default();
             tables.insert_snapshot(&snapshot(number));

@@ -16,7 +16,7 @@ use crate::snapshot::Snapshot;
 use crate::storage::ObjectName;
 pub use rows::ForgottenSnapshot;
 pub(crate) use rows::{IndexRow, PackRow};
-use rows::{LIVE, NEWER_NEEDED, decode_commit, encode_commit};
+use rows::{LIVE, NEWER_NEEDED, decode_commit, encode_commit, fixed_len_of_commit};
 
 /// Rows by their 16-byte key. A row's first byte is its status: the higher is further along.
 type Table = BTreeMap<[u8; 16], Vec<u8>>;
@@ -169,8 +169,7 @@ impl Tables {
     /// Whether every row of `earlier` is here, as it was or further along: a status may grow, and what it brings
     /// with it; the rest of a row never changes.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
-        let fixed_lens: [FixedLen; 4] =
-            [|_| Some(0), PackRow::fixed_len, IndexRow::fixed_len, |row| row.len().checked_sub(1)];
+        let fixed_lens: [FixedLen; 4] = [|_| Some(0), PackRow::fixed_len, IndexRow::fixed_len, fixed_len_of_commit];
         let tables = self.all().into_iter().zip(earlier.all()).zip(fixed_lens);
         tables.into_iter().all(|((own, earlier), fixed_len)| {
             earlier.iter().all(|(key, row)| own.get(key).is_some_and(|own| row_continues(own, row, fixed_len(row))))
@@ -408,7 +407,12 @@ mod tests {
         assert_eq!((tables.commit_id(name.file()), tables.commit_id("0000000008")), (Some(known), None));
         tables.drop_commits(|file| file != name.file());
         assert!(!tables.is_dropped(&known) && !tables.is_dropped(&unknown));
+        let mut earlier = tables.clone();
+        // What a later version may write behind, and this one does not write again.
+        earlier.commits.values_mut().for_each(|row| row.push(9));
+        tables = earlier.clone();
         tables.drop_commits(|file| file == name.file());
+        assert!(tables.continues(&earlier) && !earlier.continues(&tables));
         assert!(tables.is_dropped(&known) && tables.has_commit(&known) && !tables.is_dropped(&unknown));
     }
 

@@ -61,6 +61,9 @@ impl Anchors {
     /// Reads what [`encode`](Self::encode) wrote.
     pub(super) fn decode(ids: &[u8], table: &[u8], index: &Index) -> Result<Self, WireError> {
         let ids = decode_ids(ids)?;
+        if ids.iter().any(|id| index.list(id).is_none()) {
+            return Err(WireError::Range);
+        }
         let mut reader = Reader::new(table);
         let mut anchors = Vec::new();
         while !reader.is_empty() {

@@ -4,6 +4,7 @@ use hushkeep_core::name::ObjectId;
 
 use super::{Amount, PruneError, PruneOptions, PruneReport};
 use crate::Timestamp;
+use crate::contents::lists_are_known;
 use crate::error::ReadError;
 use crate::history::PackRow;
 use crate::index::SegmentAt;
@@ -225,7 +226,7 @@ impl Repository {
                 continue;
             }
             match self.contents.objects.read_pack_info(&id, info.len) {
-                Ok(pack) if pack.is_sound() => {
+                Ok(pack) if pack.is_sound() && lists_are_known(&pack, self.history.tables()) => {
                     plan.to_mark.push(pack.row());
                     plan.strays.push(pack);
                 }

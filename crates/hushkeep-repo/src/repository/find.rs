@@ -13,7 +13,7 @@ use rand_core::CryptoRng;
 use super::protectors::StoredConfigs;
 use super::{Repository, SECONDS_UNTIL_DROPPED, SharedRng, UnlockError, remembered_tips};
 use crate::cache::CacheKey;
-use crate::config::{ClearConfig, Config, ProtectorKind};
+use crate::config::{ClearConfig, Config, ConfigName, ProtectorKind};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
@@ -149,7 +149,7 @@ impl LockedRepository {
         let rng: SharedRng = Arc::new(Mutex::new(rng));
         let mut failure = UnlockError::WrongKey;
         for sealed in self.configs.iter().filter(|config| config.accepts(key)) {
-            let (keyring, config) = match sealed.open(key) {
+            let (keyring, config, name) = match sealed.open(key) {
                 Ok(opened) => opened,
                 Err(cause) => {
                     failure = ReadError::from(Damage::new(&sealed.name, cause)).into();
@@ -162,7 +162,7 @@ impl LockedRepository {
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
             let stored = self.stored_configs(&config, &sealed.header, key);
-            match Repository::open(objects, (config, stored), Arc::clone(&state), Arc::clone(&rng), now) {
+            match Repository::open(objects, (config, name, stored), Arc::clone(&state), Arc::clone(&rng), now) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
             }
@@ -188,7 +188,7 @@ impl LockedRepository {
             self.configs.iter().filter(of_this_number).filter(|sealed| sealed.header.repository == header.repository)
         {
             match (&sealed.damage, sealed.open(key)) {
-                (None, Ok((_, copy))) => {
+                (None, Ok((_, copy, _))) => {
                     stored.whole += usize::from(copy == *config);
                     opened.push(&sealed.name);
                 }
@@ -251,7 +251,7 @@ impl SealedConfig {
     }
 
     /// Opens the config. Its number must be the one in its name: else an old config could be shown as the newest.
-    pub(super) fn open(&self, key: &BackupKey) -> Result<(Keyring, Config), DamageCause> {
+    pub(super) fn open(&self, key: &BackupKey) -> Result<(Keyring, Config, ConfigName), DamageCause> {
         let mut keyring = Keyring::new(key, self.header.repository, self.header.epoch);
         let keys = keyring.current().ok_or(DamageCause::UnknownEpoch)?;
         let body = seal::open_single(keys, ObjectKind::Config, &self.object)?;
@@ -260,7 +260,8 @@ impl SealedConfig {
             return Err(DamageCause::Content);
         }
         keyring.add_older(&older)?;
-        Ok((keyring, config))
+        let name = ConfigName::of(config.number, &self.header.clear, &body);
+        Ok((keyring, config, name))
     }
 }
 

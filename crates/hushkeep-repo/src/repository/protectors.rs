@@ -89,7 +89,7 @@ impl Repository {
         }
         self.refresh()?;
         self.check_writable()?;
-        if self.history.config() > self.config_name() {
+        if self.history.config() > self.config_name {
             return Err(ConfigError::Conflict);
         }
         let earlier = config_names(self.contents.objects.storage.as_ref())?;
@@ -99,11 +99,12 @@ impl Repository {
         let config = self.config.next(number, protectors);
         let names = store_config(&self.contents.objects, &config, COPIES, &mut *self.rng())?;
         let published = self.publish_config(None, &config, &names, now);
-        if self.history.config() != name_of(&config, &self.contents.objects) {
+        let name = name_of(&config, &self.contents.objects);
+        if self.history.config() != name {
             return published.map(|()| Vec::new());
         }
         // It holds from now on, whatever went wrong after it was published.
-        self.config = config;
+        (self.config, self.config_name) = (config, name);
         self.stored_configs = StoredConfigs::new();
         let undeleted = self.delete_configs(if drops { 0 } else { NUMBERS_KEPT - 1 })?;
         published.map(|()| undeleted)
@@ -112,7 +113,7 @@ impl Repository {
     /// Puts right what was found wrong with configs, once this device has published: then the config that it opened holds,
     /// or is left alone. What fails now, the next backup tries again.
     pub(crate) fn mend_configs(&mut self) {
-        if self.history.config() == self.config_name() {
+        if self.history.config() == self.config_name {
             self.delete_outdated_configs();
             self.store_missing_copies();
         }
@@ -135,7 +136,7 @@ impl Repository {
         }
         let stored = store_config(&self.contents.objects, &self.config, missing, &mut *self.rng());
         if let Ok(names) = stored {
-            if self.refresh().is_err() || self.history.config() != self.config_name() {
+            if self.refresh().is_err() || self.history.config() != self.config_name {
                 // Another device replaced it at this very moment.
                 let _ = self.contents.objects.delete_all(&names);
                 return;
@@ -207,11 +208,6 @@ impl Repository {
             }
         }
         Ok(true)
-    }
-
-    /// How commits name the config that holds.
-    pub(crate) fn config_name(&self) -> ConfigName {
-        name_of(&self.config, &self.contents.objects)
     }
 }
 

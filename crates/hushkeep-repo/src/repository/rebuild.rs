@@ -9,7 +9,7 @@ use hushkeep_core::seal::{HEADER_LEN, Header};
 use rand_core::CryptoRng;
 
 use super::find::SealedConfig;
-use super::protectors::{COPIES, StoreError, config_names, name_of, next_number, store_config};
+use super::protectors::{COPIES, StoreError, config_names, next_number, store_config};
 use crate::config::{Config, ConfigName, Protector, ProtectorKind};
 use crate::error::{Damage, ReadError};
 use crate::history::{History, older_epochs_in};
@@ -149,8 +149,8 @@ fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigNa
         parsed => parsed.and_then(|sealed| sealed.open(key)),
     };
     match opened {
-        Ok((keyring, config)) => {
-            let is_newest = config.number > named.number || name_of(&config, objects) == *named;
+        Ok((keyring, config, name)) => {
+            let is_newest = config.number > named.number || name == *named;
             Ok(keyring.repository() == repository && keyring.newest() == epoch && is_newest)
         }
         Err(cause) if cause.is_newer_version() => Err(ReadError::from(Damage::new(name, cause)).into()),

@@ -41,7 +41,7 @@ impl Repository {
         let unchanged = |error: ConfigError| RotateError::Unchanged(error);
         self.refresh().map_err(|error| unchanged(error.into()))?;
         self.check_writable().map_err(|error| unchanged(error.into()))?;
-        if self.history.config() > self.config_name() {
+        if self.history.config() > self.config_name {
             return Err(unchanged(ConfigError::Conflict));
         }
         // What can be read again later would be under an old key then, and not count.
@@ -56,14 +56,15 @@ impl Repository {
         let stored = store_config(&objects, &config, COPIES, &mut *self.rng());
         let names = stored.map_err(|error| unchanged(error.into()))?;
         let published = self.publish_config(Some(&objects), &config, &names, now);
-        if self.history.config() != name_of(&config, &objects) {
+        let name = name_of(&config, &objects);
+        if self.history.config() != name {
             return Err(match published {
                 Err(error @ ConfigError::Storage(_)) => RotateError::Unknown(error),
                 Err(error) => unchanged(error),
                 Ok(()) => unchanged(ConfigError::Conflict),
             });
         }
-        self.config = config;
+        (self.config, self.config_name) = (config, name);
         self.stored_configs = StoredConfigs::new();
         self.contents.objects = objects;
         let undeleted = self.delete_configs(0).map_err(|error| RotateError::Changed(error.into()))?;

@@ -9,12 +9,14 @@ use crate::args::OpenArgs;
 use crate::ask::Owner;
 use crate::failure::Failure;
 use crate::output::{Output, note};
+use crate::session;
 
 pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     // What this device keeps of configs opens nothing elsewhere.
     let home = Home::from_environment()?.without_cache();
     let found = Found::find(&home, &args.repo.repo)?;
     let opened = found.unlock_by_asking(&mut Owner::with(&args.key))?;
+    session::warn_of_repository(&opened);
     let (name, repaired_group) = match opened.by {
         OpenedBy::RecoveryKey { repaired_group } => ("recovery key", repaired_group),
         _ => ("passphrase", None),

@@ -193,6 +193,13 @@ pub(super) fn encode_commit(file: &str, is_dropped: bool) -> Vec<u8> {
     row
 }
 
+/// How long the part of a commit's row is that may never change: its file name.
+pub(super) fn fixed_len_of_commit(row: &[u8]) -> Option<usize> {
+    let mut reader = Reader::new(row.get(1..)?);
+    reader.bytes().ok()?;
+    Some(row.len() - 1 - reader.remaining())
+}
+
 /// Whether a commit's object may be gone, and its file name.
 pub(super) fn decode_commit(row: &[u8]) -> Option<(bool, String)> {
     let (status, rest) = row.split_first()?;

@@ -17,7 +17,7 @@ fn chains() -> Vec<Invalid> {
     let node = |name, comment, edit| in_pack(name, Lost::Source, comment, Edit::Node(edit));
     vec![
         node("node-depth-zero", "a node has a base and the depth 0 (§10.1)", |node| *value(node, 2) = varint(0)),
-        node("node-depth-33", "a node has the depth 33 (§10.1)", |node| *value(node, 2) = varint(33)),
+        node("node-depth-129", "a node has the depth 129 (§10.1)", |node| *value(node, 2) = varint(129)),
         node("node-without-depth", "a node has a base and no depth (§10.1)", |node| {
             node.retain(|field| field.number != 2);
         }),
@@ -188,11 +188,12 @@ fn references() -> Vec<Invalid> {
         node(
             "node-with-an-unknown-list",
             "a node names a list that nobody knows, and does not use it (§10.3)",
-            |node| {
-                value(node, 5).extend(NOTHING);
-                value(node, 6).extend(varints(&[1, 0]));
-            },
+            |node| value(node, 5).extend(NOTHING),
         ),
+        node("node-with-an-anchor-in-an-unknown-list", "an anchor is in a list that nobody knows (§10.3)", |node| {
+            value(node, 5).extend(NOTHING);
+            value(node, 6).extend(varints(&[1, 0]));
+        }),
         node("node-with-a-list-id-cut-short", "the ids of a node's lists are 17 bytes (§10.2)", |node| {
             value(node, 5).push(0);
         }),

@@ -11,6 +11,7 @@ pub(crate) fn all() -> Vec<Vector> {
     vec![
         sample("small-objects", &[]),
         sample("unknown-fields", &UNKNOWN_FIELDS),
+        sample("known-fields-as-ignorable", &AS_IGNORABLE),
         sample("unknown-values", &UNKNOWN_VALUES),
         sample("for-later-writers", &[Edit::Clear(|clear| clear.push(critical(4, varint(2))))]),
         sample("stray-files", &[Edit::After(add_strays)]),
@@ -77,6 +78,28 @@ const UNKNOWN_FIELDS: [Edit; 11] = [
     Edit::Commit(|fields| fields.push(later())),
     Edit::FirstCommit(|fields| fields.extend([later(), ignorable(4_294_967_295, "")])),
 ];
+
+/// The mark of a field is for who does not know it.
+const AS_IGNORABLE: [Edit; 10] = [
+    Edit::Clear(|fields| {
+        let protector = record(&[ignorable(1, [7; 4]), ignorable(2, varint(1)), ignorable(3, [])]);
+        *value(fields, 3) = string(&protector);
+        mark_ignorable(fields);
+    }),
+    Edit::Config(mark_ignorable),
+    Edit::FullMap(mark_ignorable),
+    Edit::Map(mark_ignorable),
+    Edit::FullNode(mark_ignorable),
+    Edit::Node(mark_ignorable),
+    Edit::Source(mark_ignorable),
+    Edit::Snapshot(mark_ignorable),
+    Edit::Commit(mark_ignorable),
+    Edit::FirstCommit(mark_ignorable),
+];
+
+fn mark_ignorable(fields: &mut Vec<Field>) {
+    fields.iter_mut().for_each(|field| field.critical = false);
+}
 
 fn later() -> Field {
     ignorable(99, "of a later version")
