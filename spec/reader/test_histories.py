@@ -196,10 +196,21 @@ class RotationTest(HistoryTest):
 
     def test_reads_outdated_commits_if_damage_leaves_no_tip(self) -> None:
         self.rotate("0000000002", self.first)
-        self.change("commits/0000000002")
+        # What its header says of it is gone as well.
+        for place in (-1, 11):
+            self.change("commits/0000000002", at=place)
+            repository = self.open(K1)
+            self.assertEqual(self.numbers(repository), [1])
+            self.assertTrue(repository.damage)
+
+    def test_a_device_whose_own_commit_came_too_late_needs_only_what_went_before(self) -> None:
+        late = self.back_up("0000000003", self.first)
+        seen = SeenTip(late.id, numbered("0000000003"), 0)
+        self.rotate("0000000002", self.first)
         repository = self.open(K1)
-        self.assertEqual(self.numbers(repository), [1])
-        self.assertTrue(repository.damage)
+        self.assertEqual([tip.name.number for tip in repository.tips_to_remember([seen], now=5)], [2])
+        stranger = SeenTip(b"s" * 16, numbered("0000000001"), 0)
+        self.assertRaises(RolledBack, repository.tips_to_remember, [stranger], 5)
 
     def test_a_rotation_that_was_not_completed(self) -> None:
         self.maker.config(2, epoch=1)
@@ -277,6 +288,7 @@ class SalvageTest(HistoryTest):
 
     def test_needs_the_newest_key(self) -> None:
         self.assertRaises(WrongKey, salvage_repository, Storage(self.place), K2)
+        self.assertRaises(WrongKey, salvage_repository, Storage(self.place), K0)
 
 
 if __name__ == "__main__":

@@ -38,23 +38,14 @@ def read_history(storage: Storage, ring: KeyRing, highest_epoch: int) -> History
         elif commit:
             found.add(commit)
     unused = _add_seen_too_late(storage, found, outdated)
-    if not found.tips:
+    if not found.tips and found.damage:
         # Damage left no tip: then outdated commits are better than nothing.
         for commit in outdated:
             found.add(commit)
         unused = []
-    if listed and not found.tips:
-        raise Damaged("commits/", "none of the commits can be read")
+        if not found.tips:
+            raise Damaged("commits/", "none of the commits can be read")
     return History(found.reader, listed, found.tips, found.tables, found.damage, unused)
-
-
-def has_commit_of_epoch(storage: Storage, config: Header) -> bool:
-    """Whether a rotation to the epoch of this config was completed (§12.4, 5). The commit need not be whole."""
-    for name in storage.numbered(Kind.COMMIT):
-        header = read_commit_header(storage, name)
-        if header and (header.repository, header.epoch) == (config.repository, config.epoch):
-            return True
-    return False
 
 
 def read_commit_header(storage: Storage, name: NumberedName) -> Header | None:

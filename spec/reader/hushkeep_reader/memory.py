@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .commits import Commit
 from .errors import Damaged, NotPossible, RolledBack
 from .history import History
 from .storage import NumberedName, read_numbered_name
@@ -27,13 +28,20 @@ class SeenTip:
 
 def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[SeenTip]:
     """Refuses a history that lacks what was seen before, and tells what to remember from now on."""
-    tip_ids = {tip.id for tip in history.tips}
+    continued = {tip.id for tip in history.tips}
+    outdated = {commit.id: commit for commit in history.outdated}
     kept: list[SeenTip] = []
-    for seen in remembered:
-        if seen.id in tip_ids:
+    unread = list(remembered)
+    while unread:
+        seen = unread.pop(0)
+        if seen.id in continued or _was_dropped_long_ago(history, seen, now):
             continue
+        continued.add(seen.id)
         if seen.name not in history.listed:
-            _refuse_missing(history, seen, now)
+            raise RolledBack(f"the commit {seen.name.file_name}, which was seen before, is gone")
+        if seen.id in outdated:
+            # It came too late for a rotation. What went before it must be there.
+            unread += _parents(outdated[seen.id], seen.seen)
             continue
         try:
             _refuse_unless_continued(history, seen)
@@ -44,11 +52,14 @@ def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[
     return kept + [SeenTip(tip.id, tip.name, now) for tip in history.tips]
 
 
-def _refuse_missing(history: History, seen: SeenTip, now: int) -> None:
+def _was_dropped_long_ago(history: History, seen: SeenTip, now: int) -> bool:
     row = history.tables.commit_rows.get(seen.id)
-    is_dropped = row is not None and row.is_dropped
-    if not is_dropped or now - seen.seen < LEAST_AGE_OF_DROPPED:
-        raise RolledBack(f"the commit {seen.name.file_name}, which was seen before, is gone")
+    return row is not None and row.is_dropped and now - seen.seen >= LEAST_AGE_OF_DROPPED
+
+
+def _parents(commit: Commit, seen: int) -> list[SeenTip]:
+    names = ((parent.id, read_numbered_name(parent.file_name)) for parent in commit.parents)
+    return [SeenTip(parent_id, name, seen) for parent_id, name in names if name]
 
 
 def _refuse_unless_continued(history: History, seen: SeenTip) -> None:

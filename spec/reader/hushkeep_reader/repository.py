@@ -8,7 +8,7 @@ from .catalog import Catalog
 from .configs import UnprovenConfig, matching_configs, open_config, read_unproven_configs
 from .contents import Contents
 from .errors import Damaged, NewerVersion, NoConfigLeft, NotPossible, Refused, WrongKey
-from .history import History, has_commit_of_epoch, read_history
+from .history import History, read_history
 from .index import find_packs, find_unnamed_packs
 from .keys import KeyRing
 from .memory import SeenTip, check_memory, clock
@@ -114,9 +114,9 @@ def _open_with(
         config = open_config(unproven, unproven.keys(backup_key))
     except Damaged as damaged:
         raise _DoesNotHold(damaged) from damaged
-    if unproven.header.epoch > 0 and not has_commit_of_epoch(storage, unproven.header):
-        raise _DoesNotHold(WrongKey("the key is that of a rotation that was not completed; the old one is needed"))
     history = read_history(storage, config.ring, highest_epoch=max(other.header.epoch for other in configs))
+    if unproven.header.epoch > 0 and not history.tips:
+        raise _DoesNotHold(WrongKey("the key is that of a rotation that was not completed; the old one is needed"))
     if not config.is_newest(history.newest_config()):
         raise _DoesNotHold(Damaged(unproven.object_name, "the commits name a newer config"))
     snapshots = read_snapshots(history.tables.live_snapshots())

@@ -21,10 +21,16 @@ def salvage_repository(storage: Storage, backup_key: bytes) -> Repository:
 
 def _find_ring(storage: Storage, backup_key: bytes) -> KeyRing:
     names = storage.numbered(Kind.COMMIT)
-    for name in names:
-        header = read_commit_header(storage, name)
-        if not header:
-            continue
+    headers = [(name, header) for name in names if (header := read_commit_header(storage, name))]
+    ring = _newest_ring(storage, backup_key, headers)
+    for name, header in headers:
+        if header.repository == ring.repository and header.epoch > ring.newest_epoch:
+            raise WrongKey(f"{name.file_name} was written under a newer key")
+    return ring
+
+
+def _newest_ring(storage: Storage, backup_key: bytes, headers: list[tuple[NumberedName, Header]]) -> KeyRing:
+    for name, header in headers:
         keys = EpochKeys.of_backup_key(backup_key, header.repository, header.epoch)
         ring = KeyRing(header.repository, {header.epoch: keys})
         try:

@@ -89,6 +89,7 @@ impl Chunker {
 
 #[cfg(test)]
 mod tests {
+    use hushkeep_core::Secret;
     use hushkeep_core::keys::{BackupKey, Epoch};
     use hushkeep_core::name::RepositoryId;
     use rand_chacha::ChaCha20Rng;
@@ -97,8 +98,11 @@ mod tests {
     use super::*;
 
     fn cut(bytes: &[u8], key: u64) -> Vec<Vec<u8>> {
-        let repository = RepositoryId::from_bytes([1; 16]);
         let key = BackupKey::generate(&mut ChaCha20Rng::seed_from_u64(key));
+        cut_under(&key, RepositoryId::from_bytes([1; 16]), bytes)
+    }
+
+    fn cut_under(key: &BackupKey, repository: RepositoryId, bytes: &[u8]) -> Vec<Vec<u8>> {
         let keys = key.epoch_secret(&repository, Epoch::FIRST).working_keys(repository);
         let mut chunker = Chunker::new(keys.chunker_seed());
         chunker.begin();
@@ -119,6 +123,24 @@ mod tests {
         let mut bytes = vec![0; len];
         ChaCha20Rng::seed_from_u64(7).fill_bytes(&mut bytes);
         bytes
+    }
+
+    /// A change of the cutter would store every large file anew (spec §3.5, §10.6).
+    #[test]
+    fn the_example_is_cut_as_the_specification_says() {
+        let key = "08c0805922501f99c041b654e6ca7e71bbe0af81f114b99f1bbb7870c6b5dd73";
+        let key = BackupKey::from_secret(Secret::build(|bytes| {
+            bytes
+                .iter_mut()
+                .zip(0..)
+                .for_each(|(byte, at)| *byte = u8::from_str_radix(&key[2 * at..][..2], 16).unwrap());
+        }));
+        let mut bytes = vec![0; 8 << 20];
+        blake3::Hasher::new_derive_key("hushkeep example of a large file").finalize_xof().fill(&mut bytes);
+        let chunks = cut_under(&key, "e2885f2bbe3d7a8b08e328b9abf1e082".parse().unwrap(), &bytes);
+        assert!(chunks.concat() == bytes);
+        let lens: Vec<usize> = chunks.iter().map(Vec::len).collect();
+        assert_eq!(lens, [463_393, 1_477_163, 2_152_672, 494_056, 1_201_693, 642_488, 753_886, 1_203_257]);
     }
 
     #[test]

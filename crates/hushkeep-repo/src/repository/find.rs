@@ -273,23 +273,25 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
         *counts.entry(config.header.repository).or_default() += 1;
     }
     let most = counts.values().max().copied().unwrap_or_default();
-    let mut leading = counts.into_iter().filter(|(_, count)| *count == most).map(|(id, _)| id);
-    let first = leading.next();
-    if leading.next().is_none() {
-        return Ok(first);
+    let leading: Vec<RepositoryId> = counts.into_iter().filter(|(_, count)| *count == most).map(|(id, _)| id).collect();
+    if leading.len() < 2 {
+        return Ok(leading.first().copied());
     }
     let commits = storage.list(Folder::Commits).map_err(ReadError::Storage)?;
     let commits = commits.into_iter().map(|info| info.name);
     let mut commits: Vec<ObjectName> = commits.filter(|name| number_of(name).is_some()).collect();
     commits.sort_unstable_by_key(|name| Reverse(number_of(name)));
     for commit in commits {
-        let object = storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit))?;
+        let object = match storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit)) {
+            Err(ReadError::Damaged(_)) => continue,
+            object => object?,
+        };
         let id = Header::parse(&object).ok().map(|(header, _)| header.repository);
-        if id.is_some_and(|id| configs.iter().any(|config| config.header.repository == id)) {
+        if id.is_some_and(|id| leading.contains(&id)) {
             return Ok(id);
         }
     }
-    Ok(configs.first().map(|config| config.header.repository))
+    Ok(configs.iter().map(|config| config.header.repository).find(|id| leading.contains(id)))
 }
 
 /// Reads what anyone can read of a config. It is used before it can be opened, so that what this device keeps of it
