@@ -97,6 +97,7 @@ const AS_IGNORABLE: [Edit; 10] = [
     Edit::FirstCommit(mark_ignorable),
 ];
 
+#[expect(clippy::ptr_arg, reason = "as every edit of fields")]
 fn mark_ignorable(fields: &mut Vec<Field>) {
     fields.iter_mut().for_each(|field| field.critical = false);
 }
