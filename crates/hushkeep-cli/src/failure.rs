@@ -288,7 +288,9 @@ impl From<ReadError> for Failure {
                 "the backup is whole; this device's key opens only what was written before the key was rotated",
                 "run `recover` with the new recovery key",
             ),
-            ReadError::Damaged(damage) if damage.cause == repo::DamageCause::Unreadable => unreadable(facts(&damage)),
+            ReadError::Damaged(damage) if damage.cause == repo::DamageCause::Unreadable => {
+                unreadable(Exit::Damaged, facts(&damage))
+            }
             ReadError::Damaged(damage) if damage.object.starts_with("config/") => config_lost(facts(&damage)),
             error => damaged(facts(&error)),
         }
@@ -305,9 +307,9 @@ fn config_lost(what: String) -> Failure {
     )
 }
 
-fn unreadable(what: String) -> Failure {
+fn unreadable(exit: Exit, what: String) -> Failure {
     Failure::new(
-        Exit::Damaged,
+        exit,
         what,
         "the disk, or what is between, fails to read that object; it may be whole, and so may everything else",
         "see that the disk is well connected, and run the command again; if it stays so, copy what can be read to another disk",
@@ -333,7 +335,7 @@ impl From<StorageError> for Failure {
             StorageErrorKind::Denied => {
                 ("the snapshots made so far are whole", "let this user read and write the storage")
             }
-            StorageErrorKind::Unreadable => return unreadable(facts(&error)),
+            StorageErrorKind::Unreadable => return unreadable(Exit::Storage, facts(&error)),
             StorageErrorKind::NotFound => {
                 ("nothing more was written", "see whether the disk is still mounted, and run the command again")
             }

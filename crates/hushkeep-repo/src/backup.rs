@@ -259,19 +259,19 @@ impl Repository {
         // Only where something is new: an unchanged backup takes no more than five requests. If a pack is damaged, the backup
         // begins again, builds on it no more, and stores anew what it held.
         journal.flush()?;
-        if !packs.is_empty() && !self.spot_check(spot_checks, &missing, bad_packs) {
+        if !packs.is_empty() && !self.spot_check(spot_checks, &missing, bad_packs)? {
             return Err(BackupError::Overtaken);
         }
         let (packs, device) = ([resumed, packs].concat(), (device, options.device_name.clone()));
         let stored = Stored { sources: snapshot_sources, packs, device, now: options.now, retired: &retired };
         self.publish_snapshot(stored, report)?;
-        // Not before: of a storage that went away nothing is whole.
-        bad_packs.remember(state.as_ref())?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
         self.mend_configs();
         self.contents.salvaged.clear();
         journal.clear()?;
+        // Not before: of a storage that went away nothing is there.
+        bad_packs.remember(state.as_ref())?;
         Ok(())
     }
 

@@ -41,6 +41,8 @@ pub(crate) struct History {
     mended: Vec<Damage>,
     /// Commits that were written under an older key, and that no commit under the newest one continues.
     outdated: Vec<ObjectName>,
+    /// Remembered commits of which damage keeps from seeing whether all that they said is still said.
+    unproven: Vec<Parent>,
 }
 
 /// An end of the chain: a commit that no other names as its parent.
@@ -205,17 +207,12 @@ impl History {
         SeenTips { tips: tips.collect(), time }
     }
 
-    /// The same, with those of `earlier` that are damaged: that they were there is not to be forgotten, nor since when.
-    pub(crate) fn seen_since(&self, earlier: SeenTips, time: Timestamp) -> SeenTips {
+    /// The same, with remembered ones that could not be proven: that they were there is not to be forgotten, nor since when.
+    pub(crate) fn seen_since(&self, earlier: &SeenTips, time: Timestamp) -> SeenTips {
         let mut seen = self.seen(time);
-        let is_damaged = |parent: &Parent| {
-            let object = parent.name.to_string();
-            self.damaged.iter().any(|damage| damage.object == object)
-        };
-        let damaged: Vec<Parent> = earlier.tips.into_iter().filter(is_damaged).collect();
-        if !damaged.is_empty() {
+        if !self.unproven.is_empty() {
             seen.time = earlier.time;
-            seen.tips.extend(damaged);
+            seen.tips.extend(self.unproven.iter().cloned());
         }
         seen
     }
@@ -245,14 +242,21 @@ impl History {
             if !self.listed.contains_key(&remembered.name) {
                 return Ok(true);
             }
-            match read_tip(objects, &remembered.name) {
+            let damage = match read_tip(objects, &remembered.name) {
                 Ok((tip, _)) if tip.id != remembered.id => return Ok(true),
                 // This device's own commit came too late for a rotation. What went before it must be there.
-                Ok((tip, _)) if self.outdated.contains(&tip.name) => unread.extend(tip.commit.parents),
+                Ok((tip, _)) if self.outdated.contains(&tip.name) => {
+                    unread.extend(tip.commit.parents);
+                    continue;
+                }
                 Ok((tip, None)) if !self.tables.continues(&tip.tables) => return Ok(true),
-                Ok((_, damage)) => self.damaged.extend(damage),
-                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => self.damaged.push(damage),
+                Ok((_, damage)) => damage,
+                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => Some(damage),
                 Err(error) => return Err(error),
+            };
+            if let Some(damage) = damage {
+                self.damaged.push(damage);
+                self.unproven.push(remembered);
             }
         }
         Ok(false)
@@ -270,6 +274,10 @@ impl History {
         }
         // If a commit was damaged meanwhile, what it told is still known here.
         fresh.tables.merge(&self.tables);
+        let known: HashSet<CommitId> = fresh.unproven.iter().map(|commit| commit.id).collect();
+        fresh
+            .unproven
+            .extend(std::mem::take(&mut self.unproven).into_iter().filter(|commit| !known.contains(&commit.id)));
         *self = fresh;
         Ok(true)
     }

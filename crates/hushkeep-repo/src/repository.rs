@@ -286,7 +286,7 @@ impl Repository {
     fn published(&mut self, now: Timestamp) -> Result<(), PublishError> {
         self.contents.update(self.history.tables())?;
         self.snapshots = read_snapshots(&self.history)?;
-        let seen = self.history.seen_since(remembered_tips(self.state.as_ref())?, now);
+        let seen = self.history.seen_since(&remembered_tips(self.state.as_ref())?, now);
         self.state.store(StateKey::Tips, &seen.encode())?;
         if let Some(cache) = self.contents.objects.storage.cache() {
             cache.retain(&|key| self.may_be_read_again(key));

@@ -489,6 +489,22 @@ fn what_was_damaged_is_not_forgotten_by_the_next_backup() {
     assert!(matches!(device.try_open(&storage), Err(UnlockError::RolledBack)));
 }
 
+/// Of a remembered commit with a damaged base nobody can tell whether the history still says all that it said.
+#[test]
+fn what_has_a_damaged_base_is_not_forgotten_by_the_next_backup() {
+    let storage = storage(true);
+    let (one, two) = (Device::new(1), Device::new(2));
+    one.create(&storage);
+    for day in 1..=3 {
+        backup(&mut one.open(&storage), &tree(&format!("day {day}")), NOW + day);
+    }
+    damage(&storage, 2);
+    backup(&mut two.open(&storage), &tree("day 4"), NOW + 4);
+    backup(&mut one.open(&storage), &tree("day 5"), NOW + 5);
+    storage.delete(&"commits/0000000003".parse().unwrap()).unwrap();
+    assert!(matches!(one.try_open(&storage), Err(UnlockError::RolledBack)));
+}
+
 /// A commit is damaged as a base, a full one follows, then the damaged one is put back from a copy.
 #[test]
 fn a_commit_that_comes_back_whole_brings_its_snapshot_back() {

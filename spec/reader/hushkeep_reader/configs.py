@@ -150,4 +150,4 @@ def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes
         header = read_commit_header(storage, name)
         if header and header.repository in most:
             return header.repository
-    return configs[0].header.repository
+    return next(config.header.repository for config in configs if config.header.repository in most)

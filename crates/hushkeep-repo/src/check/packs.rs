@@ -129,21 +129,23 @@ impl Repository {
         if unreadable.is_empty() {
             return Ok(found);
         }
-        self.read_any_index().map_err(ReadError::Storage)?;
+        self.read_anything().map_err(ReadError::Storage)?;
         for (place, _) in unreadable {
             found.extend(self.verify_pack(place.pack())?);
         }
         Ok(found)
     }
 
-    /// Reads index objects until one is read.
-    fn read_any_index(&self) -> Result<(), StorageError> {
+    /// Reads small objects until one is read.
+    fn read_anything(&self) -> Result<(), StorageError> {
         let storage = &self.contents.objects.storage;
         let mut failure = None;
-        for info in storage.list(Folder::Index)? {
-            match storage.get(&info.name) {
-                Ok(_) => return Ok(()),
-                Err(error) => failure = Some(error),
+        for folder in [Folder::Index, Folder::Commits, Folder::Config] {
+            for info in storage.list(folder)? {
+                match storage.get(&info.name) {
+                    Ok(_) => return Ok(()),
+                    Err(error) => failure = Some(error),
+                }
             }
         }
         failure.map_or(Ok(()), Err)

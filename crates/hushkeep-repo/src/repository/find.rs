@@ -47,7 +47,7 @@ pub struct FoundProtector<'a> {
 pub(super) struct SealedConfig {
     name: ObjectName,
     object: Vec<u8>,
-    pub(super) header: Header,
+    header: Header,
     clear: ClearConfig,
     /// What is wrong with it on the storage, if it comes from this device.
     damage: Option<Damage>,
@@ -161,7 +161,7 @@ impl LockedRepository {
                 }
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
-            let stored = self.stored_configs(&config, &sealed.header, key);
+            let stored = self.stored_configs(&config, &name, &sealed.header, key);
             match Repository::open(objects, (config, name, stored), Arc::clone(&state), Arc::clone(&rng), now) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
@@ -180,7 +180,7 @@ impl LockedRepository {
 impl LockedRepository {
     /// How often a config is whole on the storage, what is wrong with others of its number, and which others should not
     /// be there.
-    fn stored_configs(&self, config: &Config, header: &Header, key: &BackupKey) -> StoredConfigs {
+    fn stored_configs(&self, config: &Config, name: &ConfigName, header: &Header, key: &BackupKey) -> StoredConfigs {
         let mut stored = StoredConfigs { outdated: self.outdated_by(config, header), ..StoredConfigs::default() };
         let of_this_number = |sealed: &&SealedConfig| number_of(&sealed.name) == Some(config.number);
         let mut opened = Vec::new();
@@ -188,8 +188,8 @@ impl LockedRepository {
             self.configs.iter().filter(of_this_number).filter(|sealed| sealed.header.repository == header.repository)
         {
             match (&sealed.damage, sealed.open(key)) {
-                (None, Ok((_, copy, _))) => {
-                    stored.whole += usize::from(copy == *config);
+                (None, Ok((.., copy))) => {
+                    stored.whole += usize::from(copy == *name);
                     opened.push(&sealed.name);
                 }
                 (None, Err(cause)) => stored.damaged.push((sealed.name.clone(), Damage::new(&sealed.name, cause))),

@@ -134,6 +134,10 @@ impl Repository {
         if missing == 0 || !self.contents.objects.storage.features().create_if_absent {
             return;
         }
+        // Another writer may write the same otherwise: then it would be another config.
+        if name_of(&self.config, &self.contents.objects) != self.config_name {
+            return;
+        }
         let stored = store_config(&self.contents.objects, &self.config, missing, &mut *self.rng());
         if let Ok(names) = stored {
             if self.refresh().is_err() || self.history.config() != self.config_name {
@@ -228,7 +232,8 @@ pub(super) fn store_config(
             Ok(()) => names.push(name),
             Err(StoreError::Storage(error)) if is_unknown(error.kind) => return Err(error.into()),
             Err(error) => {
-                names.push(name);
+                // Nobody opens what is not as it was stored, and nothing is there if it was refused.
+                let _ = objects.storage.delete(&name);
                 if History::load(objects).is_ok_and(|history| history.config().number < config.number) {
                     // What stays is as good as one that was stored alone.
                     let _ = objects.delete_all(&names);

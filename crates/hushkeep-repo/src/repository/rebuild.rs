@@ -142,13 +142,10 @@ fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigNa
         object => object.map_err(ReadError::Storage)?,
     };
     let (repository, epoch) = (objects.keyring.repository(), objects.keyring.newest());
-    let opened = match SealedConfig::parse(name, object) {
-        Ok(sealed) if sealed.header.repository == *repository && sealed.header.epoch > epoch => {
-            return Err(RebuildError::Rotated { object: name.to_string() });
-        }
-        parsed => parsed.and_then(|sealed| sealed.open(key)),
-    };
-    match opened {
+    if Header::parse(&object).is_ok_and(|(header, _)| header.repository == *repository && header.epoch > epoch) {
+        return Err(RebuildError::Rotated { object: name.to_string() });
+    }
+    match SealedConfig::parse(name, object).and_then(|sealed| sealed.open(key)) {
         Ok((keyring, config, name)) => {
             let is_newest = config.number > named.number || name == *named;
             Ok(keyring.repository() == repository && keyring.newest() == epoch && is_newest)

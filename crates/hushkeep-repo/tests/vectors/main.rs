@@ -17,8 +17,12 @@ mod walk;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use expected::Vector;
+use hushkeep_repo::storage::{Features, Folder};
+use hushkeep_repo::{CheckOptions, LockedRepository, Quiet, Storage};
+use hushkeep_storage::{FolderStorage, MemoryStorage};
 
 #[test]
 fn valid_repositories_give_what_they_hold() {
@@ -34,6 +38,29 @@ fn invalid_repositories_are_refused_for_what_they_are() {
     let judge = |(name, vector): (&String, &PathBuf)| Some(format!("{name}: {}", walk::judge_invalid(vector)?));
     let wrong: Vec<String> = vectors.iter().filter_map(judge).collect();
     assert!(wrong.is_empty(), "{} of {} came out otherwise:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
+}
+
+/// What another writer writes otherwise would be another config, which no commit names.
+#[test]
+fn a_config_that_is_there_once_is_copied_only_if_the_copy_is_the_same() {
+    for (name, copies) in [("small-objects", 2), ("known-fields-as-ignorable", 1)] {
+        let vector = expected::home().join("valid").join(name);
+        let read = FolderStorage::open(vector.join("repository")).unwrap();
+        let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: true }));
+        let infos = Folder::ALL.into_iter().flat_map(|folder| read.list(folder).unwrap());
+        infos.for_each(|info| memory.put(&info.name, &read.get(&info.name).unwrap()).unwrap());
+        assert_eq!(common::names(&memory, Folder::Config).len(), 1);
+
+        let device = common::Device::new(1);
+        let open = || {
+            let locked = LockedRepository::find(Arc::clone(&memory), None).unwrap();
+            locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap()
+        };
+        common::backup(&mut open(), &common::MemoryTree::new(&[]), common::NOW);
+        assert_eq!(common::names(&memory, Folder::Config).len(), copies, "{name}");
+        let found = open().check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap().findings;
+        assert!(found.is_empty(), "{name}: {found:?}");
+    }
 }
 
 /// Every vector, with the folder it belongs in.

@@ -110,7 +110,7 @@ pub(crate) fn class_of(damage: &Damage) -> &'static str {
     if damage.cause.is_newer_version() { "newer" } else { "damaged" }
 }
 
-fn key(vector: &Path) -> BackupKey {
+pub(crate) fn key(vector: &Path) -> BackupKey {
     match RecoveryKey::parse(&fs::read_to_string(vector.join("key.txt")).unwrap()) {
         Ok(Parsed::Exact(key)) => key,
         other => panic!("{other:?}"),
