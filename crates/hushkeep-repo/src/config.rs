@@ -8,6 +8,7 @@ use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::Timestamp;
+use crate::error::DamageCause;
 use crate::keyring::OlderEpochs;
 use crate::pack::digest;
 
@@ -171,13 +172,13 @@ impl Config {
         Self { number, protectors, ..self.clone() }
     }
 
-    /// Opens a config under keys that are known; with it its name.
-    pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Option<(Self, ConfigName)> {
-        let header = Header::parse(object).ok()?.0;
-        let body = seal::open_single(keys, ObjectKind::Config, object).ok()?;
-        let (config, _) = Self::decode(ClearConfig::decode(&header.clear).ok()?, &body).ok()?;
+    /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven.
+    pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Result<(Self, ConfigName), DamageCause> {
+        let (header, _) = Header::parse(object)?;
+        let body = seal::open_single(keys, ObjectKind::Config, object)?;
+        let (config, _) = Self::decode(ClearConfig::decode(&header.clear)?, &body)?;
         let name = ConfigName::of(config.number, &header.clear, &body);
-        Some((config, name))
+        Ok((config, name))
     }
 
     /// Whether this program may write to the repository (spec §12.2).

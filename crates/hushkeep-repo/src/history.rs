@@ -249,7 +249,7 @@ impl History {
                     unread.extend(tip.commit.parents);
                     continue;
                 }
-                Ok((tip, None)) if !self.tables.continues(&tip.tables) => return Ok(true),
+                Ok((tip, None)) if !self.continues(&tip) => return Ok(true),
                 Ok((_, damage)) => damage,
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => Some(damage),
                 Err(error) => return Err(error),
@@ -260,6 +260,15 @@ impl History {
             }
         }
         Ok(false)
+    }
+
+    /// Whether all that a remembered commit said is still said. A commit before it that is listed need not be named: it was
+    /// left out while it was damaged, and is read by itself.
+    fn continues(&self, remembered: &Tip) -> bool {
+        let files: HashSet<&str> = self.listed.keys().map(ObjectName::file).collect();
+        let mut tables = remembered.tables.clone();
+        tables.remove_commits(|id, file| !self.tables.has_commit(id) && files.contains(file));
+        self.tables.continues(&tables)
     }
 
     /// Reads what other writers added, if anything; tells whether there was something. A storage that now shows less
@@ -323,7 +332,9 @@ impl History {
         is_old: impl Fn(&ObjectName) -> bool,
         least: usize,
     ) -> Result<HashSet<ObjectName>, ReadError> {
-        let newest_old = self.listed.keys().filter(|name| is_old(name)).max_by_key(|name| number_of(name));
+        // What came under an old key makes no other an ancestor.
+        let counts = |name: &&ObjectName| is_old(name) && !self.outdated.contains(name);
+        let newest_old = self.listed.keys().filter(counts).max_by_key(|name| number_of(name));
         let Some(newest_old) = newest_old else { return Ok(HashSet::new()) };
         let ancestors = read_tip(objects, newest_old)?.0.tables;
         let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
@@ -378,7 +389,7 @@ impl History {
         let growth = base.and_then(|base| base.commit.growth.next(base.len)).unwrap_or_default();
         let mut tables = self.tables.clone();
         // A damaged commit is not to be passed over as an ancestor: if it comes back whole, it is to be read.
-        tables.remove_commits(|file| self.damaged.iter().any(|damage| damage.object.ends_with(file)));
+        tables.remove_commits(|_, file| self.damaged.iter().any(|damage| damage.object.ends_with(file)));
         for tip in &self.tips {
             tables.insert_commit(&tip.id, &tip.name);
         }

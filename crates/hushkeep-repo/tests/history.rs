@@ -451,6 +451,12 @@ fn an_old_commit_that_rots_locks_nobody_out() {
     let repository = one.open(&storage);
     assert_eq!((repository.snapshots().len(), repository.damaged_commits().len()), (41, 1));
 
+    // Neither is a backup meanwhile, which leaves the row of the damaged commit out.
+    let mut two = two.open(&storage);
+    backup(&mut one.open(&storage), &tree("meanwhile"), NOW + 41);
+    backup(&mut two, &tree("meanwhile"), NOW + 42);
+    assert_eq!(Device::new(4).open(&storage).snapshots().len(), 43);
+
     // Put back from a copy, it is no alarm either.
     storage.delete(&"commits/0000000001".parse().unwrap()).unwrap();
     storage.put(&"commits/0000000001".parse().unwrap(), &whole).unwrap();

@@ -68,7 +68,8 @@ def _refuse_unless_continued(history: History, seen: SeenTip) -> None:
     tables, damaged_base = history.reader.tables(commit)
     if damaged_base:
         raise damaged_base
-    if commit.id != seen.id or not history.tables.continue_all(tables):
+    listed = {name.file_name for name in history.listed}
+    if commit.id != seen.id or not history.tables.continue_all(tables.without_left_out(history.tables, listed)):
         raise RolledBack(f"the history does not continue the commit {seen.name.file_name}, which was seen before")
 
 

@@ -49,7 +49,7 @@ impl<'a> Rewriter<'a> {
         tables.edit_snapshots(edit_snapshot);
         for parent in &mut commit.parents {
             if let Some(id) = self.commits.get(parent.name.file()) {
-                tables.remove_commits(|file| file == parent.name.file());
+                tables.remove_commits(|_, file| file == parent.name.file());
                 tables.insert_commit(id, &parent.name);
                 parent.id = *id;
             }

@@ -64,9 +64,11 @@ impl Tables {
         }
     }
 
-    /// Forgets the rows of commits with these file names: they are to be read if they come back.
-    pub(super) fn remove_commits(&mut self, is_removed: impl Fn(&str) -> bool) {
-        self.commits.retain(|_, row| decode_commit(row).is_none_or(|(_, file)| !is_removed(&file)));
+    /// Forgets the rows of commits with these ids and file names: they are to be read if they come back.
+    pub(super) fn remove_commits(&mut self, is_removed: impl Fn(&CommitId, &str) -> bool) {
+        self.commits.retain(|id, row| {
+            decode_commit(row).is_none_or(|(_, file)| !is_removed(&CommitId::from_bytes(*id), &file))
+        });
     }
 
     /// Changes the records of snapshots, which get the ids of what they are then.

@@ -205,10 +205,10 @@ impl Repository {
                 continue;
             }
             let Ok(object) = objects.storage.get(&name) else { continue };
-            if let Some((config, own)) = Config::open_newer(objects.keys(), &object)
-                && own == *named
-            {
-                return Ok(config.may_write());
+            match Config::open_newer(objects.keys(), &object) {
+                Ok((config, own)) if own == *named => return Ok(config.may_write()),
+                Err(cause) if cause.is_newer_version() => return Ok(false),
+                _ => {}
             }
         }
         Ok(true)

@@ -107,10 +107,6 @@ fn taken_back() -> Vec<Invalid> {
             let first = repo.commits[0];
             follow(repo, |tables| tables.set(COMMITS, first, commit_row(1, "0000000001-0badcafe")));
         }),
-        refused("rollback-ancestor-left-out", "a later commit lacks an ancestor (§11.2, §11.4)", |repo| {
-            let first = repo.commits[0];
-            follow(repo, |tables| tables.0[COMMITS].retain(|(id, _)| *id != first));
-        }),
     ]
 }
 

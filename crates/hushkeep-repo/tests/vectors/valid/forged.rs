@@ -22,6 +22,7 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("block-of-several-contents", &[REFER_TO_TWO_BLOCKS]),
         sample("rotation-that-did-not-end", &[Edit::After(|repo| put_second_config(repo, 1, |_, _| {}))]),
         sample("remembered-and-continued", &[Edit::After(remember_and_continue)]),
+        sample("remembered-and-ancestor-left-out", &[Edit::After(remember_and_leave_out)]),
         every_kind_of_entry(),
         source_of_one_file(),
         chains_as_deep_as_allowed(),
@@ -180,9 +181,19 @@ const TOLD_OF_TWICE: [Edit; 2] = [
 
 /// The device has seen the second commit. The third one, which the second one is an ancestor of, marks a pack and has
 /// another index object in the place of one.
-fn remember_and_continue(repo: &mut Repo) {
+fn remember_and_leave_out(repo: &mut Repo) {
+    remember_second(repo);
+    let first = repo.commits[0];
+    put_third_commit(repo, 0, |commit| commit.tables.0[COMMITS].retain(|(id, _)| *id != first));
+}
+
+fn remember_second(repo: &mut Repo) {
     let tip = json!({ "id": hex(&repo.commits[1]), "name": SECOND_FILE });
     repo.memory = Some(json!({ "tips": [tip], "seconds": 1_790_000_000 }));
+}
+
+fn remember_and_continue(repo: &mut Repo) {
+    remember_second(repo);
     put_third_commit(repo, 0, |commit| {
         let tables = &mut commit.tables.0;
         for (table, row) in [(PACKS, 1), (INDEXES, 1)] {
