@@ -256,9 +256,9 @@ impl Repository {
             report.damage.extend(mended);
             return Ok(());
         }
+        journal.flush()?;
         // Only where something is new: an unchanged backup takes no more than five requests. If a pack is damaged, the backup
         // begins again, builds on it no more, and stores anew what it held.
-        journal.flush()?;
         if !packs.is_empty() && !self.spot_check(spot_checks, &missing, bad_packs)? {
             return Err(BackupError::Overtaken);
         }

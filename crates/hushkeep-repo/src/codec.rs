@@ -109,7 +109,9 @@ mod tests {
         }
 
         #[test]
-        fn a_damaged_body_is_refused_or_round_trips(bytes in body().prop_flat_map(|body| damaged(encode_body(&body).to_vec()))) {
+        fn a_damaged_body_is_refused_or_round_trips(
+            bytes in body().prop_flat_map(|body| damaged(encode_body(&body).to_vec())),
+        ) {
             assert_round_trip(&bytes);
         }
     }

@@ -194,7 +194,8 @@ pub enum StorageErrorKind {
     /// The storage did not answer, or broke off: the same call may succeed later.
     #[error("the storage cannot be reached")]
     Unreachable,
-    /// The storage has the object and cannot read it, as a disk with bad sectors: trying again will not help.
+    /// The storage has the object and cannot read it, as a disk with bad sectors, or one that is connected badly: trying
+    /// again at once will not help.
     #[error("the storage cannot read what it holds")]
     Unreadable,
     /// Anything else; trying again will not help.

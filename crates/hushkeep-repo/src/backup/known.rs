@@ -33,7 +33,7 @@ pub(super) struct Known {
     /// Page maps of stored databases: bases for those of copies under other names.
     pub(super) maps: Vec<StoredMap>,
     /// Packs to build nothing on, by their numbers in the index: marked for removal, or named but not there, or not
-    /// whole, or found bad by a check.
+    /// whole, or found bad.
     pub(super) missing: HashSet<u32>,
     /// File lists that are no bases: they cannot be read whole, or only because this device keeps what is gone from the
     /// storage.
