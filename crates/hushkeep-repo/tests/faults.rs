@@ -14,8 +14,8 @@ use hushkeep_core::wire::put_varint;
 use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Folder, ObjectInfo, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
-    BackupError, CheckError, CheckOptions, CheckReport, FindError, LockedRepository, Overwrite, Quiet, ReadError,
-    RelPath, Repository, RestoreError, RestoreOptions, State, Storage, UnlockError,
+    BackupError, BackupReport, CheckError, CheckOptions, CheckReport, FindError, LockedRepository, Overwrite, Quiet,
+    ReadError, RelPath, Repository, RestoreError, RestoreOptions, State, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{self, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
@@ -46,6 +46,18 @@ fn changed(tree: &MemoryTree) -> MemoryTree {
 fn replace(storage: &Arc<dyn Storage>, name: &ObjectName, bytes: &[u8]) {
     storage.delete(name).unwrap();
     storage.put(name, bytes).unwrap();
+}
+
+/// Damages every part of a pack.
+fn rot(storage: &Arc<dyn Storage>, pack: &ObjectName) {
+    let mut object = storage.get(pack).unwrap();
+    object.iter_mut().skip(200_000).step_by(200_000).for_each(|byte| *byte ^= 1);
+    replace(storage, pack, &object);
+}
+
+fn assert_tells_of(report: &BackupReport, packs: &[ObjectName]) {
+    let found: Vec<String> = report.damage.iter().map(|damage| damage.object.clone()).collect();
+    assert!(packs.iter().all(|name| found.contains(&name.to_string())), "{found:?} of {packs:?}");
 }
 
 fn all(storage: &Arc<dyn Storage>) -> Vec<ObjectInfo> {
@@ -275,15 +287,10 @@ fn a_backup_that_finds_damage_looks_for_more() {
     backup(&mut device.create(&storage), &tree, NOW);
     let rotten = names(&storage, Folder::Packs);
     assert!(rotten.len() >= 3);
-    for name in &rotten {
-        let mut object = storage.get(name).unwrap();
-        object.iter_mut().skip(200_000).step_by(200_000).for_each(|byte| *byte ^= 1);
-        replace(&storage, name, &object);
-    }
+    rotten.iter().for_each(|name| rot(&storage, name));
     tree.set("diary.txt", Node::File(vec![1; 100]));
     let report = backup(&mut device.open(&storage), &tree, NOW + 60);
-    let found: Vec<String> = report.damage.iter().map(|damage| damage.object.clone()).collect();
-    assert!(rotten.iter().all(|name| found.contains(&name.to_string())), "{found:?} of {rotten:?}");
+    assert_tells_of(&report, &rotten);
     let other = Device::new(2).open(&storage);
     assert_restores(&other, other.snapshots().last().unwrap(), &tree);
 }
@@ -465,15 +472,10 @@ fn a_bad_pack_is_not_resumed() {
 
     let rotten = names(&memory, Folder::Packs);
     assert!(rotten.len() >= 2);
-    for name in &rotten {
-        let mut object = memory.get(name).unwrap();
-        object.iter_mut().skip(200_000).step_by(200_000).for_each(|byte| *byte ^= 1);
-        replace(&memory, name, &object);
-    }
+    rotten.iter().for_each(|name| rot(&memory, name));
     large.set("diary.txt", Node::File(vec![1; 100]));
     let report = backup(&mut device.open(&memory), &large, NOW + 60);
-    let found: Vec<String> = report.damage.iter().map(|damage| damage.object.clone()).collect();
-    assert!(rotten.iter().all(|name| found.contains(&name.to_string())), "{found:?} of {rotten:?}");
+    assert_tells_of(&report, &rotten);
     let other = Device::new(2).open(&memory);
     assert_restores(&other, other.snapshots().last().unwrap(), &large);
     assert!(check(&other).findings.is_empty());
