@@ -139,13 +139,7 @@ pub struct Opener {
 impl Opener {
     /// Prepares to open the object with this header, which must be of `kind` and of the keys' repository and epoch.
     pub fn new(keys: &EpochKeys, kind: ObjectKind, header: &Header) -> Result<Self, OpenError> {
-        if header.kind != kind {
-            return Err(OpenError::WrongKind { expected: kind, found: header.kind });
-        }
-        // Only a config tells anything to who has no key.
-        if kind != ObjectKind::Config && !header.clear.is_empty() {
-            return Err(OpenError::NotAnObject);
-        }
+        header.must_be(kind)?;
         if header.repository != *keys.repository() {
             return Err(OpenError::WrongRepository);
         }

@@ -174,7 +174,7 @@ impl Config {
 
     /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven.
     pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Result<(Self, ConfigName), DamageCause> {
-        let (header, _) = Header::parse(object)?;
+        let header = Header::parse_as(ObjectKind::Config, object)?;
         let body = seal::open_single(keys, ObjectKind::Config, object)?;
         let (config, _) = Self::decode(ClearConfig::decode(&header.clear)?, &body)?;
         let name = ConfigName::of(config.number, &header.clear, &body);

@@ -159,7 +159,7 @@ impl History {
 
     /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.
     fn note_damage(&mut self, damage: Damage, objects: &Objects) -> Result<(), ReadError> {
-        if damage.cause == DamageCause::UnknownEpoch && newest_epoch(objects)? > Some(objects.keyring.newest()) {
+        if damage.cause == DamageCause::UnknownEpoch && is_key_replaced(objects)? {
             return Err(ReadError::Rotated);
         }
         self.damaged.push(damage);
@@ -465,10 +465,9 @@ pub(crate) fn older_epochs_in(body: &[u8]) -> Result<OlderEpochs, WireError> {
     Ok(Commit::decode(body)?.0.older_epochs)
 }
 
-/// The newest epoch that a config on the storage claims. Nobody vouches for it: it only tells what to ask of the
-/// owner where a commit cannot be opened.
-fn newest_epoch(objects: &Objects) -> Result<Option<Epoch>, ReadError> {
-    let mut newest = None;
+/// Whether a config on the storage says that the repository has a later key (spec §11.4). Nobody vouches for it: it only
+/// tells what to ask of the owner where a commit cannot be opened.
+fn is_key_replaced(objects: &Objects) -> Result<bool, ReadError> {
     let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
     for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
         let object = objects.storage.get(&info.name);
@@ -476,9 +475,12 @@ fn newest_epoch(objects: &Objects) -> Result<Option<Epoch>, ReadError> {
             Err(ReadError::Damaged(_)) => continue,
             object => object?,
         };
-        newest = newest.max(Header::parse(&object).ok().map(|(header, _)| header.epoch));
+        let header = Header::parse_as(ObjectKind::Config, &object);
+        if header.is_ok_and(|header| objects.keyring.is_succeeded_by(&header)) {
+            return Ok(true);
+        }
     }
-    Ok(newest)
+    Ok(false)
 }
 
 fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, ReadError> {

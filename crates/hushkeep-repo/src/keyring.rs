@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys, EpochSecret};
 use hushkeep_core::name::RepositoryId;
+use hushkeep_core::seal::Header;
 use hushkeep_core::wire::{MAX_VARINT_LEN, Reader, WireError, put_varint};
 use zeroize::Zeroizing;
 
@@ -32,6 +33,11 @@ impl Keyring {
     /// The epoch that new objects belong to.
     pub(crate) fn newest(&self) -> Epoch {
         self.current
+    }
+
+    /// Whether a header says that the key was replaced: it has a later epoch of this repository. Nobody vouches for it.
+    pub(crate) fn is_succeeded_by(&self, header: &Header) -> bool {
+        header.repository == self.repository && header.epoch > self.current
     }
 
     /// The keyring of the next epoch, under a new key. `None` if there were more epochs than can be counted.

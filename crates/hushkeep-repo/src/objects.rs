@@ -125,7 +125,10 @@ impl Objects {
         kind: ObjectKind,
         object: &[u8],
     ) -> Result<(Epoch, Zeroizing<Vec<u8>>), DamageCause> {
-        let (header, _) = Header::parse(object)?;
+        let header = Header::parse_as(kind, object)?;
+        if header.repository != *self.keyring.repository() {
+            return Err(OpenError::WrongRepository.into());
+        }
         let keys = self.keyring.epoch(header.epoch).ok_or(DamageCause::UnknownEpoch)?;
         Ok((header.epoch, codec::decode_body(&seal::open_single(keys, kind, object)?)?))
     }
@@ -213,7 +216,8 @@ impl Objects {
         let name = pack_name(id);
         let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
         let (read, part) = self.read_aligned(&name, 0..HEADER_LEN as u64, len)?;
-        let (header, _) = Header::parse(read.get(part).unwrap_or_default()).map_err(|error| damaged(error.into()))?;
+        let header = read.get(part).unwrap_or_default();
+        let header = Header::parse_as(ObjectKind::Pack, header).map_err(|error| damaged(error.into()))?;
         let keys = self.keyring.epoch(header.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
         let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
 

@@ -6,7 +6,7 @@ from .encoding import Cursor, read_record
 from .errors import Damaged, Malformed, WrongKey, blaming
 from .keys import KeyRing, Kind, digest, read_older_secrets
 from .nodes import MAX_DEPTH
-from .sealing import Header, decode_body, open_single, read_header
+from .sealing import Header, decode_body, open_single, read_header, read_unproven_header
 from .storage import NumberedName, Storage, is_file_name, object_name, read_numbered_name
 from .tables import Tables, read_tables
 
@@ -89,11 +89,9 @@ def _read_parent(cursor: Cursor) -> Parent:
 class CommitReader:
     """Opens commits, each at most once."""
 
-    def __init__(self, storage: Storage, ring: KeyRing, highest_epoch: int) -> None:
-        """With the highest epoch that any config on the storage names."""
+    def __init__(self, storage: Storage, ring: KeyRing) -> None:
         self._storage = storage
         self._ring = ring
-        self._highest_epoch = highest_epoch
         self._opened: dict[str, Commit | Damaged] = {}
 
     def open(self, name: NumberedName) -> Commit:
@@ -142,5 +140,9 @@ class CommitReader:
     def _refuse_newer_key(self, header: Header) -> None:
         """A commit of an unknown epoch is damaged, or tells that the key was changed (§11.4)."""
         is_unknown = header.repository == self._ring.repository and header.epoch not in self._ring.epochs
-        if is_unknown and self._highest_epoch > self._ring.newest_epoch:
+        if is_unknown and self._says_a_config_that_the_key_was_changed():
             raise WrongKey("the key of this repository was changed; the new one is needed")
+
+    def _says_a_config_that_the_key_was_changed(self) -> bool:
+        headers = (read_unproven_header(self._storage, Kind.CONFIG, name) for name in self._storage.numbered(Kind.CONFIG))
+        return any(header and header.is_after(self._ring) for header in headers)

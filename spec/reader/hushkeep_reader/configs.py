@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from .encoding import Cursor, encode_byte_string, read_record
 from .errors import Damaged, Malformed, NewerVersion, NoConfigLeft, NoRepository, TooNew, blaming
-from .history import read_commit_header
 from .keys import EpochKeys, KeyRing, Kind, digest, read_older_secrets
-from .sealing import Header, open_single, read_header
+from .sealing import Header, open_single, read_header, read_unproven_header
 from .storage import NumberedName, Storage, object_name
 
 READER_VERSION = 1
@@ -147,7 +146,7 @@ def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes
     if len(most) == 1:
         return most[0]
     for name in storage.numbered(Kind.COMMIT):
-        header = read_commit_header(storage, name)
+        header = read_unproven_header(storage, Kind.COMMIT, name)
         if header and header.repository in most:
             return header.repository
     return next(config.header.repository for config in configs if config.header.repository in most)

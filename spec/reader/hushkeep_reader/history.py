@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 
 from .commits import Commit, CommitReader
-from .errors import Damaged, Malformed, TooNew
+from .errors import Damaged
 from .keys import KeyRing, Kind
-from .sealing import HEADER_LENGTH, Header, read_header
 from .storage import NumberedName, Storage
 from .tables import Tables
 
@@ -26,10 +25,10 @@ class History:
         return max(((tip.config_number, tip.config_digest) for tip in self.tips), default=None)
 
 
-def read_history(storage: Storage, ring: KeyRing, highest_epoch: int) -> History:
-    """Finds the tips and joins their tables. `highest_epoch` is the highest that any config on the storage names."""
+def read_history(storage: Storage, ring: KeyRing) -> History:
+    """Finds the tips and joins their tables."""
     listed = storage.numbered(Kind.COMMIT)
-    found = _Tips(CommitReader(storage, ring, highest_epoch))
+    found = _Tips(CommitReader(storage, ring))
     outdated: list[Commit] = []
     for name in listed:
         commit = found.open(name)
@@ -46,14 +45,6 @@ def read_history(storage: Storage, ring: KeyRing, highest_epoch: int) -> History
         if not found.tips:
             raise Damaged("commits/", "none of the commits can be read")
     return History(found.reader, listed, found.tips, found.tables, found.damage, unused)
-
-
-def read_commit_header(storage: Storage, name: NumberedName) -> Header | None:
-    """What a commit claims to be, unproven. None if it cannot be one."""
-    try:
-        return read_header(storage.read_range(Kind.COMMIT, name.file_name, 0, HEADER_LENGTH), Kind.COMMIT)
-    except (Malformed, TooNew, Damaged):
-        return None
 
 
 class _Tips:

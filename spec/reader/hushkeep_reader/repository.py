@@ -114,7 +114,7 @@ def _open_with(
         config = open_config(unproven, unproven.keys(backup_key))
     except Damaged as damaged:
         raise _DoesNotHold(damaged) from damaged
-    history = read_history(storage, config.ring, highest_epoch=max(other.header.epoch for other in configs))
+    history = read_history(storage, config.ring)
     if unproven.header.epoch > 0 and not history.tips:
         raise _DoesNotHold(WrongKey("the key is that of a rotation that was not completed; the old one is needed"))
     if not config.is_newest(history.newest_config()):

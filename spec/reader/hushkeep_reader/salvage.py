@@ -2,10 +2,10 @@
 
 from .commits import Commit, open_commit
 from .errors import Damaged, NoConfigLeft, WrongKey, blaming
-from .history import read_commit_header, read_history
+from .history import read_history
 from .keys import EpochKeys, KeyRing, Kind
 from .repository import Repository
-from .sealing import Header
+from .sealing import Header, read_unproven_header
 from .snapshots import read_snapshots
 from .storage import NumberedName, Storage, object_name
 
@@ -13,7 +13,7 @@ from .storage import NumberedName, Storage, object_name
 def salvage_repository(storage: Storage, backup_key: bytes) -> Repository:
     """Takes all that a config tells from the newest commit that opens under the key itself."""
     ring = _find_ring(storage, backup_key)
-    history = read_history(storage, ring, highest_epoch=ring.newest_epoch)
+    history = read_history(storage, ring)
     snapshots = read_snapshots(history.tables.live_snapshots())
     damage: list[Damaged] = [NoConfigLeft("the repository was opened without any", [])]
     return Repository(storage, ring, configs=[], history=history, snapshots=snapshots, config_damage=damage)
@@ -21,10 +21,10 @@ def salvage_repository(storage: Storage, backup_key: bytes) -> Repository:
 
 def _find_ring(storage: Storage, backup_key: bytes) -> KeyRing:
     names = storage.numbered(Kind.COMMIT)
-    headers = [(name, header) for name in names if (header := read_commit_header(storage, name))]
+    headers = [(name, header) for name in names if (header := read_unproven_header(storage, Kind.COMMIT, name))]
     ring = _newest_ring(storage, backup_key, headers)
     for name, header in headers:
-        if header.repository == ring.repository and header.epoch > ring.newest_epoch:
+        if header.is_after(ring):
             raise WrongKey(f"{name.file_name} was written under a newer key")
     return ring
 

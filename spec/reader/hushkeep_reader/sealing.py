@@ -7,8 +7,9 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from .compression import decompress
 from .encoding import Cursor, encode_u32, encode_u64
-from .errors import Malformed, TooNew
+from .errors import Damaged, Malformed, TooNew
 from .keys import KeyRing, Kind, derive
+from .storage import NumberedName, Storage
 
 MAGIC = b"HUSHKEEP"
 FORMAT_VERSION = 1
@@ -35,6 +36,10 @@ class Header:
         fixed = MAGIC + FORMAT_VERSION.to_bytes(2, "little") + bytes([self.kind, 0]) + encode_u32(self.epoch)
         return fixed + self.repository + self.salt + encode_u32(len(self.clear)) + self.clear
 
+    def is_after(self, ring: KeyRing) -> bool:
+        """Whether it says, unproven, that this repository was given a later key (§3.6, §11.4)."""
+        return self.repository == ring.repository and self.epoch > ring.newest_epoch
+
 
 def read_header(data: bytes, kind: Kind) -> Header:
     """The header of an object from the folder of `kind` (§2.1).
@@ -56,6 +61,14 @@ def read_header(data: bytes, kind: Kind) -> Header:
     if clear_length > (MAX_CLEAR_LENGTH if kind is Kind.CONFIG else 0):
         raise Malformed("its clear part is too long")
     return Header(kind, epoch, repository, salt, cursor.take(clear_length))
+
+
+def read_unproven_header(storage: Storage, kind: Kind, name: NumberedName) -> Header | None:
+    """What a config or commit claims to be. None if it cannot be one."""
+    try:
+        return read_header(storage.read_range(kind, name.file_name, 0, HEADER_LENGTH + MAX_CLEAR_LENGTH), kind)
+    except (Malformed, TooNew, Damaged):
+        return None
 
 
 class Opener:

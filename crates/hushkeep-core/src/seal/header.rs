@@ -80,6 +80,24 @@ impl Header {
         let (epoch, repository) = (Epoch(u32::from_le_bytes(epoch)), RepositoryId::from_bytes(repository));
         Ok((Self { kind, epoch, repository, salt, clear }, HEADER_LEN + clear_len))
     }
+
+    /// Reads the header of what should be an object of this kind. Nobody vouches for it before something of the object opens.
+    pub fn parse_as(kind: ObjectKind, object: &[u8]) -> Result<Self, OpenError> {
+        let (header, _) = Self::parse(object)?;
+        header.must_be(kind)?;
+        Ok(header)
+    }
+
+    /// Refuses another kind than this, and a clear part where only a config has one.
+    pub(super) fn must_be(&self, kind: ObjectKind) -> Result<(), OpenError> {
+        if self.kind != kind {
+            return Err(OpenError::WrongKind { expected: kind, found: self.kind });
+        }
+        if kind != ObjectKind::Config && !self.clear.is_empty() {
+            return Err(OpenError::NotAnObject);
+        }
+        Ok(())
+    }
 }
 
 fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), OpenError> {

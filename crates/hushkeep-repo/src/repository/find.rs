@@ -233,7 +233,7 @@ fn is_about_config(error: &UnlockError) -> bool {
 
 impl SealedConfig {
     pub(super) fn parse(name: &ObjectName, object: Vec<u8>) -> Result<Self, DamageCause> {
-        let (header, _) = Header::parse(&object).map_err(|error| match error {
+        let header = Header::parse_as(ObjectKind::Config, &object).map_err(|error| match error {
             OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
             error => error.into(),
         })?;
@@ -280,13 +280,13 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
     let commits = storage.list(Folder::Commits).map_err(ReadError::Storage)?;
     let commits = commits.into_iter().map(|info| info.name);
     let mut commits: Vec<ObjectName> = commits.filter(|name| number_of(name).is_some()).collect();
-    commits.sort_unstable_by_key(|name| Reverse(number_of(name)));
+    commits.sort_unstable_by_key(|name| Reverse((number_of(name), name.file().to_owned())));
     for commit in commits {
         let object = match storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit)) {
             Err(ReadError::Damaged(_)) => continue,
             object => object?,
         };
-        let id = Header::parse(&object).ok().map(|(header, _)| header.repository);
+        let id = Header::parse_as(ObjectKind::Commit, &object).ok().map(|header| header.repository);
         if id.is_some_and(|id| leading.contains(&id)) {
             return Ok(id);
         }

@@ -90,7 +90,7 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
             Err(error) if error.kind == StorageErrorKind::NotFound => continue,
             object => object.map_err(ReadError::Storage)?,
         };
-        let Ok((header, _)) = Header::parse(&object) else { continue };
+        let Ok(header) = Header::parse_as(ObjectKind::Commit, &object) else { continue };
         if found.is_none() {
             let keyring = Keyring::new(key, header.repository, header.epoch);
             found = open_under(Objects { storage: Arc::clone(storage), keyring }, &name, &object)?;
@@ -101,8 +101,7 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
         None if headers.is_empty() => return Err(RebuildError::NoRepository),
         found => found.ok_or(RebuildError::WrongKey)?,
     };
-    let (id, epoch) = (objects.keyring.repository(), objects.keyring.newest());
-    match headers.iter().find(|(_, header)| header.repository == *id && header.epoch > epoch) {
+    match headers.iter().find(|(_, header)| objects.keyring.is_succeeded_by(header)) {
         Some((name, _)) => Err(RebuildError::Rotated { object: name.to_string() }),
         None => Ok(objects),
     }
@@ -141,10 +140,11 @@ fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigNa
         Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
         object => object.map_err(ReadError::Storage)?,
     };
-    let (repository, epoch) = (objects.keyring.repository(), objects.keyring.newest());
-    if Header::parse(&object).is_ok_and(|(header, _)| header.repository == *repository && header.epoch > epoch) {
+    let header = Header::parse_as(ObjectKind::Config, &object);
+    if header.is_ok_and(|header| objects.keyring.is_succeeded_by(&header)) {
         return Err(RebuildError::Rotated { object: name.to_string() });
     }
+    let (repository, epoch) = (objects.keyring.repository(), objects.keyring.newest());
     match SealedConfig::parse(name, object).and_then(|sealed| sealed.open(key)) {
         Ok((keyring, config, name)) => {
             let is_newest = config.number > named.number || name == *named;

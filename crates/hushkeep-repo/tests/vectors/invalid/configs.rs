@@ -2,13 +2,13 @@
 
 use hushkeep_core::name::RepositoryId;
 
-use super::{Invalid, Lost, in_commit, in_pack};
+use super::{Invalid, Lost, in_commit, in_pack, second_commit};
 use crate::forge::Repo;
 use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [clear_parts(), bodies(), which_holds(), copies(), keys(), newer()].into_iter().flatten().collect()
+    [clear_parts(), bodies(), which_holds(), copies(), keys(), later_epochs(), newer()].into_iter().flatten().collect()
 }
 
 fn name() -> String {
@@ -118,10 +118,10 @@ fn which_holds() -> Vec<Invalid> {
     ]
 }
 
-fn add_config_of_another_repository(repo: &mut Repo) {
+fn add_config_of_another_repository(repo: &mut Repo, epoch: u32) {
     let own = std::mem::replace(&mut repo.id, RepositoryId::from_bytes([9; 16]));
-    let (clear, body) = repo.config(1, 0);
-    repo.put_config("0000000001-0badcafe", 0, &clear, &body);
+    let (clear, body) = repo.config(1, epoch);
+    repo.put_config("0000000001-0badcafe", epoch, &clear, &body);
     repo.id = own;
 }
 
@@ -148,7 +148,7 @@ fn copies() -> Vec<Invalid> {
             "config-of-another-repository",
             "0000000001-0badcafe",
             "a config of another repository under the same key; a commit tells which is meant (§12.4)",
-            add_config_of_another_repository,
+            |repo| add_config_of_another_repository(repo, 0),
         ),
         beside(
             "config-copy-of-format-version-2",
@@ -208,6 +208,42 @@ fn keys() -> Vec<Invalid> {
                 repo.objects.insert(name(), old);
                 repo.owner_epoch = 0;
             }),
+        ),
+        wrong(
+            "key-from-before-a-rotation-with-a-damaged-config",
+            "the config that tells of epoch 1 has a clear part that is refused; its header tells enough (§11.4)",
+            Edit::After(|repo| {
+                let old = repo.objects[&name()].clone();
+                rotate(repo, repo.older(1), repo.older(1));
+                put_second_config(repo, 1, |clear, _| value(clear, 2).push(0));
+                repo.objects.insert(name(), old);
+                repo.owner_epoch = 0;
+            }),
+        ),
+    ]
+}
+
+/// A later epoch tells that the key was changed only if commit and config are of this repository (§11.4).
+fn later_epochs() -> Vec<Invalid> {
+    let strange = |name, comment, edit| in_commit(name, comment, Edit::After(edit));
+    vec![
+        strange(
+            "epoch-of-another-repositorys-config",
+            "a commit's header has the epoch 1, and only a config of another repository tells of that (§11.4)",
+            |repo| {
+                add_config_of_another_repository(repo, 1);
+                repo.objects.get_mut(&second_commit()).unwrap()[12] = 1;
+            },
+        ),
+        strange(
+            "epoch-of-another-repositorys-commit",
+            "a commit's header has the epoch 1 and another repository, beside a config of epoch 1 (§11.4, §2.1)",
+            |repo| {
+                put_second_config(repo, 1, |_, _| {});
+                let commit = repo.objects.get_mut(&second_commit()).unwrap();
+                commit[12] = 1;
+                commit[16] ^= 1;
+            },
         ),
     ]
 }
