@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from hushkeep_reader.encoding import encode_byte_string, encode_u32, encode_u64, encode_varint
 from hushkeep_reader.keys import EpochKeys, Kind, derive, digest
+from hushkeep_reader.name_lists import name_list_digest
 from hushkeep_reader.packs import Pack
 from hushkeep_reader.sealing import TRAILER_NUMBER, Header
 from hushkeep_reader.storage import NumberedName, read_numbered_name
@@ -159,7 +160,7 @@ class Maker:
         classes = bytes(len(segments)) + b"\2" * len(list_ids)
         table = encode_varint(len(list_ids))
         for list_id, names in zip(list_ids, name_lists, strict=True):
-            table += list_id + b"\0" + digest("hushkeep/1 name list", names)
+            table += list_id + b"\0" + name_list_digest(0, names)
         table += encode_varint(len(plaintexts))
         for number, (parts, plaintext) in enumerate(zip([*segments, *name_parts], plaintexts, strict=True)):
             table += classes[number : number + 1] + encode_varint(len(plaintext) + 16) + encode_varint(len(plaintext))
@@ -169,7 +170,7 @@ class Maker:
         data = seal(Kind.PACK, self.keys(0), 0, plaintexts, table)
         self.store(Kind.PACK, pack_id.hex(), data)
         pack = Pack(pack_id, 0, data[32:64], len(data), table)
-        own = digest("hushkeep/1 name list", self.name_list(pack_id)) if pack_id in list_ids else NOTHING
+        own = name_list_digest(0, self.name_list(pack_id)) if pack_id in list_ids else NOTHING
         return MadePack(pack, encode_varint(len(data)) + pack.digest() + own)
 
     def name_list(self, list_id: bytes) -> bytes:

@@ -10,8 +10,7 @@ from hushkeep_reader.errors import (
     Malformed,
     TooNew,
 )
-from hushkeep_reader.keys import digest
-from hushkeep_reader.name_lists import read_name_list
+from hushkeep_reader.name_lists import name_list_digest, read_name_list
 from hushkeep_reader.nodes import NodeName
 from hushkeep_reader.pack_tables import ListRow, Stretch, read_table
 from hushkeep_reader.packs import Pack
@@ -126,4 +125,4 @@ class ExamplesTest(unittest.TestCase):
         self.assertRaises(Damaged, read_snapshots, {bytes(16): row})
 
     def list_row(self, encoded: bytes) -> ListRow:
-        return ListRow(LIST_A, 0, digest("hushkeep/1 name list", encoded))
+        return ListRow(LIST_A, 0, name_list_digest(0, encoded))

@@ -188,7 +188,7 @@ impl Repository {
     fn names_of(&self, file: &FileEntry) -> Result<Vec<Option<ContentName>>, ReadError> {
         let Content::Chunks(runs) = &file.content else { return Ok(Vec::new()) };
         let chunks = runs.iter().flat_map(|run: &Run| run.contents());
-        chunks.map(|chunk| Ok(self.contents.names(chunk.list)?.name(chunk.position).copied())).collect()
+        chunks.map(|chunk| Ok(self.contents.names(chunk.list)?.list.name(chunk.position).copied())).collect()
     }
 }
 

@@ -45,7 +45,13 @@ pub(crate) struct Contents {
     /// What the index ranks behind the others, or leaves out.
     retired: Retired,
     segments: Cache<SegmentAt, Vec<u8>>,
-    names: Cache<ListNo, NameList>,
+    names: Cache<ListNo, ProvenNames>,
+}
+
+/// The names of a list, which are those that a pack's table speaks of.
+pub(crate) struct ProvenNames {
+    pub(crate) entry: ListEntry,
+    pub(crate) list: NameList,
 }
 
 impl Contents {
@@ -60,7 +66,7 @@ impl Contents {
     pub(crate) fn update(&mut self, tables: &Tables) -> Result<(), ReadError> {
         // A file list may speak of a list of which nothing is left, where a newer one upon it needs none of that.
         for row in tables.all_packs() {
-            self.index.announce(row.id, None);
+            self.index.announce(row.id);
         }
         for row in tables.indexes() {
             if !self.known_indexes.insert(row.id) {
@@ -209,26 +215,33 @@ impl Contents {
     }
 
     /// The names of a list, kept for the next time.
-    pub(crate) fn names(&self, list: ListNo) -> Result<Arc<NameList>, ReadError> {
-        self.names.get_or_read(list, NameList::len, || self.read_names(list))
+    pub(crate) fn names(&self, list: ListNo) -> Result<Arc<ProvenNames>, ReadError> {
+        self.names.get_or_read(list, |names| names.list.len(), || self.read_names(list))
     }
 
-    /// The names of a list.
-    pub(crate) fn read_names(&self, list: ListNo) -> Result<NameList, ReadError> {
-        let at = self.index.names_of(list).ok_or_else(|| {
-            let object = self.index.list_id(list).map(|id| pack_name(&id).to_string());
-            Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
-        })?;
+    /// The names of a list, from the first pack in which they are whole.
+    pub(crate) fn read_names(&self, list: ListNo) -> Result<ProvenNames, ReadError> {
+        let mut failure = None;
+        for (at, entry) in self.index.names_of(list) {
+            match self.read_names_at(*at, entry) {
+                Err(ReadError::Damaged(damage)) => drop(failure.get_or_insert(damage)),
+                names => return names,
+            }
+        }
+        Err(failure.unwrap_or_else(|| self.nowhere(ContentRef { list, position: 0 })).into())
+    }
+
+    fn read_names_at(&self, at: SegmentAt, entry: &ListEntry) -> Result<ProvenNames, ReadError> {
         let encoded = self.read_segment(at)?;
-        if self.index.names_digest(list) != Some(NameList::digest(&encoded)) {
+        if !entry.is_of(&encoded) {
             return Err(self.damaged(at, DamageCause::Content).into());
         }
-        let names = NameList::decode(&encoded).map_err(|error| self.damaged(at, error))?;
+        let list = NameList::decode(&encoded).map_err(|error| self.damaged(at, error))?;
         let row = self.index.pack(at.pack).and_then(|pack| pack.segment(at.segment));
-        if row.is_none_or(|(row, _)| row.count() != names.len() as u64) {
+        if row.is_none_or(|(row, _)| row.count() != list.len() as u64) {
             return Err(self.damaged(at, DamageCause::Length).into());
         }
-        Ok(names)
+        Ok(ProvenNames { entry: entry.clone(), list })
     }
 
     /// Cuts an unpacked segment into its contents.
@@ -257,7 +270,11 @@ impl Contents {
         let keys = self.objects.keyring.epoch(entry.epoch);
         let keys = Arc::clone(keys.ok_or_else(|| self.damaged(at, DamageCause::UnknownEpoch))?);
         let names = self.names(list)?;
-        let lens = names.lens(stretch.first, stretch.count).ok_or_else(|| self.damaged(at, DamageCause::Length))?;
+        if names.entry != *entry {
+            return Err(self.damaged(at, DamageCause::Content).into());
+        }
+        let lens =
+            names.list.lens(stretch.first, stretch.count).ok_or_else(|| self.damaged(at, DamageCause::Length))?;
         let mut ends = Vec::with_capacity(lens.len());
         let mut end = begin;
         for len in lens {
@@ -371,7 +388,7 @@ struct Part {
     /// Where the first begins in the segment, and where each ends.
     begin: usize,
     ends: Vec<usize>,
-    names: Arc<NameList>,
+    names: Arc<ProvenNames>,
     keys: Arc<EpochKeys>,
 }
 
@@ -396,7 +413,7 @@ impl<'a> Slices<'a> {
     pub(crate) fn prove(&self, chunk: ContentRef) -> Option<&'a [u8]> {
         let (part, place) = self.find(chunk)?;
         let content = self.segment.get(part.range(place)?)?;
-        (part.names.name(chunk.position)? == &part.keys.names().name(content)).then_some(content)
+        (part.names.list.name(chunk.position)? == &part.keys.names().name(content)).then_some(content)
     }
 
     /// Where in the segment a content lies.

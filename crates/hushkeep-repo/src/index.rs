@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
-use hushkeep_core::keys::Epoch;
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError};
 
@@ -31,10 +30,8 @@ pub(crate) struct IndexedPack {
 #[derive(Debug)]
 struct IndexedList {
     id: ObjectId,
-    /// Whose names key named its contents; `None` if nothing of it lies in any pack.
-    epoch: Option<Epoch>,
-    /// Where its names are, and their digest.
-    names: Option<(SegmentAt, [u8; 16])>,
+    /// Where its names are, and what is said of them there.
+    names: Vec<(SegmentAt, ListEntry)>,
     /// By the position of the first content. They do not overlap.
     pieces: BTreeMap<u32, Piece>,
 }
@@ -81,7 +78,7 @@ impl Index {
     /// Looks contents up in the packs of the lowest rank first, and never in those that have none.
     pub(crate) fn rank_packs(&mut self, rank: impl Fn(&ObjectId) -> Option<u8>) {
         for list in &mut self.lists {
-            list.names = None;
+            list.names.clear();
             list.pieces.clear();
         }
         let packs = std::mem::take(&mut self.packs);
@@ -95,11 +92,11 @@ impl Index {
     }
 
     /// Numbers a list, whether or not anything of it lies in a pack.
-    pub(crate) fn announce(&mut self, id: ObjectId, epoch: Option<Epoch>) -> ListNo {
+    pub(crate) fn announce(&mut self, id: ObjectId) -> ListNo {
         let next = ListNo(u32::try_from(self.lists.len()).unwrap_or(u32::MAX));
         let number = *self.list_numbers.entry(id).or_insert(next);
         if number == next {
-            self.lists.push(IndexedList { id, epoch, names: None, pieces: BTreeMap::new() });
+            self.lists.push(IndexedList { id, names: Vec::new(), pieces: BTreeMap::new() });
         }
         number
     }
@@ -110,9 +107,9 @@ impl Index {
             for stretch in &row.stretches {
                 let Some(entry) = info.table.lists.get(stretch.list as usize) else { continue };
                 let at = SegmentAt { pack, segment };
-                let list = self.list_mut(entry);
+                let list = self.list_mut(entry.id);
                 match row.class {
-                    Class::Names => drop(list.names.get_or_insert((at, entry.names_digest))),
+                    Class::Names => list.names.push((at, entry.clone())),
                     _ => fill_gaps(&mut list.pieces, stretch.first..stretch.end(), at),
                 }
             }
@@ -120,11 +117,9 @@ impl Index {
     }
 
     #[expect(clippy::indexing_slicing, reason = "a list was numbered when it was pushed, and none is ever removed")]
-    fn list_mut(&mut self, entry: &ListEntry) -> &mut IndexedList {
-        let number = self.announce(entry.id, Some(entry.epoch));
-        let list = &mut self.lists[number.0 as usize];
-        list.epoch.get_or_insert(entry.epoch);
-        list
+    fn list_mut(&mut self, id: ObjectId) -> &mut IndexedList {
+        let number = self.announce(id);
+        &mut self.lists[number.0 as usize]
     }
 
     pub(crate) fn pack(&self, number: u32) -> Option<&IndexedPack> {
@@ -149,11 +144,6 @@ impl Index {
         self.lists.get(list.0 as usize).map(|list| list.id)
     }
 
-    /// The epoch whose names key named a list's contents; `None` if nothing of it lies in any pack.
-    pub(crate) fn list_epoch(&self, list: ListNo) -> Option<Epoch> {
-        self.lists.get(list.0 as usize)?.epoch
-    }
-
     /// The reference of a node named on disk.
     pub(crate) fn node(&self, name: NodeName) -> Option<ContentRef> {
         Some(ContentRef { list: self.list(&name.list)?, position: name.position })
@@ -164,14 +154,9 @@ impl Index {
         Some(NodeName { list: self.list_id(node.list)?, position: node.position })
     }
 
-    /// Where a list's names are.
-    pub(crate) fn names_of(&self, list: ListNo) -> Option<SegmentAt> {
-        self.lists.get(list.0 as usize)?.names.map(|(at, _)| at)
-    }
-
-    /// The digest that a list's names must have.
-    pub(crate) fn names_digest(&self, list: ListNo) -> Option<[u8; 16]> {
-        self.lists.get(list.0 as usize)?.names.map(|(_, digest)| digest)
+    /// Where a list's names are, and what is said of them there; nowhere if nothing of it lies in any pack.
+    pub(crate) fn names_of(&self, list: ListNo) -> &[(SegmentAt, ListEntry)] {
+        self.lists.get(list.0 as usize).map_or(&[], |list| &list.names)
     }
 
     /// The segment that holds a content.
@@ -264,7 +249,8 @@ pub(crate) fn assert_round_trip(body: &[u8]) {
         assert_finds(&pack);
         all.add(pack);
     }
-    let lens = |index: &Index| index.lists.iter().map(|list| (list.pieces.len(), list.names)).collect::<Vec<_>>();
+    let lens =
+        |index: &Index| index.lists.iter().map(|list| (list.pieces.len(), list.names.clone())).collect::<Vec<_>>();
     let before = lens(&all);
     all.rank_packs(|_| Some(0));
     assert_eq!(before, lens(&all));
@@ -283,7 +269,7 @@ fn assert_finds(pack: &PackInfo) {
         }
     }
     let own = index.list(&pack.id);
-    if let Some((list, names)) = own.and_then(|list| Some((list, index.names_of(list)?))) {
+    if let Some((list, (names, _))) = own.and_then(|list| Some((list, index.names_of(list).first()?))) {
         let row = index.pack(0).and_then(|pack| pack.segment(names.segment));
         assert_eq!(row.map(|(row, _)| row.count()), Some(u64::from(index.list_end(list))));
     }
@@ -295,6 +281,7 @@ mod tests {
     use super::*;
     use crate::pack::{Coding, PackTable, Stretch};
     use crate::properties::damaged;
+    use hushkeep_core::keys::Epoch;
     use proptest::prelude::*;
 
     fn segment(class: Class, first: u32, count: u32) -> Segment {
@@ -324,7 +311,8 @@ mod tests {
         assert_eq!(place(7), Some(SegmentAt { pack: 1, segment: 0 }));
         assert_eq!(place(8), None);
         assert_eq!(index.list_end(list), 8);
-        assert_eq!(index.names_of(list), Some(SegmentAt { pack: 0, segment: 1 }));
+        let names = index.names_of(list).iter().map(|(at, _)| *at);
+        assert_eq!(names.collect::<Vec<_>>(), [SegmentAt { pack: 0, segment: 1 }]);
         assert_eq!(index.pack(0).unwrap().segment(1).unwrap().1, 68 + 26);
     }
 
@@ -367,7 +355,7 @@ mod tests {
         assert_eq!(packs(&index), [old, old, new, new, old, old, new, old, old]);
         index.rank_packs(|pack| (*pack == id(2)).then_some(0));
         assert_eq!(packs(&index), [None, None, new, new, None, None, new, None, None]);
-        assert_eq!((index.names_of(list), index.list(&id(1))), (None, Some(list)));
+        assert_eq!((index.names_of(list), index.list(&id(1))), ([].as_slice(), Some(list)));
     }
 
     proptest! {
@@ -380,7 +368,7 @@ mod tests {
                 own.for_each(|owner| *owner = owner.or(Some(number)));
             }
             let mut index = Index::default();
-            let list = index.announce(id(1), None);
+            let list = index.announce(id(1));
             index.lists[0].pieces = map;
             let found = (0..50).map(|position| Some(index.locate(ContentRef { list, position })?.pack));
             prop_assert_eq!(found.collect::<Vec<_>>(), owners.to_vec());

@@ -80,7 +80,7 @@ fn announced<const N: usize>(nodes: [(&[u8], u32); N]) -> crate::index::Index {
     for (node, field) in nodes {
         let ids = Record::parse(node, 8).ok().and_then(|record| decode_ids(record.optional(field)?).ok());
         for id in ids.unwrap_or_default().into_iter().filter(|id| !id.as_bytes().starts_with(&[0xff])) {
-            index.announce(id, None);
+            index.announce(id);
         }
     }
     index

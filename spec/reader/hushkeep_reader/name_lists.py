@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 
-from .encoding import Cursor
+from .encoding import Cursor, encode_varint
 from .errors import Malformed
 from .keys import NAME_LENGTH, digest
 from .pack_tables import MAX_SEGMENT_LENGTH, ListRow, Stretch, read_count
@@ -28,9 +28,14 @@ class NameList:
         return [end - start for start, end in pairwise(self._ends[stretch.first : stretch.end + 1])]
 
 
+def name_list_digest(epoch: int, data: bytes) -> bytes:
+    """What stands for a name list in tables (§8.3)."""
+    return digest("hushkeep/1 name list", encode_varint(epoch) + data)
+
+
 def read_name_list(data: bytes, row: ListRow, count: int) -> NameList:
     """The name list of a row in a table, which says how many names it has."""
-    if digest("hushkeep/1 name list", data) != row.digest:
+    if name_list_digest(row.epoch, data) != row.digest:
         raise Malformed("its name list is not the one that it announces")
     cursor = Cursor(data)
     total = read_count(cursor, NAME_LENGTH)

@@ -2,8 +2,6 @@
 
 use std::collections::HashMap;
 
-use hushkeep_core::keys::Epoch;
-
 use super::BackupError;
 use super::segments::{Gatherer, Place};
 use crate::contents::Contents;
@@ -216,11 +214,10 @@ pub(super) fn place_name(place: Place, contents: &Contents, gatherer: &Gatherer<
 
 /// Writes a page map: as a delta of its base if that is shorter and allowed, else whole.
 fn encode_map(map: &PendingMap, contents: &mut Contents, gatherer: &Gatherer<'_, '_>) -> Result<Vec<u8>, BackupError> {
-    let epoch = contents.objects.keys().epoch();
     let mut pages = Vec::with_capacity(map.pages.len());
     let mut segment_starts = HashMap::new();
     for place in &map.pages {
-        let page = resolve_page(*place, epoch, &mut segment_starts, contents, gatherer);
+        let page = resolve_page(*place, &mut segment_starts, contents, gatherer);
         pages.push(page.ok_or(BackupError::Internal)?);
     }
     let whole = PageMap::new(map.page_size, map.len, pages);
@@ -237,7 +234,6 @@ fn encode_map(map: &PendingMap, contents: &mut Contents, gatherer: &Gatherer<'_,
 
 fn resolve_page(
     place: Place,
-    epoch: Epoch,
     segment_starts: &mut HashMap<u32, ContentRef>,
     contents: &mut Contents,
     gatherer: &Gatherer<'_, '_>,
@@ -250,7 +246,7 @@ fn resolve_page(
         Some(start) => *start,
         None => {
             let first = gatherer.pipeline.place(segment)?;
-            let list = contents.index.announce(first.list, Some(epoch));
+            let list = contents.index.announce(first.list);
             *segment_starts.entry(segment).or_insert(ContentRef { list, position: first.position })
         }
     };

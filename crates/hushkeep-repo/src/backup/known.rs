@@ -12,7 +12,7 @@ use hushkeep_core::name::{ContentName, ObjectId};
 use crate::RelPath;
 use crate::bad_packs::BadPacks;
 use crate::content_set::ContentSet;
-use crate::contents::Contents;
+use crate::contents::{Contents, ProvenNames};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::file_list_reader::FileListReader;
 use crate::history::{PackRow, Tables};
@@ -222,16 +222,18 @@ impl Known {
         list: ListNo,
         wanted: &ContentSet,
     ) -> Result<(), ReadError> {
-        let epoch = contents.index.list_epoch(list);
-        let Some(keys) = epoch.and_then(|epoch| contents.objects.keyring.epoch(epoch)) else { return Ok(()) };
-        let names = match contents.read_names(list) {
-            Ok(names) => names,
+        if contents.index.names_of(list).is_empty() {
+            return Ok(());
+        }
+        let ProvenNames { entry, list: names } = match contents.read_names(list) {
+            Ok(proven) => proven,
             Err(ReadError::Damaged(damage)) => {
                 self.note_damage(damage, tables);
                 return Ok(());
             }
             Err(error) => return Err(error),
         };
+        let Some(keys) = contents.objects.keyring.epoch(entry.epoch) else { return Ok(()) };
         for chunk in wanted.of_list(list) {
             if let Some(name) = names.name(chunk.position)
                 && self.holds(contents, Run { start: chunk, count: 1 })

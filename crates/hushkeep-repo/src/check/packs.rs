@@ -15,7 +15,7 @@ use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::{IndexedPack, SegmentAt};
 use crate::objects::pack_name;
-use crate::pack::{Class, Coding, NameList, PackTable, Segment};
+use crate::pack::{Class, Coding, ListEntry, NameList, PackTable, Segment};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::state::StateError;
@@ -237,8 +237,8 @@ impl Repository {
             Coding::Zstd => codec::decompress(&opened, row.raw_len as usize).ok_or(DamageCause::Content)?,
         };
         if row.class == Class::Names {
-            let has_digest = names_digest(table, row) == Some(NameList::digest(&contents));
-            let is_right = has_digest && NameList::decode(&contents)?.len() as u64 == row.count();
+            let is_of_list = list_of(table, row).is_some_and(|list| list.is_of(&contents));
+            let is_right = is_of_list && NameList::decode(&contents)?.len() as u64 == row.count();
             return if is_right { Ok(()) } else { Err(DamageCause::Content.into()) };
         }
         let slices = self.contents.slices(at, &contents)?;
@@ -247,10 +247,9 @@ impl Repository {
     }
 }
 
-/// The digest that a name list has, as the pack's table says.
-fn names_digest(table: &PackTable, row: &Segment) -> Option<[u8; 16]> {
-    let list = row.stretches.first()?.list;
-    table.lists.get(list as usize).map(|list| list.names_digest)
+/// The list whose names a segment holds.
+fn list_of<'a>(table: &'a PackTable, row: &Segment) -> Option<&'a ListEntry> {
+    table.lists.get(row.stretches.first()?.list as usize)
 }
 
 /// Why a pack, or a segment of it, did not verify.

@@ -294,7 +294,7 @@ impl OpenPack {
             let mut encoded = list.encode();
             let own = edits.iter().filter(|edit| edit.layer == Layer::Names && edit.part % lists.len() == number);
             own.for_each(|edit| edit.apply(&mut encoded));
-            entry.names_digest = NameList::digest(&encoded);
+            entry.names_digest = NameList::digest(entry.epoch, &encoded);
             segments.push(encoded);
         }
         self.sealed(info, &segments, edits, keyring, rng)

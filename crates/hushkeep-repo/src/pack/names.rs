@@ -1,7 +1,8 @@
 //! Name lists: the names and lengths of the contents that one pack introduced, in order, written once (spec §8.4).
 
+use hushkeep_core::keys::Epoch;
 use hushkeep_core::name::ContentName;
-use hushkeep_core::wire::{Reader, WireError, put_varint};
+use hushkeep_core::wire::{MAX_VARINT_LEN, Reader, WireError, put_varint};
 
 use super::digest;
 use crate::codec::MAX_SEGMENT_LEN;
@@ -40,9 +41,12 @@ impl NameList {
         self.lens.get(first as usize..(first as usize).checked_add(count as usize)?)
     }
 
-    /// What a pack's table says of an encoded name list (spec §8.3).
-    pub(crate) fn digest(encoded: &[u8]) -> [u8; 16] {
-        digest("hushkeep/1 name list", encoded)
+    /// What a pack's table says of an encoded name list, and of the epoch whose names key gave the names (spec §8.3).
+    pub(crate) fn digest(epoch: Epoch, encoded: &[u8]) -> [u8; 16] {
+        let mut input = Vec::with_capacity(MAX_VARINT_LEN + encoded.len());
+        put_varint(&mut input, u64::from(epoch.0));
+        input.extend_from_slice(encoded);
+        digest("hushkeep/1 name list", &input)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -7,6 +7,7 @@ use hushkeep_core::name::ObjectId;
 use hushkeep_core::seal::TAG_LEN;
 use hushkeep_core::wire::{Reader, WireError, put_bytes, put_varint};
 
+use super::NameList;
 use crate::codec::MAX_SEGMENT_LEN;
 use crate::history::PackRow;
 
@@ -82,8 +83,15 @@ pub(crate) struct ListEntry {
     pub(crate) id: ObjectId,
     /// The epoch whose names key named its contents.
     pub(crate) epoch: Epoch,
-    /// The BLAKE3 hash of the encoded name list, first 16 bytes.
+    /// [`NameList::digest`] of the epoch and the encoded name list.
     pub(crate) names_digest: [u8; 16],
+}
+
+impl ListEntry {
+    /// Whether these are the names of the list, given by the epoch's key.
+    pub(crate) fn is_of(&self, encoded: &[u8]) -> bool {
+        self.names_digest == NameList::digest(self.epoch, encoded)
+    }
 }
 
 /// Where everything in a pack is.
@@ -343,6 +351,14 @@ mod tests {
     }
 
     type Defect = fn(&mut PackInfo);
+
+    #[test]
+    fn names_are_those_of_one_epoch() {
+        let entry = ListEntry { names_digest: NameList::digest(Epoch(300), b"names"), ..list(1, 300) };
+        assert!(entry.is_of(b"names"));
+        assert!(!entry.is_of(b"Names"));
+        assert!(!ListEntry { epoch: Epoch(301), ..entry }.is_of(b"names"));
+    }
 
     fn assert_unsound(whole: fn() -> PackInfo, defects: &[Defect]) {
         assert!(whole().is_sound());

@@ -80,7 +80,7 @@ impl PackWriter {
     pub(crate) fn finish(mut self, lists: Vec<WrittenList>) -> (PackInfo, Vec<u8>) {
         let mut entries = Vec::with_capacity(lists.len());
         for (number, list) in (0..).zip(lists) {
-            let names_digest = NameList::digest(&list.names);
+            let names_digest = NameList::digest(list.epoch, &list.names);
             entries.push(ListEntry { id: list.id, epoch: list.epoch, names_digest });
             let (class, coding, raw_len) = (Class::Names, Coding::Plain, to_u32(list.names.len()));
             let body = Body { class, coding, raw_len, bytes: list.names };

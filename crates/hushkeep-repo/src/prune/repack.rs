@@ -160,14 +160,9 @@ impl<'a> Repacker<'a> {
     /// A list as a pack speaks of it.
     fn written_list(&self, list: ListNo) -> Result<WrittenList, PruneError> {
         let contents = &self.repository.contents;
-        let names = contents.names(list)?;
-        let unknown = || {
-            let cause = DamageCause::UnknownContent;
-            ReadError::from(contents.damaged_content(ContentRef { list, position: 0 }, cause))
-        };
-        let id = contents.index.list_id(list).ok_or_else(unknown)?;
-        let epoch = contents.index.list_epoch(list).ok_or_else(unknown)?;
-        Ok(WrittenList { id, epoch, names: names.encode(), count: to_u32(names.len()) })
+        let proven = contents.names(list)?;
+        let (id, epoch) = (proven.entry.id, proven.entry.epoch);
+        Ok(WrittenList { id, epoch, names: proven.list.encode(), count: to_u32(proven.list.len()) })
     }
 
     fn finish_pack(&mut self) -> Result<(), PruneError> {

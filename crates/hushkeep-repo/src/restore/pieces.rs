@@ -135,7 +135,7 @@ fn parts_of(contents: &Contents, run: Run) -> Result<Vec<Part>, ReadError> {
     let mut parts = Vec::new();
     for (at, run) in contents.index.locate_run(run).ok_or_else(nowhere)? {
         let names = contents.names(run.start.list)?;
-        let lens = names.lens(run.start.position, run.count);
+        let lens = names.list.lens(run.start.position, run.count);
         let lens = lens.ok_or_else(|| contents.damaged(at, DamageCause::Length))?.to_vec();
         parts.push(Part { at, run, lens });
     }
@@ -151,7 +151,7 @@ mod tests {
 
     /// Whether contents of these lengths, from the beginning of a file on, have a place there.
     fn fits(len: u64, content: Content, lens: &[u32]) -> bool {
-        let list = Index::default().announce(ObjectId::from_bytes([1; 16]), None);
+        let list = Index::default().announce(ObjectId::from_bytes([1; 16]));
         let run = Run { start: ContentRef { list, position: 0 }, count: u32::try_from(lens.len()).unwrap() };
         let at = SegmentAt { pack: 0, segment: 0 };
         let entry = FileEntry { len, sparse: false, merged: false, hash: None, content };
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_page_of_another_length_is_written_nowhere() {
-        let list = Index::default().announce(ObjectId::from_bytes([1; 16]), None);
+        let list = Index::default().announce(ObjectId::from_bytes([1; 16]));
         let map = Run { start: ContentRef { list, position: 9 }, count: 1 };
         let pages = || Content::Pages { page_size: 512, map };
         assert!(fits(1100, pages(), &[512, 512, 76]));

@@ -215,7 +215,7 @@ impl Repo {
     }
 
     /// The padding's length, the table, and where padding and trailer begin.
-    fn end_of(&self, name: &str, kind: ObjectKind) -> (usize, Vec<u8>, [usize; 2]) {
+    pub(crate) fn end_of(&self, name: &str, kind: ObjectKind) -> (usize, Vec<u8>, [usize; 2]) {
         let object = &self.objects[name];
         let parts = Parts::split(object).unwrap();
         let opener = Opener::new(&self.keys(0), kind, &parts.header).unwrap();

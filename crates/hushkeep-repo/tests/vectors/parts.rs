@@ -106,6 +106,13 @@ pub(crate) struct ListRow {
     pub(crate) digest: [u8; 16],
 }
 
+impl ListRow {
+    /// The row of a list of these names, encoded.
+    pub(crate) fn new(id: [u8; 16], epoch: u64, names: &[u8]) -> Self {
+        Self { id, epoch, digest: digest("hushkeep/1 name list", &[&varint(epoch), names].concat()) }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) struct SegmentRow {
     pub(crate) tag: u8,

@@ -160,7 +160,7 @@ pub(crate) fn put_plain_pack(
     nodes: &[Vec<u8>],
 ) -> PackInfo {
     let names = repo.names(epoch, &[data, nodes].concat()).encode();
-    let lists = [ListRow { id, epoch: u64::from(epoch), digest: digest("hushkeep/1 name list", &names) }];
+    let lists = [ListRow::new(id, u64::from(epoch), &names)];
     let (first, second) = (data.len() as u64, nodes.len() as u64);
     let segments = [
         plain(0, data.concat(), vec![[0, 0, first]]),
@@ -193,7 +193,7 @@ fn put_hurt(repo: &mut Repo, edits: &[Edit]) -> PackInfo {
     let mut bytes = data.concat();
     apply!(edits, Data, &mut bytes);
 
-    let lists = [ListRow { id: HURT, epoch: 0, digest: digest("hushkeep/1 name list", &names) }];
+    let lists = [ListRow::new(HURT, 0, &names)];
     let segments = [
         plain(0x00, bytes, vec![[0, 0, PACKED]]),
         Segment { tag: 0x10, plaintext: frame, len: packed.len(), stretches: vec![[0, PACKED, 1]] },
@@ -214,9 +214,8 @@ fn put_copies(repo: &mut Repo, edits: &[Edit]) -> Vec<PackInfo> {
         return Vec::new();
     }
     let [kept_names, hurt_names] = [KEPT, HURT].map(|id| repo.name_lists[&id].clone());
-    let digest = |names: &Vec<u8>| digest("hushkeep/1 name list", names);
     let lists = [(KEPT, &kept_names), (HURT, &hurt_names)];
-    let lists = lists.map(|(id, names)| ListRow { id, epoch: 0, digest: digest(names) });
+    let lists = lists.map(|(id, names)| ListRow::new(id, 0, names));
     let data = [text("kept/a", 10), text("hurt/one", 20), text("hurt/two", 55), text("hurt/dir/deep", 30)].concat();
     let segments = [
         plain(0x00, data, vec![[0, 0, 1], [1, ONE, 3], [1, DEEP, 1]]),

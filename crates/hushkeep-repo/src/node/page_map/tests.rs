@@ -1,4 +1,3 @@
-use hushkeep_core::keys::Epoch;
 use proptest::prelude::*;
 
 use super::*;
@@ -8,7 +7,7 @@ use crate::properties::damaged;
 fn index() -> Index {
     let mut index = Index::default();
     for id in [1, 2] {
-        index.announce(ObjectId::from_bytes([id; 16]), Some(Epoch(0)));
+        index.announce(ObjectId::from_bytes([id; 16]));
     }
     index
 }

@@ -1,5 +1,7 @@
 //! Defects of packs, their tables and name lists (spec §8.2 to §8.4).
 
+use hushkeep_core::keys::ObjectKind;
+
 use super::{Invalid, Lost, in_pack};
 use crate::expected;
 use crate::parts::*;
@@ -147,6 +149,16 @@ fn copies() -> Vec<Invalid> {
         table("copies-fewer-names-told", "a row tells of fewer names than its list has (§8.4)", |table| {
             table.segments[2].stretches[0][2] -= 1;
         }),
+        table("copies-list-of-another-epoch", "a pack has another epoch of a list than its own pack (§8.3)", |table| {
+            table.lists[1].epoch = 1;
+        }),
+        table("copies-names-whole-in-one-pack", "the names in the list's own pack are changed (§9.1)", |_| {})
+            .and(Edit::After(|repo| {
+                let pack = expected::object("packs", &HURT);
+                let (_, _, [padding_at, _]) = repo.end_of(&pack, ObjectKind::Pack);
+                repo.objects.get_mut(&pack).unwrap()[padding_at - 1] ^= 1;
+            }))
+            .named(&expected::object("packs", &HURT)),
     ]
 }
 
