@@ -140,7 +140,7 @@ class Maker:
             **{4: b"\1", 5: encode_varint(config), 6: self.older_secrets(epoch), 7: bytes([depth]), 8: b"\0", 9: b"\0"},
             **{10 + at: encode_table(changed[at] if depth else tables[at]) for at in range(4)},
             14: self.config_digests.get(config, NOTHING),
-            15: self.epoch_starts,
+            15: self.epoch_starts[: 16 * epoch],
         }
         body = encode_record(fields)
         self.store(Kind.COMMIT, file_name, seal(Kind.COMMIT, self.keys(epoch), epoch, [b"\0" + body]))

@@ -167,7 +167,6 @@ class RotationTest(HistoryTest):
 
     def test_an_outdated_commit_hides_no_other(self) -> None:
         rotation = self.rotate("0000000002", self.first)
-        self.maker.epoch_starts = b""
         self.maker.commit("0000000009", [rotation])
         self.store_at("0000000009", 1 << 40)
         self.assertEqual([tip.name.number for tip in self.open(K1).history.tips], [2])

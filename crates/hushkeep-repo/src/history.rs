@@ -315,8 +315,8 @@ impl History {
 
     /// Opens a commit, every bit of it, and compares it with its name and with what its successors say of it.
     pub(crate) fn verify(&self, objects: &Objects, name: &ObjectName) -> Result<(), ReadError> {
-        let body = objects.read_body(ObjectKind::Commit, name)?;
-        let (commit, _) = Commit::decode(&body).map_err(|error| Damage::new(name, error))?;
+        let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
+        let (commit, _) = decode_commit(name, epoch, &body)?;
         let is_named = self.tables.commit_id(name.file()).is_none_or(|id| id == CommitId::of(&body));
         if is_named && number_of(name) == Some(commit.number) {
             return Ok(());
@@ -407,13 +407,17 @@ impl History {
         Tip { id: CommitId::NONE, name, epoch: objects.keyring.newest(), commit, len: 0, tables }
     }
 
-    /// The commits that began the epochs up to this one, as far as they have begun.
+    /// The commits that began the epochs up to this one, as far as they have begun. Where damage left none of an epoch, its
+    /// first is not known.
     fn epoch_starts(&self, epoch: Epoch) -> Vec<CommitId> {
-        let Some(tip) = self.tips.iter().max_by_key(|tip| tip.epoch) else { return Vec::new() };
-        let mut starts = tip.commit.epoch_starts.clone();
-        let has_begun = starts.len() < tip.epoch.0 as usize;
-        starts.extend(has_begun.then_some(tip.id));
-        starts.truncate(epoch.0 as usize);
+        let mut starts = Vec::new();
+        if let Some(tip) = self.tips.iter().max_by_key(|tip| tip.epoch) {
+            starts.extend_from_slice(&tip.commit.epoch_starts);
+            let has_begun = starts.len() < tip.epoch.0 as usize;
+            starts.extend(has_begun.then_some(tip.id));
+        }
+        let before = epoch.0.saturating_sub(1) as usize;
+        starts.resize(starts.len().max(before), CommitId::NONE);
         starts
     }
 
@@ -535,11 +539,10 @@ fn read_tip_from(
     Ok((tip, damage, mended))
 }
 
-/// Decodes one commit, the secrets of older epochs in it included.
+/// Decodes one commit that was sealed in an epoch.
 fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
-    let damaged = |error| Damage::new(name, error);
-    let (commit, tables) = Commit::decode(body).map_err(damaged)?;
-    commit.older_epochs.read(epoch).map_err(damaged)?;
+    let (commit, tables) = Commit::decode(body).map_err(|error| Damage::new(name, error))?;
+    commit.check_epochs(epoch).map_err(|error| Damage::new(name, error))?;
     Ok((commit, tables))
 }
 

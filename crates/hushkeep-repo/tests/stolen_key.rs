@@ -10,7 +10,7 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::seal::{OpenError, Opener, Parts};
-use hushkeep_repo::storage::{Features, Folder};
+use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{FindError, LockedRepository, Repository, Storage, UnlockError};
 use hushkeep_storage::MemoryStorage;
 
@@ -209,20 +209,46 @@ fn where_nobody_comes_too_late_no_clock_lets_a_commit_under_an_old_key_in() {
 fn a_commit_under_an_old_key_counts_if_every_newer_one_is_damaged() {
     let owner = Device::new(1);
     let (memory, storage) = rotated_on(memory_with(Features { create_if_absent: true }), &owner);
-    let newer: Vec<_> = storage.list(Folder::Commits).unwrap().into_iter().map(|info| info.name).skip(1).collect();
+    let newer = names(&storage, Folder::Commits).split_off(1);
     assert_eq!(newer.len(), 2);
     forge(&memory, &storage, NOW, |stolen| {
         (0..3).for_each(|_| drop(backup(stolen, &tree("forged"), NOW)));
     });
-    for name in &newer {
-        let mut object = storage.get(name).unwrap();
-        object[200] ^= 1;
-        storage.delete(name).unwrap();
-        storage.put(name, &object).unwrap();
-    }
+    newer.iter().for_each(|name| damage(&storage, name));
     let repository = open_with(&other_key(4), &owner, &storage).unwrap();
     assert_eq!(numbers(&repository), [1, 2, 3, 4]);
     assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
     assert_restores(&repository, &repository.snapshots()[3], &tree("forged"));
     assert!(!repository.damaged_commits().is_empty());
+}
+
+/// Damage took all commits of two epochs. Who goes on from what is left says so in a way that every reader takes.
+#[test]
+fn a_commit_stands_though_none_of_the_epoch_before_is_left() {
+    let owner = Device::new(1);
+    let (_, storage) = rotated_on(memory_with(Features { create_if_absent: true }), &owner);
+    let mut repository = open_with(&other_key(4), &owner, &storage).unwrap();
+    repository.rotate(&other_key(5), repository.protectors().to_vec(), at(NOW + 10_800)).unwrap();
+    let newer = names(&storage, Folder::Commits).split_off(1);
+    assert_eq!(newer.len(), 3);
+    newer.iter().for_each(|name| damage(&storage, name));
+
+    let mut repository = open_with(&other_key(5), &Device::new(2), &storage).unwrap();
+    backup(&mut repository, &tree("since then"), NOW + 14_400);
+    newer.iter().for_each(|name| storage.delete(name).unwrap());
+    let mut repository = open_with(&other_key(5), &Device::new(3), &storage).unwrap();
+    assert!(repository.damaged_commits().is_empty());
+    assert_eq!(repository.outdated_commits().count(), 0);
+    assert_eq!(numbers(&repository), [1, 5]);
+    backup(&mut repository, &tree("later"), NOW + 18_000);
+    let repository = open_with(&other_key(5), &Device::new(4), &storage).unwrap();
+    assert_eq!(numbers(&repository), [1, 5, 6]);
+    assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
+}
+
+fn damage(storage: &Arc<dyn Storage>, name: &ObjectName) {
+    let mut object = storage.get(name).unwrap();
+    object[200] ^= 1;
+    storage.delete(name).unwrap();
+    storage.put(name, &object).unwrap();
 }

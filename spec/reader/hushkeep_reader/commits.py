@@ -52,8 +52,10 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
         raise Malformed("it is a delta without a base")
     commit_id = digest("hushkeep/1 commit id", body)
     epoch_starts = _read_ids(record.raw(15))
-    if len(epoch_starts) < epoch:
+    if len(epoch_starts) == epoch - 1:
         epoch_starts += (commit_id,)
+    if len(epoch_starts) != epoch:
+        raise Malformed("it does not name the first commit of each epoch")
     return Commit(
         id=commit_id,
         name=name,

@@ -1,5 +1,6 @@
 //! One commit (spec §11.1).
 
+use hushkeep_core::keys::Epoch;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 use zeroize::Zeroizing;
 
@@ -132,6 +133,14 @@ impl Commit {
             epoch_starts: starts.iter().copied().map(CommitId).collect(),
         };
         Ok((commit, Tables::read(&record, 10)?))
+    }
+
+    /// Refuses secrets of other than older epochs (spec §3.6), and other than the starts of all epochs up to the one that the
+    /// commit was sealed in, itself excluded (spec §11.1).
+    pub(super) fn check_epochs(&self, sealed_in: Epoch) -> Result<(), WireError> {
+        self.older_epochs.read(sealed_in)?;
+        let (starts, epoch) = (self.epoch_starts.len(), sealed_in.0 as usize);
+        if starts == epoch || starts + 1 == epoch { Ok(()) } else { Err(WireError::Range) }
     }
 }
 

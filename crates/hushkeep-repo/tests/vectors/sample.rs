@@ -385,6 +385,14 @@ pub(crate) fn rotate(repo: &mut Repo, in_config: Vec<u8>, in_commit: Vec<u8>) {
     put_third_commit(repo, 1, |commit| commit.older = in_commit);
 }
 
+/// Begins a later epoch by a commit that follows the second, but for what `edit` changes. The owner has the new key.
+pub(crate) fn rotate_to(repo: &mut Repo, epoch: u32, edit: impl FnOnce(&mut Commit)) {
+    put_second_config(repo, epoch, |_, _| {});
+    repo.objects.remove(&format!("config/{CONFIG_FILE}"));
+    repo.owner_epoch = epoch;
+    put_third_commit(repo, epoch, edit);
+}
+
 /// A config of the number 2, which the next commit names.
 pub(crate) fn put_second_config(repo: &mut Repo, epoch: u32, edit: impl FnOnce(&mut Vec<Field>, &mut Vec<Field>)) {
     let (mut clear, mut body) = repo.config(2, epoch);

@@ -50,6 +50,9 @@ fn fields() -> Vec<Invalid> {
         commit("commit-epoch-start-of-17-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
             value(commit, 15).push(0);
         }),
+        commit("commit-epoch-starts-too-many", "a commit of epoch 0 names one that began another (§11.1)", |commit| {
+            value(commit, 15).extend([7; 16]);
+        }),
         commit("commit-field-missing", "a commit lacks its field 15 (§1.3, §11.1)", |commit| {
             commit.pop();
         }),
@@ -206,6 +209,11 @@ fn epochs() -> Vec<Invalid> {
             "commit-of-epoch-1-carries-its-own-secret",
             "the commit that began epoch 1 carries a secret of epoch 1; the one before is read instead (§3.6, §11.4)",
             |repo| rotate(repo, repo.older(1), repo.older(2)),
+        ),
+        rotated(
+            "commit-epoch-starts-too-few",
+            "a commit of epoch 2 does not name the one that began epoch 1; the one before is read instead (§11.1, §11.4)",
+            |repo| rotate_to(repo, 2, |_| {}),
         ),
     ]
 }

@@ -21,6 +21,7 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("copies-of-two-lists", &[Edit::Copies(|_| {})]),
         sample("block-of-several-contents", &[REFER_TO_TWO_BLOCKS]),
         sample("rotation-that-did-not-end", &[Edit::After(|repo| put_second_config(repo, 1, |_, _| {}))]),
+        sample("epoch-whose-first-commit-is-unknown", &[Edit::After(rotate_twice)]),
         sample("remembered-and-continued", &[Edit::After(remember_and_continue)]),
         sample("remembered-and-ancestor-left-out", &[Edit::After(remember_and_leave_out)]),
         every_kind_of_entry(),
@@ -178,6 +179,11 @@ const TOLD_OF_TWICE: [Edit; 2] = [
         rows.set(INDEXES, NOTHING, [vec![1], varints(&[0, 4096]), vec![1; 16], varint(2)].concat());
     }),
 ];
+
+/// The third commit begins the epoch 2. Of epoch 1 no commit is left.
+fn rotate_twice(repo: &mut Repo) {
+    rotate_to(repo, 2, |commit| commit.epoch_starts = vec![0; 16]);
+}
 
 /// The device has seen the second commit. The third one, which the second one is an ancestor of, marks a pack and has
 /// another index object in the place of one.
