@@ -8,7 +8,7 @@ mod upkeep;
 use std::error::Error;
 use std::io;
 
-use hushkeep::protectors::{AddError, RemoveError, WeakPassphrase};
+use hushkeep::protectors::{AddError, RemoveError, UnfitPassphrase};
 use hushkeep::repo::storage::{StorageError, StorageErrorKind};
 use hushkeep::repo::target::{TargetError, TargetErrorKind};
 use hushkeep::repo::{self, BackupError, CheckError, ConfigError, ReadError, ReadFileError, RestoreError};
@@ -460,8 +460,8 @@ impl From<SpecError> for Failure {
     }
 }
 
-impl From<WeakPassphrase> for Failure {
-    fn from(error: WeakPassphrase) -> Self {
+impl From<UnfitPassphrase> for Failure {
+    fn from(error: UnfitPassphrase) -> Self {
         Self::new(
             Exit::Failed,
             facts(&error),
@@ -475,8 +475,19 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
             ConfigError::Read(error) => error.into(),
+            ConfigError::Storage(error) if error.kind == StorageErrorKind::Unreachable => Self::new(
+                Exit::Storage,
+                facts(&error),
+                "the backup is whole; the change may have been made or not",
+                "run `key list` when the storage can be reached, to see what was changed",
+            ),
             ConfigError::Storage(error) => error.into(),
-            ConfigError::Unfaithful => unfaithful(facts(&error)),
+            ConfigError::Unfaithful => Self::new(
+                Exit::Storage,
+                facts(&error),
+                "this storage is not to be relied on; the change may have been made or not",
+                "run `key list` to see what was changed, and choose another place with --repo",
+            ),
             ConfigError::RolledBack => repo::UnlockError::RolledBack.into(),
             ConfigError::Conflict => {
                 Self::new(Exit::Failed, facts(&error), "nothing was changed; the backup is whole", LOOK_AGAIN)

@@ -13,6 +13,7 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use rand_core::CryptoRng;
 use subtle::ConstantTimeEq;
 use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::is_public_assigned;
 use zeroize::Zeroizing;
 
 use crate::Secret;
@@ -44,12 +45,22 @@ impl Passphrase {
         normal.extend(typed.nfkc());
         Ok(Self(normal))
     }
+
+    /// Whether it stays the same under all later versions of Unicode: not if it has a character that none has assigned yet.
+    pub fn is_lasting(&self) -> bool {
+        self.0.chars().all(|char| is_public_assigned(char) || is_private_use(char))
+    }
 }
 
 impl fmt::Debug for Passphrase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Passphrase(..)")
     }
+}
+
+/// What is for private use never gets a normal form of its own.
+fn is_private_use(char: char) -> bool {
+    matches!(char, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{ffffd}' | '\u{100000}'..='\u{10fffd}')
 }
 
 /// A passphrase of no characters protects nothing.

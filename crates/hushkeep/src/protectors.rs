@@ -12,31 +12,35 @@ pub const MIN_PASSPHRASE_LEN: usize = 12;
 /// The fewest different characters of a new passphrase.
 const MIN_DIFFERENT: usize = 5;
 
-/// A passphrase that everybody would try first.
+/// A passphrase that everybody would try first, or that may not be the same later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum WeakPassphrase {
+pub enum UnfitPassphrase {
     /// Too few characters.
     #[error("the passphrase is shorter than {MIN_PASSPHRASE_LEN} characters")]
     Short,
     /// The same few characters again and again.
     #[error("the passphrase repeats the same few characters")]
     Repetitive,
+    /// A character that Unicode may have yet to define.
+    #[error("the passphrase has a character that this version of hushkeep does not know")]
+    UnknownCharacter,
 }
 
-/// Takes a new passphrase, unless it is plainly weak.
+/// Takes a new passphrase, unless it is plainly weak or may not be the same to a later version.
 ///
 /// This is a floor and no measure: whoever holds the repository can try passphrases as fast as their machines
 /// allow, and only a passphrase that nobody would come up with withstands that.
-pub fn new_passphrase(typed: &str) -> Result<Passphrase, WeakPassphrase> {
+pub fn new_passphrase(typed: &str) -> Result<Passphrase, UnfitPassphrase> {
     let characters: std::collections::BTreeSet<_> = typed.chars().collect();
     if typed.chars().count() < MIN_PASSPHRASE_LEN {
-        return Err(WeakPassphrase::Short);
+        return Err(UnfitPassphrase::Short);
     }
     if characters.len() < MIN_DIFFERENT {
-        return Err(WeakPassphrase::Repetitive);
+        return Err(UnfitPassphrase::Repetitive);
     }
-    Passphrase::new(typed).map_err(|_| WeakPassphrase::Short)
+    let passphrase = Passphrase::new(typed).map_err(|_| UnfitPassphrase::Short)?;
+    if passphrase.is_lasting() { Ok(passphrase) } else { Err(UnfitPassphrase::UnknownCharacter) }
 }
 
 /// A protector that could not be added.
@@ -99,10 +103,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plainly_weak_passphrases_are_refused() {
-        assert_eq!(new_passphrase("short").unwrap_err(), WeakPassphrase::Short);
-        assert_eq!(new_passphrase("").unwrap_err(), WeakPassphrase::Short);
-        assert_eq!(new_passphrase("abababababababab").unwrap_err(), WeakPassphrase::Repetitive);
+    fn plainly_weak_or_passing_passphrases_are_refused() {
+        assert_eq!(new_passphrase("short").unwrap_err(), UnfitPassphrase::Short);
+        assert_eq!(new_passphrase("").unwrap_err(), UnfitPassphrase::Short);
+        assert_eq!(new_passphrase("abababababababab").unwrap_err(), UnfitPassphrase::Repetitive);
+        assert_eq!(new_passphrase("six words and \u{378}").unwrap_err(), UnfitPassphrase::UnknownCharacter);
         assert!(new_passphrase("шесть слов подряд").is_ok(), "characters are counted, not bytes");
     }
 }

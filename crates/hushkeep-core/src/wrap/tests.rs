@@ -79,6 +79,16 @@ fn passphrases_are_compared_in_nfkc_with_their_white_space() {
 }
 
 #[test]
+fn a_character_that_unicode_does_not_have_yet_may_change() {
+    let is_lasting = |text| passphrase(text).is_lasting();
+    assert!(is_lasting("шесть слов подряд \u{1f511}\u{fe0f}\t"));
+    assert!(is_lasting("\u{e000}\u{f8ff}\u{f0000}\u{ffffd}\u{100000}\u{10fffd}"));
+    assert!(!is_lasting("\u{378}"));
+    assert!(!is_lasting("words\u{1ffff}"));
+    assert!(!is_lasting("words\u{e0080}"));
+}
+
+#[test]
 fn debug_shows_no_character() {
     assert_eq!(format!("{:?}", passphrase("correct horse")), "Passphrase(..)");
 }

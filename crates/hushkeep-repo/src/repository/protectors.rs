@@ -29,7 +29,7 @@ pub enum ConfigError {
     /// More protectors than a repository can have.
     #[error("a repository can have {MAX_PROTECTORS} ways to get its key back, not more")]
     TooMany,
-    /// The storage does not return what was stored: the protectors are as they were.
+    /// The storage does not return what was stored. It was deleted again, but what a storage of that sort still has may hold.
     #[error("the storage does not return what was just stored")]
     Unfaithful,
     /// Another device changed the protectors meanwhile: they are as that device left them.
