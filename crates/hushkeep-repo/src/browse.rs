@@ -103,10 +103,7 @@ impl Repository {
     /// Everything in one source of a snapshot.
     pub(crate) fn source_entries<'a>(&'a self, source: &'a SnapshotSource) -> Entries<'a> {
         let join = |entry: Entry| {
-            let path = match entry.path.is_root() {
-                true => source.label.clone(),
-                false => source.label.join(entry.path.as_bytes()).unwrap_or_default(),
-            };
+            let path = entry.path.below(&source.label);
             SnapshotEntry { path, entry, list: source.root, label: source.label.clone() }
         };
         match FileListReader::open(&self.contents, source.root) {

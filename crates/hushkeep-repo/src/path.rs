@@ -41,6 +41,16 @@ impl RelPath {
         Self::new([self.0.as_slice(), b"/", name].concat())
     }
 
+    /// What has this path inside the folder, seen from where the folder is seen. It may be longer than a path can be in one
+    /// source.
+    pub(crate) fn below(&self, folder: &Self) -> Self {
+        match (folder.is_root(), self.is_root()) {
+            (true, _) => self.clone(),
+            (_, true) => folder.clone(),
+            _ => Self([folder.0.as_slice(), b"/", &self.0].concat()),
+        }
+    }
+
     /// The path with `suffix` added to its last component, as in `chat.db` and `chat.db-wal`.
     pub fn with_suffix(&self, suffix: &str) -> Result<Self, InvalidPath> {
         Self::new([self.0.as_slice(), suffix.as_bytes()].concat())
@@ -149,6 +159,16 @@ mod tests {
 
     fn path(text: &str) -> RelPath {
         RelPath::new(text).unwrap()
+    }
+
+    #[test]
+    fn a_path_below_a_label_may_be_longer_than_either() {
+        assert_eq!(path("a/b").below(&path("chats")), path("chats/a/b"));
+        assert_eq!(path("").below(&path("chats")), path("chats"));
+        assert_eq!(path("a/b").below(&path("")), path("a/b"));
+        let longest = RelPath::new(vec![b'a'; MAX_PATH_LEN]).unwrap();
+        assert_eq!(longest.below(&path("chats")).as_bytes().len(), MAX_PATH_LEN + 6);
+        assert_eq!(RelPath::new(vec![b'a'; MAX_PATH_LEN + 1]), Err(InvalidPath));
     }
 
     #[test]

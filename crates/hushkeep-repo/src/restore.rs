@@ -179,7 +179,7 @@ impl Repository {
                     ahead.files += 1;
                     ahead.bytes = ahead.bytes.saturating_add(file.len);
                 }
-                EntryKind::HardLink { original } => ahead.originals.extend(entry.label.join(original.as_bytes())),
+                EntryKind::HardLink { original } => drop(ahead.originals.insert(original.below(&entry.label))),
                 _ => {}
             }
         }
@@ -370,7 +370,7 @@ impl Restore<'_, '_> {
     /// else may lie in its place is never linked to.
     fn hard_link(&mut self, entry: SnapshotEntry) -> Result<(), RestoreError> {
         let EntryKind::HardLink { original } = &entry.entry.kind else { return Ok(()) };
-        let original_path = entry.label.join(original.as_bytes()).unwrap_or_default();
+        let original_path = original.below(&entry.label);
         let comes_before = *original < entry.entry.path;
         if comes_before && (self.linkable.contains(&original_path) || self.options.dry_run) {
             return self.link(&entry.path, |place| place.create_hard_link(&entry.path, &original_path));

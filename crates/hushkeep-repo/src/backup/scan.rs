@@ -157,7 +157,7 @@ impl Scanner<'_, '_, '_> {
     ) -> Result<(), BackupError> {
         let kind = match item.kind {
             ItemKind::File { len, sparse, link } => {
-                self.progress.item(&in_snapshot(scan.source, &item.path));
+                self.progress.item(&item.path.below(&scan.source.label));
                 match link.and_then(|link| scan.links.get(&link)) {
                     Some(original) => EntryKind::HardLink { original: original.clone() },
                     None => {
@@ -246,7 +246,7 @@ impl Scanner<'_, '_, '_> {
         }
         let (second, consistency) = self.read_once(path, len, scan)?;
         if consistency == Consistency::ChangedWhileRead {
-            let path = in_snapshot(scan.source, path);
+            let path = path.below(&scan.source.label);
             self.report.problems.push(Problem { path, kind: ProblemKind::ChangedWhileRead, detail: None });
         }
         Ok(second)
@@ -407,7 +407,7 @@ impl Scanner<'_, '_, '_> {
     }
 
     fn problem(&mut self, source: &Source<'_>, error: TreeError) {
-        let path = in_snapshot(source, &error.path);
+        let path = error.path.below(&source.label);
         let kind = match error.kind {
             TreeErrorKind::Gone => return,
             TreeErrorKind::Special => return self.report.specials.push(path),
@@ -464,14 +464,6 @@ pub(super) fn fill(
         }
     }
     Ok(filled)
-}
-
-/// A path as it is seen inside the snapshot: below its source's label.
-fn in_snapshot(source: &Source<'_>, path: &RelPath) -> RelPath {
-    if path.is_root() {
-        return source.label.clone();
-    }
-    source.label.join(path.as_bytes()).unwrap_or_else(|_| path.clone())
 }
 
 impl From<TreeError> for FileFailure {
