@@ -138,8 +138,8 @@ class _Layer:
         with blaming(node.object_name):
             node.record.integer(8)
             self._anchors = Anchors(node.record.ids(5), node.record.cursor(6), contents)
+            self._blocks = [self._anchors.read_reference(cursor) for cursor in node.record.cursor(7).items()]
         self._contents = contents
-        self._node = node
         self._last: list[bytes] | None = None
         self.failure: Refused | None = None
 
@@ -149,9 +149,8 @@ class _Layer:
 
     def lines(self) -> Iterator[Line]:
         try:
-            with blaming(self._node.object_name):
-                for cursor in self._node.record.cursor(7).items():
-                    yield from self._read_block(self._anchors.read_reference(cursor))
+            for reference in self._blocks:
+                yield from self._read_block(reference)
         except Refused as refused:
             self.failure = refused
 

@@ -192,6 +192,8 @@ impl LockedRepository {
                     stored.whole += usize::from(copy == *name);
                     opened.push(&sealed.name);
                 }
+                // One that a newer version wrote is not this one's to judge.
+                (None, Err(cause)) if cause.is_newer_version() => {}
                 (None, Err(cause)) => stored.damaged.push((sealed.name.clone(), Damage::new(&sealed.name, cause))),
                 (Some(damage), _) => stored.damaged.push((sealed.name.clone(), damage.clone())),
             }

@@ -173,6 +173,13 @@ fn references() -> Vec<Invalid> {
         node("reference-to-an-unknown-anchor", "a reference to anchor 1, where there is only 0 (§10.3)", |node| {
             *value(node, 7) = varints(&[1, ROOT_BLOCK, 1]);
         }),
+        node(
+            "reference-to-an-unknown-anchor-behind-a-good-one",
+            "the second of two references is to anchor 1, where there is only 0: the node is refused (§10.2)",
+            |node| {
+                value(node, 7).extend(varints(&[1, ROOT_BLOCK, 1]));
+            },
+        ),
         node("reference-beyond-32-bits", "a reference to one content at 2^32 - 1 (§10.3)", |node| {
             *value(node, 7) = varints(&[0, (1 << 32) - 1, 1]);
         }),
