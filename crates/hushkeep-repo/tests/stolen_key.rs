@@ -11,7 +11,7 @@ use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::seal::{OpenError, Opener, Parts};
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
-use hushkeep_repo::{FindError, LockedRepository, Repository, Storage, UnlockError};
+use hushkeep_repo::{FindError, LockedRepository, PruneOptions, Quiet, Repository, Storage, UnlockError};
 use hushkeep_storage::MemoryStorage;
 
 const DAY: i64 = 86_400;
@@ -35,7 +35,11 @@ fn memory_with(features: Features) -> (MemoryStorage, Arc<dyn Storage>) {
 }
 
 fn copy_of(storage: &Arc<dyn Storage>) -> (MemoryStorage, Arc<dyn Storage>) {
-    let (memory, copy) = memory();
+    copy_with(Features { create_if_absent: false }, storage)
+}
+
+fn copy_with(features: Features, storage: &Arc<dyn Storage>) -> (MemoryStorage, Arc<dyn Storage>) {
+    let (memory, copy) = memory_with(features);
     for info in Folder::ALL.into_iter().flat_map(|folder| storage.list(folder).unwrap()) {
         memory.set_time(info.stored.unwrap());
         copy.put(&info.name, &storage.get(&info.name).unwrap()).unwrap();
@@ -135,7 +139,16 @@ fn a_hidden_rotation_fools_only_a_device_that_never_saw_it() {
 /// Lets the thief do something under the old key, on what he kept from before the rotation, and puts all that it
 /// stores into the true storage, which says that it came at the time `stored`.
 fn forge(memory: &MemoryStorage, storage: &Arc<dyn Storage>, stored: i64, act: impl FnOnce(&mut Repository)) {
-    let (_, before) = copy_of(storage);
+    forge_on(copy_of(storage).1, (memory, storage), stored, act);
+}
+
+/// The same, on this copy.
+fn forge_on(
+    before: Arc<dyn Storage>,
+    (memory, storage): (&MemoryStorage, &Arc<dyn Storage>),
+    stored: i64,
+    act: impl FnOnce(&mut Repository),
+) {
     for info in Folder::ALL.into_iter().flat_map(|folder| before.list(folder).unwrap()) {
         if Parts::split(&before.get(&info.name).unwrap()).unwrap().header.epoch != Epoch::FIRST {
             before.delete(&info.name).unwrap();
@@ -220,6 +233,32 @@ fn a_commit_under_an_old_key_counts_if_every_newer_one_is_damaged() {
     assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
     assert_restores(&repository, &repository.snapshots()[3], &tree("forged"));
     assert!(!repository.damaged_commits().is_empty());
+}
+
+/// Which commits were replaced for long is not said by one under an old key, which can claim any number and ancestors and, with
+/// the storage's help, any time.
+#[test]
+fn a_commit_under_an_old_key_does_not_tell_what_is_old() {
+    let owner = Device::new(1);
+    let (memory, storage) = rotated_on(memory_with(Features { create_if_absent: true }), &owner);
+    let mut repository = open_with(&other_key(4), &owner, &storage).unwrap();
+    (4..=40).for_each(|_| drop(backup(&mut repository, &tree("after"), NOW + 7200)));
+    memory.set_time(at(NOW + 95 * DAY));
+    (41..=43).for_each(|_| drop(backup(&mut repository, &tree("after"), NOW + 95 * DAY)));
+    // His commits name others by the same numbers.
+    let (_, before) = copy_with(Features { create_if_absent: true }, &storage);
+    let back_up = |stolen: &mut Repository| (2..=50).for_each(|_| drop(backup(stolen, &tree("forged"), NOW)));
+    forge_on(before, (&memory, &storage), NOW, back_up);
+
+    memory.set_time(at(NOW + 96 * DAY));
+    let now = at(NOW + 96 * DAY);
+    let options = PruneOptions { now, max_unused: 0.0, max_repack_bytes: u64::MAX, dry_run: false };
+    let mut repository = open_with(&other_key(4), &owner, &storage).unwrap();
+    repository.forget(&[repository.snapshots()[0].id], now).unwrap();
+    repository.prune(&options, &Quiet).unwrap();
+    let left = names(&storage, Folder::Commits);
+    let is_left = |number: u64| left.iter().any(|name| name.file() == format!("{number:010}"));
+    assert_eq!((1..=43).filter(|number| is_left(*number)).collect::<Vec<_>>(), (35..=43).collect::<Vec<_>>());
 }
 
 /// Damage took all commits of two epochs. Who goes on from what is left says so in a way that every reader takes.

@@ -111,6 +111,11 @@ fn bases() -> Vec<Invalid> {
             Edit::Commit(|commit| *value(commit, 7) = varint(2)),
         ),
         base(
+            "base-of-another-number",
+            "the base of a commit has another number than its name (§11.2)",
+            Edit::FirstCommit(|commit| *value(commit, 1) = varint(7)),
+        ),
+        base(
             "base-field-missing",
             "the base of a commit lacks its field 15 (§1.3, §11.2)",
             Edit::FirstCommit(|commit| {

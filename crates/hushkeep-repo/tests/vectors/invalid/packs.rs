@@ -8,7 +8,7 @@ use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [tables(), own_lists(), copies(), names(), contents(), frames()].into_iter().flatten().collect()
+    [tables(), own_lists(), copies(), strays(), names(), contents(), frames()].into_iter().flatten().collect()
 }
 
 /// What no table may say, whatever else there is (§8.3).
@@ -160,6 +160,35 @@ fn copies() -> Vec<Invalid> {
             }))
             .named(&expected::object("packs", &HURT)),
     ]
+}
+
+/// Packs that no commit names count while commits are damaged (§11.4), if they are sound.
+fn strays() -> Vec<Invalid> {
+    let name = "stray-pack-redefines-a-list";
+    let comment =
+        "beside a damaged commit, a pack that no commit names has other contents of the list of a dropped one (§8.3)";
+    let stray = in_pack(name, Lost::Source, comment, Edit::Rows(drop_pack)).named(&format!("commits/{FIRST_FILE}"));
+    vec![stray.and(Edit::After(|repo| {
+        let exchanged = [Edit::Data(|data| exchange_contents(data)), Edit::Names(|names| names.names.swap(1, 6))];
+        let twin = build("stray-pack-redefines-a-list", &exchanged);
+        let pack = expected::object("packs", &HURT);
+        repo.objects.remove(&pack);
+        repo.objects.insert(expected::object("packs", &COPIES), twin.objects[&pack].clone());
+        repo.objects.get_mut(&format!("commits/{FIRST_FILE}")).unwrap()[100] ^= 1;
+    }))]
+}
+
+fn drop_pack(rows: &mut Tables) {
+    let row = &mut rows.0[PACKS][0].1;
+    row[0] = 255;
+    row.extend(varint(2));
+}
+
+/// The first half of `hurt/two` and `hurt/dir/deep`, which are of one length.
+fn exchange_contents(data: &mut [u8]) {
+    let deep = data.len() - 30;
+    let (front, back) = data.split_at_mut(deep);
+    front[20..50].swap_with_slice(back);
 }
 
 /// Name lists, with the digest that they have (§8.4).
