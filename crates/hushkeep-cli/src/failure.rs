@@ -462,12 +462,13 @@ impl From<SpecError> for Failure {
 
 impl From<UnfitPassphrase> for Failure {
     fn from(error: UnfitPassphrase) -> Self {
-        Self::new(
-            Exit::Failed,
-            facts(&error),
-            "no passphrase was added",
-            "choose several random words: whoever holds the repository can guess as often as they like",
-        )
+        let next = match error {
+            UnfitPassphrase::UnknownCharacter => {
+                "choose one without it: a later version might read it otherwise, and open nothing"
+            }
+            _ => "choose several random words: whoever holds the repository can guess as often as they like",
+        };
+        Self::new(Exit::Failed, facts(&error), "no passphrase was added", next)
     }
 }
 
@@ -475,13 +476,12 @@ impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         match error {
             ConfigError::Read(error) => error.into(),
-            ConfigError::Storage(error) if error.kind == StorageErrorKind::Unreachable => Self::new(
+            ConfigError::Storage(error) => Self::new(
                 Exit::Storage,
                 facts(&error),
                 "the backup is whole; the change may have been made or not",
-                "run `key list` when the storage can be reached, to see what was changed",
+                "run `key list` when the storage can be written to again, to see what was changed",
             ),
-            ConfigError::Storage(error) => error.into(),
             ConfigError::Unfaithful => Self::new(
                 Exit::Storage,
                 facts(&error),

@@ -58,6 +58,14 @@ pub struct Epoch(pub u32);
 impl Epoch {
     /// The epoch a repository begins with.
     pub const FIRST: Self = Self(0);
+
+    /// The last that a repository can have (spec §2.1): what is kept for every epoch stays small.
+    pub const LAST: Self = Self(65_535);
+
+    /// The one after this, if there can be one.
+    pub fn next(self) -> Option<Self> {
+        (self < Self::LAST).then(|| Self(self.0 + 1))
+    }
 }
 
 impl fmt::Display for Epoch {

@@ -52,6 +52,8 @@ pub(crate) struct Contents {
 pub(crate) struct ProvenNames {
     pub(crate) entry: ListEntry,
     pub(crate) list: NameList,
+    /// Packs in which they are not whole, as far as those were asked before.
+    pub(crate) damaged: Vec<(SegmentAt, Damage)>,
 }
 
 impl Contents {
@@ -221,17 +223,19 @@ impl Contents {
 
     /// The names of a list, from the first pack in which they are whole.
     pub(crate) fn read_names(&self, list: ListNo) -> Result<ProvenNames, ReadError> {
-        let mut failure = None;
+        let mut damaged = Vec::new();
         for (at, entry) in self.index.names_of(list) {
             match self.read_names_at(*at, entry) {
-                Err(ReadError::Damaged(damage)) => drop(failure.get_or_insert(damage)),
-                names => return names,
+                Ok(list) => return Ok(ProvenNames { entry: entry.clone(), list, damaged }),
+                Err(ReadError::Damaged(damage)) => damaged.push((*at, damage)),
+                Err(error) => return Err(error),
             }
         }
+        let failure = damaged.into_iter().next().map(|(_, damage)| damage);
         Err(failure.unwrap_or_else(|| self.nowhere(ContentRef { list, position: 0 })).into())
     }
 
-    fn read_names_at(&self, at: SegmentAt, entry: &ListEntry) -> Result<ProvenNames, ReadError> {
+    fn read_names_at(&self, at: SegmentAt, entry: &ListEntry) -> Result<NameList, ReadError> {
         let encoded = self.read_segment(at)?;
         if !entry.is_of(&encoded) {
             return Err(self.damaged(at, DamageCause::Content).into());
@@ -241,7 +245,7 @@ impl Contents {
         if row.is_none_or(|(row, _)| row.count() != list.len() as u64) {
             return Err(self.damaged(at, DamageCause::Length).into());
         }
-        Ok(ProvenNames { entry: entry.clone(), list })
+        Ok(list)
     }
 
     /// Cuts an unpacked segment into its contents.

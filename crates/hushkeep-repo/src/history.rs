@@ -4,12 +4,13 @@ mod commit;
 #[cfg(fuzzing)]
 pub(crate) mod hostile;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashSet};
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
 use hushkeep_core::seal::Header;
-use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
@@ -148,11 +149,8 @@ impl History {
     /// took its number alone could not: its writer had seen all that was there before (spec §11.4).
     fn replaced_at(&self, epoch: Epoch) -> Option<Timestamp> {
         let tip = self.tips.first()?;
-        let file = match tip.commit.epoch_starts.get(epoch.0 as usize) {
-            Some(start) => self.tables.commit_file(start)?,
-            None if tip.epoch.0.checked_sub(1) == Some(epoch.0) => tip.name.file().to_owned(),
-            None => return None,
-        };
+        let start = tip.start_of(epoch.next()?)?;
+        let file = if start == tip.id { tip.name.file().to_owned() } else { self.tables.commit_file(&start)? };
         let name = ObjectName::new(Folder::Commits, file).ok()?;
         *self.listed.get(&name).filter(|_| !is_number_alone(&name))?
     }
@@ -316,12 +314,11 @@ impl History {
     /// Opens a commit, every bit of it, and compares it with its name and with what its successors say of it.
     pub(crate) fn verify(&self, objects: &Objects, name: &ObjectName) -> Result<(), ReadError> {
         let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
-        let (commit, _) = decode_commit(name, epoch, &body)?;
-        let is_named = self.tables.commit_id(name.file()).is_none_or(|id| id == CommitId::of(&body));
-        if is_named && number_of(name) == Some(commit.number) {
-            return Ok(());
+        decode_commit(name, epoch, &body)?;
+        match self.tables.commit_id(name.file()) {
+            Some(id) if id != CommitId::of(&body) => Err(Damage::new(name, DamageCause::Content).into()),
+            _ => Ok(()),
         }
-        Err(Damage::new(name, DamageCause::Content).into())
     }
 
     /// Commits that have been ancestors of an old one, so that no device has taken them for the newest since long, and
@@ -407,18 +404,13 @@ impl History {
         Tip { id: CommitId::NONE, name, epoch: objects.keyring.newest(), commit, len: 0, tables }
     }
 
-    /// The commits that began the epochs up to this one, as far as they have begun. Where damage left none of an epoch, its
-    /// first is not known.
+    /// The commits that began the epochs up to this one, as far as they have begun. Where damage left no commit that knows,
+    /// there is none.
     fn epoch_starts(&self, epoch: Epoch) -> Vec<CommitId> {
-        let mut starts = Vec::new();
-        if let Some(tip) = self.tips.iter().max_by_key(|tip| tip.epoch) {
-            starts.extend_from_slice(&tip.commit.epoch_starts);
-            let has_begun = starts.len() < tip.epoch.0 as usize;
-            starts.extend(has_begun.then_some(tip.id));
-        }
-        let before = epoch.0.saturating_sub(1) as usize;
-        starts.resize(starts.len().max(before), CommitId::NONE);
-        starts
+        let has_begun = self.tips.iter().any(|tip| tip.epoch == epoch);
+        let last = if has_begun { epoch.0 } else { epoch.0.saturating_sub(1) };
+        let start = |begun| self.tips.iter().find_map(|tip| tip.start_of(Epoch(begun))).unwrap_or(CommitId::NONE);
+        (1..=last).map(start).collect()
     }
 
     /// Makes the commit just written the only tip.
@@ -434,6 +426,14 @@ impl History {
 }
 
 impl Tip {
+    /// The commit that began an epoch, as far as this one knows.
+    fn start_of(&self, epoch: Epoch) -> Option<CommitId> {
+        match self.commit.epoch_starts.get(epoch.0.checked_sub(1)? as usize) {
+            Some(start) => Some(*start).filter(|start| *start != CommitId::NONE),
+            None => (self.epoch == epoch).then_some(self.id),
+        }
+    }
+
     /// All tables for a full commit, else what the first parent's lack.
     fn tables_to_write(&self, history: &History) -> Tables {
         match history.tips.first() {
@@ -464,9 +464,9 @@ pub(crate) enum PublishError {
     Busy,
 }
 
-/// The secrets of older epochs in the body of a commit (spec §3.6).
-pub(crate) fn older_epochs_in(body: &[u8]) -> Result<OlderEpochs, WireError> {
-    Ok(Commit::decode(body)?.0.older_epochs)
+/// The secrets of older epochs in a commit that was opened (spec §3.6).
+pub(crate) fn older_epochs_in(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<OlderEpochs, ReadError> {
+    Ok(decode_commit(name, epoch, body)?.0.older_epochs)
 }
 
 /// Whether a config on the storage says that the repository has a later key (spec §11.4). Nobody vouches for it: it only
@@ -511,9 +511,6 @@ fn read_tip_from(
     let ReadCommit { epoch, body, damage } = read;
     let mut mended: Vec<Damage> = damage.into_iter().collect();
     let (commit, delta) = decode_commit(name, epoch, &body)?;
-    if number_of(name) != Some(commit.number) {
-        return Err(Damage::new(name, DamageCause::Content).into());
-    }
     let mut deltas = vec![delta];
     let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
     let mut damage = None;
@@ -539,10 +536,13 @@ fn read_tip_from(
     Ok((tip, damage, mended))
 }
 
-/// Decodes one commit that was sealed in an epoch.
+/// Decodes one commit that was sealed in an epoch. Its number must be that in its name.
 fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
     let (commit, tables) = Commit::decode(body).map_err(|error| Damage::new(name, error))?;
     commit.check_epochs(epoch).map_err(|error| Damage::new(name, error))?;
+    if number_of(name) != Some(commit.number) {
+        return Err(Damage::new(name, DamageCause::Content).into());
+    }
     Ok((commit, tables))
 }
 
@@ -550,8 +550,7 @@ fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commi
     let ReadCommit { epoch, body, damage } =
         objects.read_commit(&parent.name, |body| CommitId::of(body) == parent.id)?;
     let (commit, delta) = decode_commit(&parent.name, epoch, &body)?;
-    let is_named = CommitId::of(&body) == parent.id && number_of(&parent.name) == Some(commit.number);
-    if !is_named || commit.growth.depth + 1 != above.depth {
+    if CommitId::of(&body) != parent.id || commit.growth.depth + 1 != above.depth {
         return Err(Damage::new(&parent.name, DamageCause::Content).into());
     }
     Ok((commit, delta, damage))

@@ -42,7 +42,7 @@ impl Keyring {
 
     /// The keyring of the next epoch, under a new key. `None` if there were more epochs than can be counted.
     pub(crate) fn next(&self, key: &BackupKey) -> Option<Self> {
-        let mut next = Self::new(key, self.repository, Epoch(self.current.0.checked_add(1)?));
+        let mut next = Self::new(key, self.repository, self.current.next()?);
         for (epoch, (secret, _)) in &self.epochs {
             next.insert(EpochSecret::from_secret(*epoch, Secret::from_slice(secret.expose())?));
         }

@@ -391,6 +391,22 @@ fn a_protector_that_was_dropped_is_in_no_config_any_more() {
 }
 
 #[test]
+fn configs_of_another_repository_in_the_same_place_stay() {
+    let (own, foreign) = (storage(true), storage(true));
+    let (state, id) = (Device::new(2).state, RepositoryId::from_bytes([9; 16]));
+    Repository::create(Arc::clone(&foreign), state, &key(), id, at(NOW), Device::new(2).rng()).unwrap();
+    let mut repository = Device::new(1).create(&own);
+    objects(&foreign).iter().for_each(|(name, bytes)| own.put(name, bytes).unwrap());
+    let first = repository.protectors().to_vec();
+    repository.set_protectors([first.as_slice(), &[passphrase(7)]].concat(), at(NOW)).unwrap();
+    repository.set_protectors(first.clone(), at(NOW)).unwrap();
+    let next_key = BackupKey::from_secret(Secret::build(|bytes| *bytes = [4; 32]));
+    repository.rotate(&next_key, first, at(NOW)).unwrap();
+    assert!(names(&foreign, Folder::Config).iter().all(|name| own.get(name).is_ok()));
+    assert_eq!(names(&own, Folder::Config).len(), 4, "two of each");
+}
+
+#[test]
 fn an_old_view_of_the_protectors_undoes_nothing() {
     let storage = storage(true);
     let mut one = Device::new(1).create(&storage);

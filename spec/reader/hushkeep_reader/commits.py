@@ -96,6 +96,13 @@ class CommitReader:
         self._ring = ring
         self._opened: dict[str, Commit | Damaged] = {}
 
+    def refuse_newer_key(self, name: NumberedName) -> None:
+        """A commit of an unknown epoch, which no tip covers, is damaged, or tells that the key was changed (§11.4)."""
+        header = read_unproven_header(self._storage, Kind.COMMIT, name)
+        is_own = header is not None and header.repository == self._ring.repository
+        if is_own and header.epoch not in self._ring.epochs and self._says_a_config_that_the_key_was_changed():
+            raise WrongKey("the key of this repository was changed; the new one is needed")
+
     def open(self, name: NumberedName) -> Commit:
         if name.file_name not in self._opened:
             try:
@@ -135,15 +142,7 @@ class CommitReader:
     def _read(self, name: NumberedName) -> Commit:
         with blaming(object_name(Kind.COMMIT, name.file_name)):
             data = self._storage.read(Kind.COMMIT, name.file_name)
-            header = read_header(data, Kind.COMMIT)
-            self._refuse_newer_key(header)
-            return open_commit(data, header, name, self._ring)
-
-    def _refuse_newer_key(self, header: Header) -> None:
-        """A commit of an unknown epoch is damaged, or tells that the key was changed (§11.4)."""
-        is_unknown = header.repository == self._ring.repository and header.epoch not in self._ring.epochs
-        if is_unknown and self._says_a_config_that_the_key_was_changed():
-            raise WrongKey("the key of this repository was changed; the new one is needed")
+            return open_commit(data, read_header(data, Kind.COMMIT), name, self._ring)
 
     def _says_a_config_that_the_key_was_changed(self) -> bool:
         headers = (read_unproven_header(self._storage, Kind.CONFIG, name) for name in self._storage.numbered(Kind.CONFIG))

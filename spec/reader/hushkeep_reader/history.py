@@ -61,6 +61,7 @@ class _Tips:
         """A commit, unless it is an ancestor or damaged."""
         if name.file_name in self._ancestors:
             return None
+        self.reader.refuse_newer_key(name)
         try:
             return self.reader.open(name)
         except Damaged as damaged:

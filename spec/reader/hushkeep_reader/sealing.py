@@ -15,6 +15,7 @@ MAGIC = b"HUSHKEEP"
 FORMAT_VERSION = 1
 HEADER_LENGTH = 68
 MAX_CLEAR_LENGTH = 65_536
+MAX_EPOCH = 65_535
 TAG_LENGTH = 16
 LENGTH_LENGTH = 4
 MIN_TRAILER_LENGTH = LENGTH_LENGTH + TAG_LENGTH
@@ -57,6 +58,8 @@ def read_header(data: bytes, kind: Kind) -> Header:
     if cursor.take(2) != bytes([kind, 0]):
         raise Malformed("it is not of the kind of its folder")
     epoch, repository, salt = cursor.u32(), cursor.take(16), cursor.take(32)
+    if epoch > MAX_EPOCH:
+        raise Malformed("its epoch is higher than any can be")
     clear_length = cursor.u32()
     if clear_length > (MAX_CLEAR_LENGTH if kind is Kind.CONFIG else 0):
         raise Malformed("its clear part is too long")

@@ -110,6 +110,12 @@ impl From<RotateError> for Failure {
                 "name another file with --new-recovery-key-file: one that does not exist yet, in a folder that does",
             ),
             RotateError::Home(error) => error.into(),
+            RotateError::Unchanged(repo::ConfigError::Storage(_) | repo::ConfigError::Unfaithful) => Self::new(
+                Exit::Storage,
+                what,
+                "the old key still holds",
+                "run the command again when the storage can be relied on",
+            ),
             RotateError::Unchanged(error) => Self { meaning: "the old key still holds".to_owned(), ..error.into() },
             RotateError::Unknown(_) => Self::new(
                 Exit::Storage,

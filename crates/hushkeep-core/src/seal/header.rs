@@ -78,6 +78,9 @@ impl Header {
         }
         let clear = rest.get(..clear_len).ok_or(OpenError::Truncated)?.to_vec();
         let (epoch, repository) = (Epoch(u32::from_le_bytes(epoch)), RepositoryId::from_bytes(repository));
+        if epoch > Epoch::LAST {
+            return Err(OpenError::NotAnObject);
+        }
         Ok((Self { kind, epoch, repository, salt, clear }, HEADER_LEN + clear_len))
     }
 

@@ -49,7 +49,7 @@ proptest! {
     #[test]
     fn headers_round_trip(
         kind in prop::sample::select(ObjectKind::ALL.to_vec()),
-        epoch: u32,
+        epoch in 0..=Epoch::LAST.0,
         repository: [u8; 16],
         salt: [u8; 32],
         clear in prop::collection::vec(any::<u8>(), 0..99),
@@ -151,4 +151,15 @@ proptest! {
     fn foreign_bytes_never_panic(bytes: Vec<u8>) {
         let _ = open_single(&keys(1, 0), ObjectKind::Config, &bytes);
     }
+}
+
+#[test]
+fn an_epoch_above_the_last_is_refused() {
+    let header = |epoch| {
+        let (kind, repository) = (ObjectKind::Commit, RepositoryId::from_bytes([1; 16]));
+        Header { kind, epoch, repository, salt: [2; 32], clear: Vec::new() }.encode()
+    };
+    assert!(Header::parse(&header(Epoch::LAST)).is_ok());
+    assert_eq!(Header::parse(&header(Epoch(65_536))), Err(OpenError::NotAnObject));
+    assert_eq!((Epoch(65_534).next(), Epoch::LAST.next()), (Some(Epoch::LAST), None));
 }

@@ -225,7 +225,7 @@ impl Known {
         if contents.index.names_of(list).is_empty() {
             return Ok(());
         }
-        let ProvenNames { entry, list: names } = match contents.read_names(list) {
+        let ProvenNames { entry, list: names, damaged } = match contents.read_names(list) {
             Ok(proven) => proven,
             Err(ReadError::Damaged(damage)) => {
                 self.note_damage(damage, tables);
@@ -234,6 +234,11 @@ impl Known {
             Err(error) => return Err(error),
         };
         let Some(keys) = contents.objects.keyring.epoch(entry.epoch) else { return Ok(()) };
+        for (at, damage) in damaged {
+            self.note_damage(damage, tables);
+            // What lies there is not built on: without the others' names nobody could read it.
+            self.missing.insert(at.pack);
+        }
         for chunk in wanted.of_list(list) {
             if let Some(name) = names.name(chunk.position)
                 && self.holds(contents, Run { start: chunk, count: 1 })

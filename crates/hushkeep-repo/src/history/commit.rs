@@ -17,7 +17,7 @@ use crate::storage::{Folder, ObjectName};
 pub(crate) struct CommitId([u8; 16]);
 
 impl CommitId {
-    /// Stands for a commit that is not written yet.
+    /// Stands for a commit that is not written yet, or not known.
     pub(super) const NONE: Self = Self([0; 16]);
 
     pub(super) fn of(body: &[u8]) -> Self {
@@ -88,7 +88,8 @@ pub(super) struct Commit {
     /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
     pub(super) older_epochs: OlderEpochs,
     pub(super) growth: Growth,
-    /// The commits that began the epochs from the second on, as far as the commit's own; itself is not among them.
+    /// The commits that began the epochs from the second on, as far as the commit's own; itself is not among them. None stands
+    /// for one that is not known.
     pub(super) epoch_starts: Vec<CommitId>,
 }
 
@@ -135,8 +136,8 @@ impl Commit {
         Ok((commit, Tables::read(&record, 10)?))
     }
 
-    /// Refuses secrets of other than older epochs (spec §3.6), and other than the starts of all epochs up to the one that the
-    /// commit was sealed in, itself excluded (spec §11.1).
+    /// Refuses secrets of other than older epochs (spec §3.6), and another number of epochs' starts than the epoch that the commit
+    /// was sealed in has, or one less if it began that itself (spec §11.1).
     pub(super) fn check_epochs(&self, sealed_in: Epoch) -> Result<(), WireError> {
         self.older_epochs.read(sealed_in)?;
         let (starts, epoch) = (self.epoch_starts.len(), sealed_in.0 as usize);

@@ -1,6 +1,7 @@
 //! Changing the ways to get the key back: a new config, read back, and named by a commit (spec §12.4).
 
-use hushkeep_core::keys::EpochKeys;
+use hushkeep_core::keys::{EpochKeys, ObjectKind};
+use hushkeep_core::seal::Header;
 use rand_core::CryptoRng;
 
 use super::Repository;
@@ -184,16 +185,32 @@ impl Repository {
     }
 
     /// Deletes all earlier configs but those of the `keep` highest numbers. Names with a number that was never reached
-    /// are not ours.
+    /// are not ours, nor are configs that say that they are of another repository.
     pub(super) fn delete_configs(&self, keep: usize) -> Result<Vec<String>, StorageError> {
         // Also those that another device has stored again meanwhile.
-        let mut earlier = config_names(self.contents.objects.storage.as_ref())?;
-        earlier.retain(|name| number_of(name).is_some_and(|number| number < self.config.number));
+        let names = config_names(self.contents.objects.storage.as_ref())?;
+        let mut earlier = Vec::new();
+        for name in names.into_iter().filter(|name| number_of(name).is_some_and(|number| number < self.config.number)) {
+            if !self.is_of_another_repository(&name)? {
+                earlier.push(name);
+            }
+        }
         let mut numbers: Vec<u64> = earlier.iter().filter_map(number_of).collect();
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
         numbers.dedup();
         earlier.retain(|name| !numbers.iter().take(keep).any(|kept| number_of(name) == Some(*kept)));
         self.contents.objects.delete_all(&earlier)
+    }
+
+    fn is_of_another_repository(&self, name: &ObjectName) -> Result<bool, StorageError> {
+        let object = match self.contents.objects.storage.get(name) {
+            Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Unreadable) => {
+                return Ok(false);
+            }
+            object => object?,
+        };
+        let header = Header::parse_as(ObjectKind::Config, &object);
+        Ok(header.is_ok_and(|header| header.repository != *self.contents.objects.keyring.repository()))
     }
 
     /// Whether a config that another device published since this one opened the repository lets this program write. One that

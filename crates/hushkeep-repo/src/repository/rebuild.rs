@@ -119,17 +119,18 @@ fn commit_names(storage: &dyn Storage) -> Result<Vec<ObjectName>, RebuildError> 
     Ok(names)
 }
 
-/// Completes the keys by the secrets that a commit carries; `None` if it does not open. One that a newer version wrote is
-/// an error.
+/// Completes the keys by the secrets that a commit carries; `None` if it does not open or is refused. One that a newer
+/// version wrote is an error.
 fn open_under(mut objects: Objects, name: &ObjectName, object: &[u8]) -> Result<Option<Objects>, ReadError> {
-    let opened = objects.open_body(ObjectKind::Commit, object).and_then(|(_, body)| {
-        let older = older_epochs_in(&body)?;
-        Ok(objects.keyring.add_older(&older)?)
+    let opened = objects.open_body(ObjectKind::Commit, object).map_err(|cause| Damage::new(name, cause).into());
+    let older = opened.and_then(|(epoch, body)| older_epochs_in(name, epoch, &body)).and_then(|older| {
+        let added = objects.keyring.add_older(&older);
+        added.map_err(|error| Damage::new(name, error).into())
     });
-    match opened {
+    match older {
         Ok(()) => Ok(Some(objects)),
-        Err(cause) if cause.is_newer_version() => Err(Damage::new(name, cause).into()),
-        Err(_) => Ok(None),
+        Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

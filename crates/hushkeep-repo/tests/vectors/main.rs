@@ -45,10 +45,7 @@ fn invalid_repositories_are_refused_for_what_they_are() {
 fn a_config_that_is_there_once_is_copied_only_if_the_copy_is_the_same() {
     for (name, copies) in [("small-objects", 2), ("known-fields-as-ignorable", 1)] {
         let vector = expected::home().join("valid").join(name);
-        let read = FolderStorage::open(vector.join("repository")).unwrap();
-        let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: true }));
-        let infos = Folder::ALL.into_iter().flat_map(|folder| read.list(folder).unwrap());
-        infos.for_each(|info| memory.put(&info.name, &read.get(&info.name).unwrap()).unwrap());
+        let memory = in_memory(&vector);
         assert_eq!(common::names(&memory, Folder::Config).len(), 1);
 
         let device = common::Device::new(1);
@@ -61,6 +58,28 @@ fn a_config_that_is_there_once_is_copied_only_if_the_copy_is_the_same() {
         let found = open().check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap().findings;
         assert!(found.is_empty(), "{name}: {found:?}");
     }
+}
+
+/// A backup reads names wherever they are whole, and says where they are not.
+#[test]
+fn a_backup_tells_of_names_that_are_damaged_in_one_of_two_packs() {
+    let vector = expected::home().join("invalid/copies-names-whole-in-one-pack");
+    let (memory, device) = (in_memory(&vector), common::Device::new(1));
+    let locked = LockedRepository::find(memory, None).unwrap();
+    let mut repository =
+        locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap();
+    let report = common::backup(&mut repository, &common::MemoryTree::new(&[]), common::NOW);
+    let damaged: Vec<&str> = report.damage.iter().map(|damage| damage.object.as_str()).collect();
+    assert_eq!(damaged, [expected::json_at(&vector.join("expected.json"))["object"].as_str().unwrap()]);
+}
+
+/// What lies in the folder of a vector.
+fn in_memory(vector: &Path) -> Arc<dyn Storage> {
+    let read = FolderStorage::open(vector.join("repository")).unwrap();
+    let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: true }));
+    let infos = Folder::ALL.into_iter().flat_map(|folder| read.list(folder).unwrap());
+    infos.for_each(|info| memory.put(&info.name, &read.get(&info.name).unwrap()).unwrap());
+    memory
 }
 
 /// Every vector, with the folder it belongs in.

@@ -128,6 +128,14 @@ fn bases() -> Vec<Invalid> {
             Edit::After(|repo| drop(repo.objects.remove(&first_name()))),
         ),
         base(
+            "base-of-an-unknown-epoch",
+            "the header of a base has the epoch 1, of which a config tells; the tip above it is read all the same (§11.4)",
+            Edit::After(|repo| {
+                put_second_config(repo, 1, |_, _| {});
+                repo.objects.get_mut(&first_name()).unwrap()[12] = 1;
+            }),
+        ),
+        base(
             "base-changed",
             "one bit of a commit's base is flipped (§11.4)",
             Edit::After(|repo| repo.objects.get_mut(&first_name()).unwrap()[100] ^= 1),

@@ -236,6 +236,16 @@ fn later_epochs() -> Vec<Invalid> {
             },
         ),
         strange(
+            "epoch-above-65535",
+            "a commit's header has the epoch 65,536, and so has that of a config (§2.1)",
+            |repo| {
+                put_second_config(repo, 1, |_, _| {});
+                for name in [second_commit(), format!("config/{SECOND_CONFIG_FILE}")] {
+                    repo.objects.get_mut(&name).unwrap()[12..16].copy_from_slice(&65_536_u32.to_le_bytes());
+                }
+            },
+        ),
+        strange(
             "epoch-of-another-repositorys-commit",
             "a commit's header has the epoch 1 and another repository, beside a config of epoch 1 (§11.4, §2.1)",
             |repo| {
