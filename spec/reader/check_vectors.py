@@ -159,7 +159,7 @@ def _compare_valid(expected: Json, outcome: Outcome) -> list[str]:
         return [*mismatches, f"the snapshots are {snapshots}"]
     for snapshot, restored in zip(expected["snapshots"], outcome.restored, strict=True):
         mismatches += [f"snapshot {snapshot['number']}: {what}" for what in _compare_restored(snapshot, restored)]
-    outdated = sorted(commit.object_name for commit in outcome.repository.history.outdated)
+    outdated = sorted(outcome.repository.history.outdated_names)
     if outdated != sorted(expected.get("outdated", [])):
         mismatches.append(f"the outdated commits are {outdated}")
     return mismatches

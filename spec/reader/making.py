@@ -141,6 +141,7 @@ class Maker:
             **{10 + at: encode_table(changed[at] if depth else tables[at]) for at in range(4)},
             14: self.config_digests.get(config, NOTHING),
             15: self.epoch_starts[: 16 * epoch],
+            16: file_name.encode(),
         }
         body = encode_record(fields)
         self.store(Kind.COMMIT, file_name, seal(Kind.COMMIT, self.keys(epoch), epoch, [b"\0" + body]))

@@ -99,7 +99,7 @@ class ExamplesTest(unittest.TestCase):
         body = bytes.fromhex(
             "030101 0500 0703c80107 090101 0b0101 0d00 0f0100 110100 130100 1500 1700 1900 1b00 1d10"
             + "c0" * 16
-            + "1f00"
+            + "1f00 210a 30303030303030303031"
         )
         commit = read_commit(body, numbered("0000000001"), epoch=0)
         self.assertEqual((commit.config_number, commit.depth), (1, 0))
@@ -107,7 +107,7 @@ class ExamplesTest(unittest.TestCase):
         with self.assertRaises(Malformed):
             read_commit(body, numbered("0000000002"), epoch=0)
         with self.assertRaises(TooNew):
-            read_commit(body + bytes.fromhex("2100"), numbered("0000000001"), epoch=0)
+            read_commit(body + bytes.fromhex("2300"), numbered("0000000001"), epoch=0)
         parent = bytes(16) + encode_byte_string(b"../x")
         with self.assertRaises(Malformed):
             bad = body.replace(bytes.fromhex("0500"), b"\5" + encode_byte_string(parent), 1)

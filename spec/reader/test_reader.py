@@ -59,7 +59,7 @@ class RepositoryTest(unittest.TestCase):
         passphrase = (MADE_BEFOREHAND / "passphrase.txt").read_text()
         open_repository(Storage(self.place), lambda config: key_by_passphrase(config, passphrase))
         with self.assertRaises(WrongKey):
-            open_repository(Storage(self.place), lambda config: key_by_passphrase(config, passphrase + "x"))
+            open_repository(Storage(self.place), lambda config: key_by_passphrase(config, "x" + passphrase))
 
     def test_finds_snapshots_by_the_beginning_of_their_id(self) -> None:
         repository = self.open()

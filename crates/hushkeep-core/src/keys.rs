@@ -52,7 +52,7 @@ impl BackupKey {
 }
 
 /// A period under one backup key. Rotation begins the next one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Epoch(pub u32);
 
 impl Epoch {

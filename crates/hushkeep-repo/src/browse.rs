@@ -15,6 +15,7 @@ use crate::refs::{NodeName, Run};
 use crate::repository::Repository;
 use crate::restore::{database_of, is_database};
 use crate::snapshot::{Snapshot, SnapshotEntry, SnapshotSource};
+use crate::tree::Metadata;
 
 /// Everything in a snapshot, in the order of the paths.
 pub type Entries<'a> = Box<dyn Iterator<Item = Result<SnapshotEntry, ReadError>> + 'a>;
@@ -72,7 +73,7 @@ impl Repository {
         match &entry.entry.kind {
             EntryKind::File(file) => self.write_contents(entry, file, out),
             EntryKind::HardLink { .. } => match self.find_original(entry)? {
-                Some(file) => self.write_contents(entry, &file, out),
+                Some((file, _)) => self.write_contents(entry, &file, out),
                 None => Err(ReadFileError::NotAFile),
             },
             EntryKind::Directory | EntryKind::Symlink { .. } => Err(ReadFileError::NotAFile),
@@ -112,8 +113,8 @@ impl Repository {
         }
     }
 
-    /// The file that a hard link is another name of: it comes before the link (spec §10.4).
-    pub(crate) fn find_original(&self, link: &SnapshotEntry) -> Result<Option<FileEntry>, ReadError> {
+    /// The file that a hard link is another name of, with its mode and times: it comes before the link (spec §10.4).
+    pub(crate) fn find_original(&self, link: &SnapshotEntry) -> Result<Option<(FileEntry, Metadata)>, ReadError> {
         let EntryKind::HardLink { original } = &link.entry.kind else { return Ok(None) };
         if *original >= link.entry.path {
             return Ok(None);
@@ -121,7 +122,9 @@ impl Repository {
         let (mut reader, _) = FileListReader::open(&self.contents, link.list)?;
         let found = reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.path >= *original)).transpose()?;
         Ok(match found {
-            Some(Entry { path, kind: EntryKind::File(file), .. }) if path == *original => Some(file),
+            Some(Entry { path, kind: EntryKind::File(file), metadata, .. }) if path == *original => {
+                Some((file, metadata))
+            }
             _ => None,
         })
     }
@@ -133,10 +136,14 @@ impl Repository {
         out: &mut dyn Write,
     ) -> Result<(), ReadFileError> {
         let runs = self.contents_of(file)?;
+        let damaged = || ReadError::from(self.damaged_file(&runs, entry.list, DamageCause::Content));
         let mut hasher = blake3::Hasher::new();
         let mut len = 0;
         for chunk in runs.iter().flat_map(|run| run.contents()) {
             let content = self.contents.content(chunk)?;
+            if !file.fits(len, content.len() as u64) {
+                return Err(damaged().into());
+            }
             hasher.update(&content);
             len += content.len() as u64;
             out.write_all(&content).map_err(ReadFileError::Output)?;
@@ -144,7 +151,7 @@ impl Repository {
         if len == file.len && file.hash.is_none_or(|hash| hasher.finalize() == hash) {
             return out.flush().map_err(ReadFileError::Output);
         }
-        Err(ReadError::from(self.damaged_file(&runs, entry.list, DamageCause::Content)).into())
+        Err(damaged().into())
     }
 
     /// Blames the pack that a file begins in, or, if it has no contents, that of the list that tells of it.

@@ -12,6 +12,9 @@ const MAX_BODY_LEN: u64 = 512 << 20;
 /// The level at which bytes saved per CPU second are best on chat databases (see `docs/decisions`).
 const LEVEL: i32 = 3;
 
+/// What a frame begins with (RFC 8878, 3.1.1).
+const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
 /// A compressor with its working memory, one for each thread.
 pub(crate) struct Compressor(Option<zstd::bulk::Compressor<'static>>);
 
@@ -34,7 +37,8 @@ impl Compressor {
 
 /// Decompresses one frame to exactly `len` bytes; `None` if the bytes are anything else.
 pub(crate) fn decompress(bytes: &[u8], len: usize) -> Option<Vec<u8>> {
-    if zstd::zstd_safe::find_frame_compressed_size(bytes) != Ok(bytes.len()) {
+    // The library takes a frame that is to be skipped for one of no bytes.
+    if !bytes.starts_with(&FRAME_MAGIC) || zstd::zstd_safe::find_frame_compressed_size(bytes) != Ok(bytes.len()) {
         return None;
     }
     let out = zstd::bulk::decompress(bytes, len).ok()?;

@@ -11,7 +11,7 @@ use lru::LruCache;
 
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::{IndexRow, Tables};
+use crate::history::{History, IndexRow, Tables};
 use crate::index::{self, Index, SegmentAt};
 use crate::node::{Chain, FileListNode, PageMap, PageMapNode};
 use crate::objects::{Objects, index_name, pack_name};
@@ -102,15 +102,20 @@ impl Contents {
     }
 
     /// Takes in packs that the storage has though no commit that can be read names them: one that is damaged may
-    /// have. They are sealed by a writer with the key, as every pack is.
-    pub(crate) fn salvage(&mut self, tables: &Tables) -> Result<(), ReadError> {
-        for info in self.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)? {
+    /// have. They are sealed by a writer with the key, as every pack is; but not with an older one, if the history knows
+    /// all that was sealed before the newest.
+    pub(crate) fn salvage(&mut self, history: &History) -> Result<(), ReadError> {
+        let (tables, newest) = (history.tables(), self.objects.keyring.newest());
+        let may_count = |pack: &PackInfo| pack.epoch == newest || !history.knows_older_packs();
+        let mut listing = self.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
+        listing.sort_by(|one, other| one.name.cmp(&other.name));
+        for info in listing {
             let Ok(id) = info.name.file().parse() else { continue };
             if tables.pack(&id).is_some() {
                 continue;
             }
             match self.objects.read_pack_info(&id, info.len) {
-                Ok(pack) if pack.is_sound() && lists_are_known(&pack, tables) => {
+                Ok(pack) if may_count(&pack) && pack.is_sound() && lists_are_known(&pack, tables) => {
                     self.index.add(pack.clone());
                     self.salvaged.push(pack);
                 }
@@ -132,7 +137,12 @@ impl Contents {
         for pack in packs {
             match tables.pack(&pack.id) {
                 Some(row) if row.is_dropped() => {}
-                Some(row) if row.digest == pack.digest() && pack.is_sound() && lists_are_known(&pack, tables) => {
+                Some(row)
+                    if row.digest == pack.digest()
+                        && row.len == pack.len
+                        && pack.is_sound()
+                        && lists_are_known(&pack, tables) =>
+                {
                     self.index.add(pack);
                 }
                 _ => self.damage.push(Damage::new(object, DamageCause::Content)),

@@ -3,34 +3,41 @@
 mod commit;
 #[cfg(fuzzing)]
 pub(crate) mod hostile;
+mod read;
 mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
-use hushkeep_core::seal::Header;
 use rand_core::CryptoRng;
 
 use crate::Timestamp;
 use crate::config::ConfigName;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::growth::{Growth, WRITTEN_DEPTH};
+use crate::growth::WRITTEN_DEPTH;
 use crate::keyring::OlderEpochs;
-use crate::objects::{MAX_NUMBER, Objects, ReadCommit, is_number_alone, number_of, numbered_name};
+use crate::objects::{MAX_NUMBER, Objects, is_number_alone, number_of, numbered_name};
+use crate::retention::SECONDS_UNTIL_DROPPED;
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError, StorageErrorKind};
 pub(crate) use commit::{Action, CommitId, SeenTips};
-use commit::{Commit, Parent};
+use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
+use read::{decode_commit, is_key_replaced, is_of_older_epoch, list, read_commit, read_newest_tip, read_tip};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
+
+/// A commit is stored within so many seconds after its own time; if the storage says later, it was stored again.
+const SECONDS_TO_STORE: i64 = 86_400;
 
 /// The state of a repository, as the commits on its storage tell it.
 #[derive(Debug, Default)]
 pub(crate) struct History {
+    /// The epoch of the key at hand.
+    epoch: Epoch,
     tips: Vec<Tip>,
     /// What all tips together say.
     tables: Tables,
@@ -50,12 +57,16 @@ pub(crate) struct History {
 #[derive(Debug)]
 struct Tip {
     id: CommitId,
-    name: ObjectName,
     epoch: Epoch,
     commit: Commit,
     /// The length of the commit's body, in bytes.
     len: u64,
     tables: Tables,
+    /// The epoch of the full commit at the end of its chain, or what is wrong with the chain. Then the tables are those that
+    /// the commits above the damage tell: rows only ever add up, so what can be read still counts.
+    full: Result<Epoch, Damage>,
+    /// What of the chain this device alone still has.
+    mended: Vec<Damage>,
 }
 
 /// One change of state, to be published as a commit.
@@ -73,51 +84,53 @@ impl History {
     /// A damaged commit is passed over, and the commits around it tell what they can; one that a newer version wrote
     /// is an error, for whoever went on beside it could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
-        let mut history = Self { listed: list(objects)?, ..Self::default() };
+        let mut history = Self { epoch: objects.keyring.newest(), listed: list(objects)?, ..Self::default() };
         let mut names: Vec<ObjectName> = history.listed.keys().cloned().collect();
         names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
         let mut covered: HashSet<String> = HashSet::new();
-        let mut older = Vec::new();
+        let (mut older, mut copies) = (Vec::new(), Vec::new());
         for name in &names {
             if covered.contains(name.file()) {
                 continue;
             }
-            match history.read_uncovered(objects, name) {
+            match read_newest_tip(objects, name) {
+                Ok(tip) if tip.commit.name != *name => copies.push((tip.id, name)),
                 // A thief of an older key must not pass newer commits off as continued by his own: he hides nothing.
-                Ok((tip, _)) if tip.epoch < objects.keyring.newest() => older.push(tip),
-                Ok((tip, damage)) => {
-                    history.damaged.extend(damage);
+                Ok(tip) if tip.epoch < history.epoch => older.push(tip),
+                Ok(tip) => {
                     covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                     history.add_tip(tip);
                 }
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
                     history.note_damage(damage, objects)?;
                 }
+                // Nor can he stop anybody by what only a newer version would understand.
+                Err(ReadError::Damaged(_)) if is_of_older_epoch(objects, name)? => history.outdated.push(name.clone()),
                 Err(error) => return Err(error),
             }
         }
-        older.retain(|tip| !covered.contains(tip.name.file()));
-        history.take_older(older);
+        older.retain(|tip| !covered.contains(tip.commit.name.file()));
+        let read: HashSet<CommitId> = older.iter().map(|tip| tip.id).collect();
+        history.take_older(objects, older)?;
+        let is_lost = |id: &CommitId| !history.knows(id) && !read.contains(id);
+        let lost = copies.into_iter().filter(|(id, _)| is_lost(id));
+        let lost: Vec<Damage> = lost.map(|(_, name)| Damage::new(name, DamageCause::Content)).collect();
+        history.damaged.extend(lost);
         match history.damaged.first() {
             Some(damage) if history.tips.is_empty() => Err(damage.clone().into()),
             _ => Ok(history),
         }
     }
 
-    /// Reads a commit that none of those read before continues.
-    fn read_uncovered(&mut self, objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
-        let (tip, damage, mended) = read_tip_from(objects, name, objects.read_newest_commit(name)?)?;
-        self.mended.extend(mended);
-        Ok((tip, damage))
-    }
-
-    /// Takes in a commit that nothing found before continues.
-    fn add_tip(&mut self, tip: Tip) {
-        // It may be there under another name as well.
-        if !self.knows(&tip.id) {
-            self.tables.merge(&tip.tables);
-            self.tips.push(tip);
+    /// Takes in a commit that nothing found before continues, and what is wrong with its chain.
+    fn add_tip(&mut self, mut tip: Tip) {
+        if self.knows(&tip.id) {
+            return;
         }
+        self.mended.append(&mut tip.mended);
+        self.damaged.extend(tip.full.as_ref().err().cloned());
+        self.tables.merge(&tip.tables);
+        self.tips.push(tip);
     }
 
     /// Decides on commits under older keys that none under the newest continues. Where writers can miss each other,
@@ -125,34 +138,52 @@ impl History {
     /// tips. Others were written by a device that did not know of the next key, or by who stole the old one, and are not
     /// taken. Only where damage leaves nothing else do they tell the state, so that one bad object does not lock the owner
     /// out.
-    fn take_older(&mut self, older: Vec<Tip>) {
+    fn take_older(&mut self, objects: &Objects, older: Vec<Tip>) -> Result<(), ReadError> {
         let is_all_there_is = self.tips.is_empty() && !self.damaged.is_empty();
-        let replaced: Vec<Option<Timestamp>> = older.iter().map(|tip| self.replaced_at(tip.epoch)).collect();
+        let epochs: BTreeSet<Epoch> = older.iter().map(|tip| tip.epoch).collect();
+        let mut ends = BTreeMap::new();
+        for epoch in epochs {
+            ends.insert(epoch, self.replaced_at(objects, epoch)?);
+        }
         let mut covered: HashSet<String> = HashSet::new();
-        for (tip, replaced) in older.into_iter().zip(replaced) {
-            let stored = self.listed.get(&tip.name).copied().flatten();
+        for tip in older {
+            let stored = self.listed.get(&tip.commit.name).copied().flatten();
+            let replaced = ends.get(&tip.epoch).copied().flatten();
             let came_before = stored.zip(replaced).is_some_and(|(stored, replaced)| stored <= replaced);
-            if covered.contains(tip.name.file()) {
+            if covered.contains(tip.commit.name.file()) || self.knows(&tip.id) {
                 continue;
             }
             if came_before || is_all_there_is {
                 covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                 self.add_tip(tip);
             } else {
-                self.outdated.push(tip.name);
+                self.outdated.push(tip.commit.name);
             }
         }
         self.outdated.retain(|name| !covered.contains(name.file()));
+        Ok(())
     }
 
     /// When the commit was stored that ended an epoch by beginning the next, if it could miss an earlier one. One that
-    /// took its number alone could not: its writer had seen all that was there before (spec §11.4).
-    fn replaced_at(&self, epoch: Epoch) -> Option<Timestamp> {
-        let tip = self.tips.first()?;
-        let start = tip.start_of(epoch.next()?)?;
-        let file = if start == tip.id { tip.name.file().to_owned() } else { self.tables.commit_file(&start)? };
-        let name = ObjectName::new(Folder::Commits, file).ok()?;
-        *self.listed.get(&name).filter(|_| !is_number_alone(&name))?
+    /// took its number alone could not: its writer had seen all that was there before. Nor does a time count that is much
+    /// later than the commit itself says: who stores it again would make room for what came after it (spec §11.4).
+    fn replaced_at(&self, objects: &Objects, epoch: Epoch) -> Result<Option<Timestamp>, ReadError> {
+        let Some((tip, start)) = self.tips.first().and_then(|tip| Some((tip, tip.start_of(epoch.next()?)?))) else {
+            return Ok(None);
+        };
+        let (name, begun) = if start == tip.id {
+            (tip.commit.name.clone(), tip.commit.time)
+        } else {
+            let Some(file) = self.tables.commit_file(&start) else { return Ok(None) };
+            let Ok(name) = ObjectName::new(Folder::Commits, file) else { return Ok(None) };
+            match read_commit(objects, &name, &start) {
+                Ok((_, commit, ..)) => (name, commit.time),
+                Err(ReadError::Damaged(_)) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        };
+        let stored = self.listed.get(&name).copied().flatten().filter(|_| !is_number_alone(&name));
+        Ok(stored.filter(|stored| stored.seconds <= begun.seconds.saturating_add(SECONDS_TO_STORE)))
     }
 
     /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.
@@ -189,9 +220,15 @@ impl History {
         &self.mended
     }
 
-    /// The newest config that a tip names.
+    /// The newest config that a tip of the newest epoch names: what older ones name was replaced with the key.
     pub(crate) fn config(&self) -> ConfigName {
-        self.tips.iter().map(|tip| tip.commit.config).max().unwrap_or_default()
+        let tips = self.tips.iter().filter(|tip| tip.epoch == self.epoch);
+        tips.map(|tip| tip.commit.config).max().unwrap_or_default()
+    }
+
+    /// Whether a full commit of the newest epoch was read. It has a row for every pack of the epochs before.
+    pub(crate) fn knows_older_packs(&self) -> bool {
+        self.tips.iter().any(|tip| tip.full.as_ref().is_ok_and(|epoch| *epoch == self.epoch))
     }
 
     /// The secrets of older epochs that a tip carries.
@@ -201,18 +238,23 @@ impl History {
 
     /// The tips, for a device to remember that it saw them at this time.
     pub(crate) fn seen(&self, time: Timestamp) -> SeenTips {
-        let tips = self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.name.clone() });
-        SeenTips { tips: tips.collect(), time }
+        SeenTips(self.parents().map(|commit| SeenTip { commit, time }).collect())
     }
 
     /// The same, with remembered ones that could not be proven: that they were there is not to be forgotten, nor since when.
     pub(crate) fn seen_since(&self, earlier: &SeenTips, time: Timestamp) -> SeenTips {
         let mut seen = self.seen(time);
-        if !self.unproven.is_empty() {
-            seen.time = earlier.time;
-            seen.tips.extend(self.unproven.iter().cloned());
+        for unproven in &self.unproven {
+            let remembered = earlier.0.iter().find(|tip| tip.commit == *unproven);
+            let time = remembered.map_or(time, |tip| tip.time);
+            seen.0.push(SeenTip { commit: unproven.clone(), time });
         }
         seen
+    }
+
+    /// The tips, as the next commit names them.
+    fn parents(&self) -> impl Iterator<Item = Parent> {
+        self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.commit.name.clone() })
     }
 
     fn knows(&self, id: &CommitId) -> bool {
@@ -223,17 +265,13 @@ impl History {
     /// damaged is damage, which [`damaged`](Self::damaged) tells, not a roll-back.
     ///
     /// That a remembered commit is an ancestor is not taken on anybody's word: it is read, and all that it said
-    /// must still be said. So not even who has the key can take back what a device has seen. Only a commit that was
-    /// seen long ago `may_be_dropped`: nothing but the word of its successors is left of it then.
-    pub(crate) fn lacks(
-        &mut self,
-        objects: &Objects,
-        seen: &SeenTips,
-        may_be_dropped: bool,
-    ) -> Result<bool, ReadError> {
-        let mut unread = seen.tips.clone();
+    /// must still be said. So not even who has the key can take back what a device has seen. Only of a commit that was
+    /// seen long ago it is enough that its successors call it dropped: nothing but their word is left of it then.
+    pub(crate) fn lacks(&mut self, objects: &Objects, seen: &SeenTips, now: Timestamp) -> Result<bool, ReadError> {
+        let with_age = |tip: &SeenTip| (tip.commit.clone(), tip.age(now) >= SECONDS_UNTIL_DROPPED);
+        let mut unread: Vec<(Parent, bool)> = seen.0.iter().map(with_age).collect();
         let mut known: HashSet<CommitId> = self.tips.iter().map(|tip| tip.id).collect();
-        while let Some(remembered) = unread.pop() {
+        while let Some((remembered, may_be_dropped)) = unread.pop() {
             if (may_be_dropped && self.tables.is_dropped(&remembered.id)) || !known.insert(remembered.id) {
                 continue;
             }
@@ -241,31 +279,29 @@ impl History {
                 return Ok(true);
             }
             let damage = match read_tip(objects, &remembered.name) {
-                Ok((tip, _)) if tip.id != remembered.id => return Ok(true),
+                Ok(tip) if tip.id != remembered.id => return Ok(true),
                 // This device's own commit came too late for a rotation. What went before it must be there.
-                Ok((tip, _)) if self.outdated.contains(&tip.name) => {
-                    unread.extend(tip.commit.parents);
+                Ok(tip) if self.outdated.contains(&tip.commit.name) => {
+                    unread.extend(tip.commit.parents.into_iter().map(|parent| (parent, may_be_dropped)));
                     continue;
                 }
-                Ok((tip, None)) if !self.continues(&tip) => return Ok(true),
-                Ok((_, damage)) => damage,
-                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => Some(damage),
+                Ok(Tip { full: Err(damage), .. }) => damage,
+                Ok(tip) if self.continues(&tip) => continue,
+                Ok(_) => return Ok(true),
+                Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => damage,
                 Err(error) => return Err(error),
             };
-            if let Some(damage) = damage {
-                self.damaged.push(damage);
-                self.unproven.push(remembered);
-            }
+            self.damaged.push(damage);
+            self.unproven.push(remembered);
         }
         Ok(false)
     }
 
-    /// Whether all that a remembered commit said is still said. A commit before it that is listed need not be named: it was
-    /// left out while it was damaged, and is read by itself.
+    /// Whether all that a remembered commit said is still said. A commit before it need not be named: it was left out while
+    /// it was damaged, and what it said is in the other rows of this one.
     fn continues(&self, remembered: &Tip) -> bool {
-        let files: HashSet<&str> = self.listed.keys().map(ObjectName::file).collect();
         let mut tables = remembered.tables.clone();
-        tables.remove_commits(|id, file| !self.tables.has_commit(id) && files.contains(file));
+        tables.remove_commits(|id, _| !self.tables.has_commit(id));
         self.tables.continues(&tables)
     }
 
@@ -276,7 +312,7 @@ impl History {
             return Ok(false);
         }
         let mut fresh = Self::load(objects)?;
-        if fresh.lacks(objects, &self.seen(Timestamp::EPOCH), false)? {
+        if fresh.lacks(objects, &self.seen(Timestamp::EPOCH), Timestamp::EPOCH)? {
             return Err(PublishError::RolledBack);
         }
         // If a commit was damaged meanwhile, what it told is still known here.
@@ -301,7 +337,7 @@ impl History {
     ) -> Result<Option<u64>, StorageError> {
         let tip = self.next_tip(objects, number, change, additions, rng);
         let body = tip.commit.encode(&tip.tables_to_write(self));
-        match objects.write_body(ObjectKind::Commit, &tip.name, &body, rng) {
+        match objects.write_body(ObjectKind::Commit, &tip.commit.name, &body, rng) {
             Ok(len) => {
                 self.advance(tip, &body);
                 Ok(Some(len))
@@ -333,7 +369,7 @@ impl History {
         let counts = |name: &&ObjectName| is_old(name) && !self.outdated.contains(name);
         let newest_old = self.listed.keys().filter(counts).max_by_key(|name| number_of(name));
         let Some(newest_old) = newest_old else { return Ok(HashSet::new()) };
-        let ancestors = read_tip(objects, newest_old)?.0.tables;
+        let ancestors = read_tip(objects, newest_old)?.tables;
         let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
         let mut old: HashSet<ObjectName> =
             self.listed.keys().filter(|name| ancestors.contains(name.file())).cloned().collect();
@@ -377,7 +413,6 @@ impl History {
         rng: &mut dyn CryptoRng,
     ) -> Tip {
         let exclusive = objects.storage.features().create_if_absent;
-        let name = numbered_name(Folder::Commits, number, if exclusive { None } else { Some(rng) });
         // A commit that begins an epoch, or after which earlier ones may be deleted, or before which some are damaged, stands
         // by itself.
         let is_undamaged = self.damaged.is_empty() && self.mended.is_empty();
@@ -386,14 +421,16 @@ impl History {
         let growth = base.and_then(|base| base.commit.growth.next(base.len)).unwrap_or_default();
         let mut tables = self.tables.clone();
         // A damaged commit is not to be passed over as an ancestor: if it comes back whole, it is to be read.
-        tables.remove_commits(|_, file| self.damaged.iter().any(|damage| damage.object.ends_with(file)));
+        let damaged: HashSet<&str> = self.damaged.iter().map(|damage| damage.object.as_str()).collect();
+        tables.remove_commits(|_, file| damaged.contains(format!("{}/{file}", Folder::Commits.name()).as_str()));
         for tip in &self.tips {
-            tables.insert_commit(&tip.id, &tip.name);
+            tables.insert_commit(&tip.id, &tip.commit.name);
         }
         tables.merge(additions);
         let commit = Commit {
+            name: numbered_name(Folder::Commits, number, if exclusive { None } else { Some(rng) }),
             number,
-            parents: self.seen(change.time).tips,
+            parents: self.parents().collect(),
             time: change.time,
             action: change.action,
             config: change.config.max(self.config()),
@@ -401,7 +438,9 @@ impl History {
             growth,
             epoch_starts: self.epoch_starts(objects.keyring.newest()),
         };
-        Tip { id: CommitId::NONE, name, epoch: objects.keyring.newest(), commit, len: 0, tables }
+        let epoch = objects.keyring.newest();
+        let full = base.filter(|_| growth.depth > 0).map_or(Ok(epoch), |base| base.full.clone());
+        Tip { id: CommitId::NONE, epoch, commit, len: 0, tables, full, mended: Vec::new() }
     }
 
     /// The commits that began the epochs up to this one, as far as they have begun. Where damage left no commit that knows,
@@ -418,7 +457,8 @@ impl History {
         tip.id = CommitId::of(body);
         tip.len = body.len() as u64;
         // The storage's time of it is learnt when it is listed.
-        self.listed.insert(tip.name.clone(), None);
+        self.listed.insert(tip.commit.name.clone(), None);
+        self.epoch = tip.epoch;
         self.tables = tip.tables.clone();
         self.tips = vec![tip];
         self.mended.clear();
@@ -467,91 +507,4 @@ pub(crate) enum PublishError {
 /// The secrets of older epochs in a commit that was opened (spec §3.6).
 pub(crate) fn older_epochs_in(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<OlderEpochs, ReadError> {
     Ok(decode_commit(name, epoch, body)?.0.older_epochs)
-}
-
-/// Whether a config on the storage says that the repository has a later key (spec §11.4). Nobody vouches for it: it only
-/// tells what to ask of the owner where a commit cannot be opened.
-fn is_key_replaced(objects: &Objects) -> Result<bool, ReadError> {
-    let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
-    for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
-        let object = objects.storage.get(&info.name);
-        let object = match object.map_err(|error| ReadError::from_storage(error, &info.name)) {
-            Err(ReadError::Damaged(_)) => continue,
-            object => object?,
-        };
-        let header = Header::parse_as(ObjectKind::Config, &object);
-        if header.is_ok_and(|header| objects.keyring.is_succeeded_by(&header)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, ReadError> {
-    let listing = objects.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
-    let commits = listing.into_iter().filter(|info| number_of(&info.name).is_some());
-    Ok(commits.map(|info| (info.name, info.stored)).collect())
-}
-
-/// Reads a commit and, through its bases, the tables as it left them.
-///
-/// Where a base is damaged, the tables are those that the commits above it tell, and the damage comes beside: rows
-/// only ever add up, so what can be read still counts.
-fn read_tip(objects: &Objects, name: &ObjectName) -> Result<(Tip, Option<Damage>), ReadError> {
-    let (tip, damage, _) = read_tip_from(objects, name, objects.read_commit(name, |_| true)?)?;
-    Ok((tip, damage))
-}
-
-/// The same, from the commit as it was read. What of it this device alone still has comes last.
-fn read_tip_from(
-    objects: &Objects,
-    name: &ObjectName,
-    read: ReadCommit,
-) -> Result<(Tip, Option<Damage>, Vec<Damage>), ReadError> {
-    let ReadCommit { epoch, body, damage } = read;
-    let mut mended: Vec<Damage> = damage.into_iter().collect();
-    let (commit, delta) = decode_commit(name, epoch, &body)?;
-    let mut deltas = vec![delta];
-    let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
-    let mut damage = None;
-    while growth.depth > 0 {
-        let parent = base.ok_or_else(|| Damage::new(name, DamageCause::Content))?;
-        match read_base(objects, &parent, growth) {
-            Ok((next, delta, damage)) => {
-                deltas.push(delta);
-                mended.extend(damage);
-                (growth, base) = (next.growth, next.parents.first().cloned());
-            }
-            Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
-                damage = Some(found);
-                break;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let mut tables = Tables::default();
-    deltas.iter().rev().for_each(|delta| tables.merge(delta));
-    let (id, len) = (CommitId::of(&body), body.len() as u64);
-    let tip = Tip { id, name: name.clone(), epoch, commit, len, tables };
-    Ok((tip, damage, mended))
-}
-
-/// Decodes one commit that was sealed in an epoch. Its number must be that in its name.
-fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
-    let (commit, tables) = Commit::decode(body).map_err(|error| Damage::new(name, error))?;
-    commit.check_epochs(epoch).map_err(|error| Damage::new(name, error))?;
-    if number_of(name) != Some(commit.number) {
-        return Err(Damage::new(name, DamageCause::Content).into());
-    }
-    Ok((commit, tables))
-}
-
-fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<(Commit, Tables, Option<Damage>), ReadError> {
-    let ReadCommit { epoch, body, damage } =
-        objects.read_commit(&parent.name, |body| CommitId::of(body) == parent.id)?;
-    let (commit, delta) = decode_commit(&parent.name, epoch, &body)?;
-    if CommitId::of(&body) != parent.id || commit.growth.depth + 1 != above.depth {
-        return Err(Damage::new(&parent.name, DamageCause::Content).into());
-    }
-    Ok((commit, delta, damage))
 }

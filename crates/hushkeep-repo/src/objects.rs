@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hushkeep_core::keys::{Epoch, EpochKeys, ObjectKind};
 use hushkeep_core::name::ObjectId;
-use hushkeep_core::seal::{self, FOOTER_LEN, HEADER_LEN, Header, OpenError, Opener, trailer_len};
+use hushkeep_core::seal::{self, FOOTER_LEN, HEADER_LEN, Header, OpenError, Opener, TAG_LEN, trailer_len};
 use hushkeep_core::wire::Reader;
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -227,9 +227,14 @@ impl Objects {
         let trailer_at = footer_at.checked_sub(trailer_len(*footer) as u64);
         let trailer_at = trailer_at.ok_or_else(|| damaged(OpenError::Truncated.into()))?;
         let (read, part) = self.read_aligned(&name, trailer_at..footer_at, len)?;
-        let (_, table) =
+        let (pad_len, table) =
             opener.open_trailer(read.get(part).unwrap_or_default()).map_err(|error| damaged(error.into()))?;
         let table = decode_table(&table).map_err(damaged)?;
+        // Segments, padding and trailer fill the pack (spec §2.5).
+        let segments: u64 = table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
+        if segments.checked_add((HEADER_LEN + TAG_LEN + pad_len) as u64) != Some(trailer_at) {
+            return Err(damaged(DamageCause::Length));
+        }
         Ok(PackInfo { id: *id, epoch: header.epoch, salt: header.salt, len, table })
     }
 

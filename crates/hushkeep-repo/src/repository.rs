@@ -35,10 +35,6 @@ pub use rotate::RotateError;
 /// How often a commit is tried again when another writer was faster.
 const MAX_ATTEMPTS: u32 = 64;
 
-/// How long ago a device must have seen a commit, by its own clock, to believe that it was dropped. Commits are kept
-/// three times as long: the clocks of two devices may differ.
-const SECONDS_UNTIL_DROPPED: i64 = 30 * 86_400;
-
 /// A backup begins from what was read so many seconds before; else it reads anew what others published.
 const SECONDS_FRESH: u64 = 3600;
 
@@ -155,7 +151,7 @@ impl Repository {
         }
         let mut contents = Contents::load(objects, history.tables())?;
         if !history.damaged().is_empty() {
-            contents.salvage(history.tables())?;
+            contents.salvage(&history)?;
         }
         let snapshots = read_snapshots(&history)?;
         let opened = Some(now);
@@ -331,8 +327,7 @@ fn check_history(
     now: Timestamp,
 ) -> Result<Option<StateError>, UnlockError> {
     let seen = remembered_tips(state)?;
-    let may_be_dropped = now.seconds.saturating_sub(seen.time.seconds) >= SECONDS_UNTIL_DROPPED;
-    if history.lacks(objects, &seen, may_be_dropped)? {
+    if history.lacks(objects, &seen, now)? {
         return Err(UnlockError::RolledBack);
     }
     let named = history.config();

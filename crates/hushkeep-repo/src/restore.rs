@@ -376,7 +376,7 @@ impl Restore<'_, '_> {
             return self.link(&entry.path, |place| place.create_hard_link(&entry.path, &original_path));
         }
         match self.repository.find_original(&entry)? {
-            Some(file) => self.file(entry.path, &file, &entry.entry.metadata, entry.list),
+            Some((file, metadata)) => self.file(entry.path, &file, &metadata, entry.list),
             None => {
                 let damage = Repository::damaged_link(&entry);
                 self.problem(entry.path, damage.into())

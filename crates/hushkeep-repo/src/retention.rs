@@ -15,6 +15,10 @@ pub(crate) const SECONDS_TO_REVIVE: i64 = 7 * DAY / 2;
 /// How long commits are kept that nothing needs any more: devices that have seen them look for them.
 pub(crate) const SECONDS_OF_COMMITS: i64 = 90 * DAY;
 
+/// How long ago a device must have seen a commit, by its own clock, to believe that it was dropped. Commits are kept
+/// three times as long: the clocks of two devices may differ.
+pub(crate) const SECONDS_UNTIL_DROPPED: i64 = 30 * DAY;
+
 /// How long a pack is marked before it may be dropped.
 pub(crate) fn seconds_until_dropped(features: Features) -> i64 {
     if features.create_if_absent { DAY } else { 7 * DAY }

@@ -291,3 +291,56 @@ fn damage(storage: &Arc<dyn Storage>, name: &ObjectName) {
     storage.delete(name).unwrap();
     storage.put(name, &object).unwrap();
 }
+
+/// One backup, then a rotation an hour later, which stays the newest commit; returns its name, too.
+fn just_rotated(features: Features) -> (MemoryStorage, Arc<dyn Storage>, ObjectName) {
+    let (memory, storage) = memory_with(features);
+    let owner = Device::new(1);
+    let mut repository = owner.create(&storage);
+    backup(&mut repository, &tree("before"), NOW);
+    memory.set_time(at(NOW + 3600));
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW + 3600)).unwrap();
+    let rotation = names(&storage, Folder::Commits).pop().unwrap();
+    (memory, storage, rotation)
+}
+
+/// Where names can be taken once only nothing comes too late, whatever copies of the rotation lie there.
+#[test]
+fn a_copy_of_the_rotation_under_another_name_lets_nobody_in() {
+    let (memory, storage, rotation) = just_rotated(Features { create_if_absent: true });
+    forge(&memory, &storage, NOW + 4000, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
+    memory.set_time(at(NOW + 5000));
+    let copy: ObjectName = format!("{rotation}-zzzzzzzz").parse().unwrap();
+    storage.put(&copy, &storage.get(&rotation).unwrap()).unwrap();
+    let repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
+    assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1], 1));
+    assert!(repository.damaged_commits().is_empty());
+}
+
+/// Elsewhere, who stores the rotation again gives it a newer time; but not a day after it says that it was made.
+#[test]
+fn a_rotation_that_is_stored_again_lets_nobody_in() {
+    for (again, is_taken) in [(NOW + 5000, true), (NOW + 2 * DAY, false)] {
+        let (memory, storage, rotation) = just_rotated(Features { create_if_absent: false });
+        forge(&memory, &storage, NOW + 4000, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
+        memory.set_time(at(again));
+        let object = storage.get(&rotation).unwrap();
+        storage.delete(&rotation).unwrap();
+        storage.put(&rotation, &object).unwrap();
+        let repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
+        assert_eq!(numbers(&repository), if is_taken { vec![1, 2] } else { vec![1] });
+    }
+}
+
+/// What came too late for a rotation is taken, and what is wrong with it is told.
+#[test]
+fn damage_of_what_came_too_late_is_told() {
+    let (memory, storage, _) = just_rotated(Features { create_if_absent: false });
+    let before = names(&storage, Folder::Commits);
+    forge(&memory, &storage, NOW + 1800, |late| (0..2).for_each(|_| drop(backup(late, &tree("late"), NOW + 1800))));
+    let late: Vec<_> = names(&storage, Folder::Commits).into_iter().filter(|name| !before.contains(name)).collect();
+    let open = || open_with(&other_key(4), &Device::new(5), &storage).unwrap();
+    assert_eq!((late.len(), numbers(&open()), open().damaged_commits().len()), (2, vec![1, 2, 3], 0));
+    storage.delete(&late[0]).unwrap();
+    assert_eq!((numbers(&open()), open().damaged_commits().len()), (vec![1, 3], 1));
+}

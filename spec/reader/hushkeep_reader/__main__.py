@@ -40,8 +40,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.memory:
         _compare_with_memory(repository, arguments.memory)
     exit_code = COMMANDS[arguments.command](repository, arguments)
-    for outdated in repository.history.outdated:
-        _complain(f"not used: {outdated.object_name} was written with a key that was given up")
+    for outdated in repository.history.outdated_names:
+        _complain(f"not used: {outdated} was written with a key that was given up")
     for refused in repository.damage:
         _complain(f"{'too new' if isinstance(refused, NewerVersion) else 'damaged'}: {refused}")
     return _exit_code_of(repository.damage) or exit_code
@@ -51,7 +51,7 @@ def _open(arguments: argparse.Namespace) -> Repository:
     storage = Storage(arguments.repository)
     try:
         return open_repository(storage, lambda config: _unlock(config, arguments))
-    except (NoRepository, NoConfigLeft) as error:
+    except (NoRepository, NoConfigLeft, WrongKey) as error:
         if not arguments.without_config or not arguments.recovery_key_file:
             raise
         _complain(f"goes on without a config, for {error}")
@@ -116,7 +116,7 @@ def _unlock(config: UnprovenConfig, arguments: argparse.Namespace) -> bytes:
 
 def _read_secret(file: Path) -> str:
     try:
-        return file.read_text("utf-8")
+        return file.read_bytes().decode()
     except UnicodeDecodeError as error:
         raise WrongKey(f"{file}: this is not text in UTF-8") from error
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .encoding import Cursor, read_record
+from .encoding import Cursor, Time, read_record
 from .errors import Damaged, Malformed, WrongKey, blaming
 from .keys import KeyRing, Kind, digest, read_older_secrets
 from .nodes import MAX_DEPTH
@@ -23,7 +23,11 @@ class Commit:
 
     id: bytes
     name: NumberedName
+    """The one under which it was found."""
+    own_file_name: str
+    """The one that it says of itself. Under another it is a copy."""
     epoch: int
+    time: Time
     parents: list[Parent]
     config_number: int
     config_digest: bytes
@@ -37,15 +41,21 @@ class Commit:
     def object_name(self) -> str:
         return object_name(Kind.COMMIT, self.name.file_name)
 
+    @property
+    def is_copy(self) -> bool:
+        return self.own_file_name != self.name.file_name
+
 
 def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     """§11.1."""
-    record = read_record(body, last_known=15)
+    record = read_record(body, last_known=16)
     if record.integer(1) != name.number:
         raise Malformed("its number is not the one in its name")
     for only_checked in (4, 8, 9):
         record.integer(only_checked)
-    record.time(3)
+    own_file_name = record.raw(16)
+    if not is_file_name(own_file_name):
+        raise Malformed("the name that it has of itself cannot be that of an object")
     parents = [_read_parent(cursor) for cursor in record.cursor(2).items()]
     depth = record.integer(7, below=MAX_DEPTH + 1)
     if depth and not parents:
@@ -59,7 +69,9 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     return Commit(
         id=commit_id,
         name=name,
+        own_file_name=own_file_name.decode(),
         epoch=epoch,
+        time=record.time(3),
         parents=parents,
         config_number=record.integer(5),
         config_digest=record.fixed(14, 16),
@@ -114,8 +126,11 @@ class CommitReader:
             raise commit
         return commit
 
-    def tables(self, commit: Commit) -> tuple[Tables, Damaged | None]:
-        """The tables of a commit and its bases; with damage, only what the commits above it say (§11.2, §11.4)."""
+    def tables(self, commit: Commit) -> tuple[Tables, Commit | Damaged]:
+        """The tables of a commit and its bases, and the full commit below them.
+
+        With damage in its place, only what the commits above the damage say (§11.2, §11.4).
+        """
         tables = commit.own_tables
         while commit.depth:
             try:
@@ -123,18 +138,24 @@ class CommitReader:
             except Damaged as damaged:
                 return tables, damaged
             tables = commit.own_tables.join(tables)
-        return tables, None
+        return tables, commit
+
+    def open_named(self, commit_id: bytes, file_name: str) -> Commit:
+        """A commit as another names it."""
+        with blaming(object_name(Kind.COMMIT, file_name)):
+            name = read_numbered_name(file_name)
+            if not name:
+                raise Malformed("it is called by a name that is no commit's")
+            commit = self.open(name)
+            if commit.id != commit_id or commit.is_copy:
+                raise Malformed("it is not the commit that another names")
+        return commit
 
     def _base(self, commit: Commit) -> Commit:
         """The base of a delta is its first parent (§11.2)."""
         parent = commit.parents[0]
-        with blaming(object_name(Kind.COMMIT, parent.file_name)):
-            name = read_numbered_name(parent.file_name)
-            if not name:
-                raise Malformed("its successor calls it by a name that is no commit's")
-            base = self.open(name)
-            if base.id != parent.id:
-                raise Malformed("it is not the commit that its successor names")
+        base = self.open_named(parent.id, parent.file_name)
+        with blaming(base.object_name):
             if base.depth != commit.depth - 1:
                 raise Malformed("its depth is not one less than that of its successor")
         return base

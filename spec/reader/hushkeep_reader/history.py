@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 from .commits import Commit, CommitReader
-from .errors import Damaged
+from .errors import Damaged, Malformed, NewerVersion
 from .keys import KeyRing, Kind
-from .storage import NumberedName, Storage
+from .sealing import read_unproven_header
+from .storage import NumberedName, Storage, object_name, read_numbered_name
 from .tables import Tables
+
+# A commit is stored within this time, in seconds, after its own; if the storage says later, it was stored again.
+LONGEST_STORING = 86_400
 
 
 @dataclass(frozen=True)
@@ -19,46 +23,68 @@ class History:
     tables: Tables
     damage: list[Damaged]
     outdated: list[Commit]
+    newer_outdated: list[NumberedName]
+    """Outdated ones that a newer program wrote."""
+    knows_older_packs: bool
+    """Whether a full commit of the newest epoch was read: it has a row for every pack of the epochs before."""
 
-    def newest_config(self) -> tuple[int, bytes] | None:
-        """Number and digest of the newest config that a tip names."""
-        return max(((tip.config_number, tip.config_digest) for tip in self.tips), default=None)
+    @property
+    def outdated_names(self) -> list[str]:
+        """What must not be used, to be told of."""
+        names = [commit.object_name for commit in self.outdated]
+        return names + [object_name(Kind.COMMIT, name.file_name) for name in self.newer_outdated]
+
+    def newest_config(self, epoch: int) -> tuple[int, bytes] | None:
+        """Number and digest of the newest config that a tip of an epoch names."""
+        named = ((tip.config_number, tip.config_digest) for tip in self.tips if tip.epoch == epoch)
+        return max(named, default=None)
 
 
 def read_history(storage: Storage, ring: KeyRing) -> History:
     """Finds the tips and joins their tables."""
     listed = storage.numbered(Kind.COMMIT)
-    found = _Tips(CommitReader(storage, ring))
+    found = _Tips(storage, ring)
     outdated: list[Commit] = []
+    copies: list[Commit] = []
     for name in listed:
         commit = found.open(name)
-        if commit and commit.epoch < ring.newest_epoch:
+        if commit and commit.is_copy:
+            copies.append(commit)
+        elif commit and commit.epoch < ring.newest_epoch:
             outdated.append(commit)
         elif commit:
             found.add(commit)
-    unused = _add_seen_too_late(storage, found, outdated)
+    unused = _add_seen_too_late(storage, found, listed, outdated)
     if not found.tips and found.damage:
         # Damage left no tip: then outdated commits are better than nothing.
         for commit in outdated:
             found.add(commit)
         unused = []
-        if not found.tips:
-            raise Damaged("commits/", "none of the commits can be read")
-    return History(found.reader, listed, found.tips, found.tables, found.damage, unused)
+    found.note_lost(copies, {commit.id for commit in outdated})
+    if not found.tips and found.damage:
+        raise Damaged("commits/", "none of the commits can be read")
+    knows_older_packs = ring.newest_epoch in found.full_epochs
+    return History(
+        found.reader, listed, found.tips, found.tables, found.damage, unused, found.newer_outdated, knows_older_packs
+    )
 
 
 class _Tips:
     """The tips that were found up to now."""
 
-    def __init__(self, reader: CommitReader) -> None:
-        self.reader = reader
+    def __init__(self, storage: Storage, ring: KeyRing) -> None:
+        self.reader = CommitReader(storage, ring)
         self.tips: list[Commit] = []
         self.tables = Tables()
         self.damage: list[Damaged] = []
+        self.newer_outdated: list[NumberedName] = []
+        self.full_epochs: set[int] = set()
+        self._storage = storage
+        self._ring = ring
         self._ancestors: set[str] = set()
 
     def open(self, name: NumberedName) -> Commit | None:
-        """A commit, unless it is an ancestor or damaged."""
+        """A commit, unless it is an ancestor, damaged, or of an older key and not understood."""
         if name.file_name in self._ancestors:
             return None
         self.reader.refuse_newer_key(name)
@@ -66,7 +92,12 @@ class _Tips:
             return self.reader.open(name)
         except Damaged as damaged:
             self.damage.append(damaged)
-            return None
+        except NewerVersion:
+            header = read_unproven_header(self._storage, Kind.COMMIT, name)
+            if not header or header.epoch >= self._ring.newest_epoch:
+                raise
+            self.newer_outdated.append(name)
+        return None
 
     def covers(self, commit: Commit) -> bool:
         """Whether it is an ancestor of a tip, or a tip under a second name."""
@@ -76,17 +107,27 @@ class _Tips:
     def add(self, commit: Commit) -> None:
         if self.covers(commit):
             return
-        own_tables, damaged_base = self.reader.tables(commit)
-        if damaged_base:
-            self.damage.append(damaged_base)
+        tables, full = self.reader.tables(commit)
+        if isinstance(full, Damaged):
+            self.damage.append(full)
+        else:
+            self.full_epochs.add(full.epoch)
         self.tips.append(commit)
-        self.tables = self.tables.join(own_tables)
-        self._ancestors |= own_tables.ancestor_file_names()
+        self.tables = self.tables.join(tables)
+        self._ancestors |= tables.ancestor_file_names()
+
+    def note_lost(self, copies: list[Commit], known: set[bytes]) -> None:
+        """A commit of which there is nothing but a copy under another name is damaged."""
+        for copy in copies:
+            if copy.id not in known and not self.covers(copy):
+                self.damage.append(Damaged(copy.object_name, "it lies under another name than its own"))
 
 
-def _add_seen_too_late(storage: Storage, found: _Tips, outdated: list[Commit]) -> list[Commit]:
+def _add_seen_too_late(
+    storage: Storage, found: _Tips, listed: list[NumberedName], outdated: list[Commit]
+) -> list[Commit]:
     """Adds what was stored before its own epoch ended, and only seen too late. Gives what must not be used."""
-    ends = {commit.epoch: _stored_end_of(storage, found, commit.epoch) for commit in outdated}
+    ends = {commit.epoch: _stored_end_of(storage, found, listed, commit.epoch) for commit in outdated}
     unused = []
     for commit in outdated:
         if found.covers(commit):
@@ -99,14 +140,29 @@ def _add_seen_too_late(storage: Storage, found: _Tips, outdated: list[Commit]) -
     return unused
 
 
-def _stored_end_of(storage: Storage, found: _Tips, epoch: int) -> int | None:
+def _stored_end_of(storage: Storage, found: _Tips, listed: list[NumberedName], epoch: int) -> int | None:
     """When the storage got the commit that ended an epoch by beginning the next, if it could miss an earlier one.
 
-    One whose name is the number alone took it before anybody else could, after it had seen all that was there.
+    One whose name is the number alone took it before anybody else could, after it had seen all that was there. Nor does
+    a time count that is much later than the commit's own: who stores it again would make room for what came after it.
     """
-    if not found.tips or epoch >= len(found.tips[0].epoch_starts):
+    first = _first_of_epoch(found, epoch + 1)
+    if not first or first.name not in listed or "-" not in first.name.file_name:
         return None
-    tip, start = found.tips[0], found.tips[0].epoch_starts[epoch]
+    stored = storage.stored_at(Kind.COMMIT, first.name.file_name)
+    if stored is None or stored // 10**9 > first.time.seconds + LONGEST_STORING:
+        return None
+    return stored
+
+
+def _first_of_epoch(found: _Tips, epoch: int) -> Commit | None:
+    if not found.tips or epoch > len(found.tips[0].epoch_starts):
+        return None
+    tip, start = found.tips[0], found.tips[0].epoch_starts[epoch - 1]
     row = found.tables.commit_rows.get(start)
-    file_name = tip.name.file_name if start == tip.id else row and row.file_name
-    return storage.stored_at(Kind.COMMIT, file_name) if file_name and "-" in file_name else None
+    if start == tip.id or not row or not read_numbered_name(row.file_name):
+        return tip if start == tip.id else None
+    try:
+        return found.reader.open_named(start, row.file_name)
+    except (Damaged, Malformed, NewerVersion):
+        return None

@@ -37,17 +37,22 @@ def find_packs(storage: Storage, ring: KeyRing, tables: Tables, damage: list[Ref
     return sorted(found.values(), key=lambda pack: not rows[pack.id].is_live)
 
 
-def find_unnamed_packs(storage: Storage, ring: KeyRing, tables: Tables) -> list[Pack]:
-    """Every pack without a row that opens, for the case that a damaged commit named it (§11.4)."""
+def find_unnamed_packs(storage: Storage, ring: KeyRing, tables: Tables, knows_older: bool) -> list[Pack]:
+    """Every pack without a row that opens, for the case that a damaged commit named it (§11.4).
+
+    If all packs of the older epochs are known, who puts one more there has an old key.
+    """
     found: list[Pack] = []
-    for pack_id in storage.ids(Kind.PACK):
+    for pack_id in sorted(storage.ids(Kind.PACK)):
         if pack_id in tables.pack_rows:
             continue
         try:
-            found.append(read_pack_itself(storage, pack_id, ring))
+            pack = read_pack_itself(storage, pack_id, ring)
         except Refused:
             # Nothing says that it ever was a part of this repository.
             continue
+        if pack.epoch == ring.newest_epoch or not knows_older:
+            found.append(pack)
     return found
 
 
@@ -68,7 +73,7 @@ def _add_if_told_rightly(
     """Adds a pack that is told of as the tables have it. If an index object says anything else, that is damage."""
     try:
         with blaming(object_name(Kind.INDEX, index_id.hex())):
-            if not row or row.digest != pack.digest():
+            if not row or (row.digest, row.length) != (pack.digest(), pack.length):
                 raise Malformed(f"what it says of the pack {pack.file_name} is not what the commits name")
             pack.refuse_malformed_table()
             found[pack.id] = pack
@@ -77,7 +82,7 @@ def _add_if_told_rightly(
 
 
 def _read_untold_pack(storage: Storage, ring: KeyRing, pack_id: bytes, row: PackRow) -> Pack:
-    pack = read_pack_itself(storage, pack_id, ring)
+    pack = read_pack_itself(storage, pack_id, ring, row.length)
     if pack.digest() != row.digest:
         raise Damaged(pack.object_name, "it is not the one that the commits name")
     return pack

@@ -65,11 +65,13 @@ def _parents(commit: Commit, seen: int) -> list[SeenTip]:
 def _refuse_unless_continued(history: History, seen: SeenTip) -> None:
     """That the commit is called an ancestor proves nothing: its rows must all be there."""
     commit = history.reader.open(seen.name)
-    tables, damaged_base = history.reader.tables(commit)
-    if damaged_base:
-        raise damaged_base
-    listed = {name.file_name for name in history.listed}
-    if commit.id != seen.id or not history.tables.continue_all(tables.without_left_out(history.tables, listed)):
+    is_continued = commit.id == seen.id
+    if is_continued:
+        tables, full = history.reader.tables(commit)
+        if isinstance(full, Damaged):
+            raise full
+        is_continued = history.tables.continue_all(tables.without_left_out(history.tables))
+    if not is_continued:
         raise RolledBack(f"the history does not continue the commit {seen.name.file_name}, which was seen before")
 
 

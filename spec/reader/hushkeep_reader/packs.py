@@ -65,12 +65,12 @@ def read_pack(cursor: Cursor) -> Pack:
     )
 
 
-def read_pack_itself(storage: Storage, pack_id: bytes, ring: KeyRing) -> Pack:
-    """The same from the pack's own header and trailer (§9.1)."""
+def read_pack_itself(storage: Storage, pack_id: bytes, ring: KeyRing, length: int | None = None) -> Pack:
+    """The same from the pack's own header and trailer (§9.1). Without a row, it is as long as the storage says."""
     file_name = pack_id.hex()
     with blaming(object_name(Kind.PACK, file_name)):
         header = read_header(storage.read_range(Kind.PACK, file_name, 0, HEADER_LENGTH), Kind.PACK)
-        length = storage.length(Kind.PACK, file_name)
+        length = storage.length(Kind.PACK, file_name) if length is None else length
         end = length - LENGTH_LENGTH
         if end < HEADER_LENGTH:
             raise Malformed("it is cut short")

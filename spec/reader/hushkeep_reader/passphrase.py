@@ -59,9 +59,9 @@ def open_wrap(wrap: Wrap, passphrase: str, repository: bytes, protector: bytes) 
 
 
 def normalize(passphrase: str) -> bytes:
-    """The bytes of a passphrase, without the line break that ends the file that held it (§5.1)."""
-    line_break = "\r\n" if passphrase.endswith("\r\n") else "\n"
-    passphrase = passphrase.removesuffix(line_break)
+    """The bytes of a passphrase, which is the first line of the file that held it (§5.1)."""
+    line, line_break, _ = passphrase.partition("\n")
+    passphrase = line.removesuffix("\r") if line_break else line
     if not passphrase:
         raise WrongKey("the passphrase is empty")
     return unicodedata.normalize("NFKC", passphrase).encode()

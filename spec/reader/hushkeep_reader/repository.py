@@ -42,7 +42,8 @@ class Repository:
         catalog.add_all(find_packs(self.storage, self.ring, tables, self.pack_damage), self.pack_damage)
         if self.history.damage:
             # Packs that no commit is known to name: one that is unsound is no damage of this repository.
-            catalog.add_all(find_unnamed_packs(self.storage, self.ring, tables), damage=[])
+            unnamed = find_unnamed_packs(self.storage, self.ring, tables, self.history.knows_older_packs)
+            catalog.add_all(unnamed, damage=[])
         return Contents(self.storage, self.ring, catalog)
 
     def find(self, id_beginning: str) -> Snapshot:
@@ -117,7 +118,10 @@ def _open_with(
     history = read_history(storage, config.ring)
     if unproven.header.epoch > 0 and not history.tips:
         raise _DoesNotHold(WrongKey("the key is that of a rotation that was not completed; the old one is needed"))
-    if not config.is_newest(history.newest_config()):
+    ring = config.ring
+    for tip in history.tips:
+        ring = ring.with_older(tip.older_secrets)
+    if not config.is_newest(history.newest_config(unproven.header.epoch)):
         raise _DoesNotHold(Damaged(unproven.object_name, "the commits name a newer config"))
     snapshots = read_snapshots(history.tables.live_snapshots())
-    return Repository(storage, config.ring, configs, history, snapshots, damage)
+    return Repository(storage, ring, configs, history, snapshots, damage)

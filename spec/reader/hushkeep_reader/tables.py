@@ -58,12 +58,9 @@ class Tables:
         """Those of all ancestors, whatever their status."""
         return {row.file_name for row in self.commit_rows.values()}
 
-    def without_left_out(self, later: "Tables", listed: set[str]) -> "Tables":
-        """Without the commits that later tables have no row of and that are listed: they are read by themselves (§11.4)."""
-        left_out = {
-            key for key, row in self.commit_rows.items() if key not in later.commits and row.file_name in listed
-        }
-        return replace(self, commits={key: row for key, row in self.commits.items() if key not in left_out})
+    def without_left_out(self, later: "Tables") -> "Tables":
+        """Without the commits that later tables have no row of: they were left out while they were damaged (§11.4)."""
+        return replace(self, commits={key: row for key, row in self.commits.items() if key in later.commits})
 
     def continue_all(self, earlier: "Tables") -> bool:
         """Whether every row of `earlier` is continued here (§11.4)."""

@@ -78,6 +78,8 @@ impl Action {
 #[derive(Debug, Clone)]
 #[cfg_attr(any(test, fuzzing), derive(PartialEq, Eq))]
 pub(super) struct Commit {
+    /// Its own name. Under another it is a copy.
+    pub(super) name: ObjectName,
     pub(super) number: u64,
     /// Every tip its writer saw. If the commit is a delta, the first is its base.
     pub(super) parents: Vec<Parent>,
@@ -113,17 +115,18 @@ impl Commit {
         tables.write(&mut record, 10);
         record.critical(14, self.config.digest);
         let starts: Vec<u8> = self.epoch_starts.iter().flat_map(|id| id.0).collect();
-        Zeroizing::new(record.critical(15, starts).finish())
+        Zeroizing::new(record.critical(15, starts).critical(16, self.name.file()).finish())
     }
 
     /// Reads a commit's body (spec §11.1).
     pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
-        let record = Record::parse(body, 15)?;
+        let record = Record::parse(body, 16)?;
         let (starts, rest) = record.required(15)?.as_chunks();
         if !rest.is_empty() {
             return Err(WireError::Truncated);
         }
         let commit = Self {
+            name: decode_name(record.required(16)?)?,
             number: record.int(1)?,
             parents: decode_parents(record.required(2)?)?,
             time: Timestamp::read_all(record.required(3)?)?,
@@ -133,6 +136,10 @@ impl Commit {
             growth: Growth::read(&record, 7)?,
             epoch_starts: starts.iter().copied().map(CommitId).collect(),
         };
+        // The base of a delta is its first parent.
+        if commit.growth.depth > 0 && commit.parents.is_empty() {
+            return Err(WireError::Range);
+        }
         Ok((commit, Tables::read(&record, 10)?))
     }
 
@@ -145,27 +152,33 @@ impl Commit {
     }
 }
 
-const SEEN_MARK: u8 = 2;
+const SEEN_MARK: u8 = 3;
 
 /// The tips that a device has seen, as it remembers them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct SeenTips {
-    pub(super) tips: Vec<Parent>,
-    /// When, by the device's own clock.
-    pub(crate) time: Timestamp,
+pub(crate) struct SeenTips(pub(super) Vec<SeenTip>);
+
+/// A tip that a device has seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SeenTip {
+    pub(super) commit: Parent,
+    /// When it was seen last, by the device's own clock.
+    pub(super) time: Timestamp,
 }
 
 impl SeenTips {
-    /// The names of the commits.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &ObjectName> {
-        self.tips.iter().map(|tip| &tip.name)
+    /// The names of the commits that were seen less than so many seconds ago.
+    pub(crate) fn names_since(&self, now: Timestamp, seconds: i64) -> impl Iterator<Item = &ObjectName> {
+        self.0.iter().filter(move |tip| tip.age(now) < seconds).map(|tip| &tip.commit.name)
     }
 
-    /// A mark, the time, then the tips: so that a file that was emptied does not pass for one without tips.
+    /// A mark, then for each its time, id and file name: so that a file that was emptied does not pass for one without tips.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = vec![SEEN_MARK];
-        self.time.put(&mut out);
-        out.extend(encode_parents(&self.tips));
+        for tip in &self.0 {
+            tip.time.put(&mut out);
+            tip.commit.put(&mut out);
+        }
         out
     }
 
@@ -174,17 +187,37 @@ impl SeenTips {
         if reader.byte()? != SEEN_MARK {
             return Err(WireError::Range);
         }
-        let time = Timestamp::read(&mut reader)?;
-        Ok(Self { tips: decode_parents(reader.take(reader.remaining())?)?, time })
+        let mut tips = Vec::new();
+        while !reader.is_empty() {
+            let time = Timestamp::read(&mut reader)?;
+            tips.push(SeenTip { commit: Parent::read(&mut reader)?, time });
+        }
+        Ok(Self(tips))
+    }
+}
+
+impl SeenTip {
+    /// How many seconds ago it was seen last.
+    pub(super) fn age(&self, now: Timestamp) -> i64 {
+        now.seconds.saturating_sub(self.time.seconds)
+    }
+}
+
+impl Parent {
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.id.as_bytes());
+        put_bytes(out, self.name.file().as_bytes());
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        let id = CommitId(reader.array()?);
+        Ok(Self { id, name: decode_name(reader.bytes()?)? })
     }
 }
 
 fn encode_parents(parents: &[Parent]) -> Vec<u8> {
     let mut out = Vec::new();
-    for parent in parents {
-        out.extend_from_slice(parent.id.as_bytes());
-        put_bytes(&mut out, parent.name.file().as_bytes());
-    }
+    parents.iter().for_each(|parent| parent.put(&mut out));
     out
 }
 
@@ -192,12 +225,15 @@ fn decode_parents(bytes: &[u8]) -> Result<Vec<Parent>, WireError> {
     let mut reader = Reader::new(bytes);
     let mut parents = Vec::new();
     while !reader.is_empty() {
-        let id = CommitId(reader.array()?);
-        let file = std::str::from_utf8(reader.bytes()?).map_err(|_| WireError::NotCanonical)?;
-        let name = ObjectName::new(Folder::Commits, file).map_err(|_| WireError::Range)?;
-        parents.push(Parent { id, name });
+        parents.push(Parent::read(&mut reader)?);
     }
     Ok(parents)
+}
+
+/// The file name of a commit.
+fn decode_name(file: &[u8]) -> Result<ObjectName, WireError> {
+    let file = std::str::from_utf8(file).map_err(|_| WireError::NotCanonical)?;
+    ObjectName::new(Folder::Commits, file).map_err(|_| WireError::Range)
 }
 
 /// What is read of a commit's body is read again from what it is written as, and its tables can be joined.
@@ -231,6 +267,7 @@ mod tests {
 
     use super::*;
     use crate::history::tables::arbitrary_tables;
+    use crate::objects::numbered_name;
     use crate::properties::{damaged, time};
 
     fn arbitrary_parents() -> impl Strategy<Value = Vec<Parent>> {
@@ -239,12 +276,20 @@ mod tests {
         prop::collection::vec(parent, 0..4)
     }
 
+    fn arbitrary_seen_tips() -> impl Strategy<Value = SeenTips> {
+        (arbitrary_parents(), prop::collection::vec(time(), 4)).prop_map(|(commits, times)| {
+            SeenTips(commits.into_iter().zip(times).map(|(commit, time)| SeenTip { commit, time }).collect())
+        })
+    }
+
     fn arbitrary_commit() -> impl Strategy<Value = Commit> {
         let numbers = (any::<[u64; 3]>(), any::<[[u8; 16]; 2]>(), 0usize..=32);
         (arbitrary_parents(), time(), any::<Vec<u8>>(), numbers).prop_map(|(parents, time, older_epochs, numbers)| {
             let ([number, action, config], [digest, start], depth) = numbers;
+            let depth = if parents.is_empty() { 0 } else { depth };
             let growth = std::iter::successors(Some(Growth::default()), |growth| growth.next(number >> 8));
             Commit {
+                name: numbered_name(Folder::Commits, number, None),
                 number,
                 parents,
                 time,
@@ -272,15 +317,13 @@ mod tests {
         }
 
         #[test]
-        fn what_a_device_remembers_round_trips(tips in arbitrary_parents(), time in time()) {
-            let seen = SeenTips { tips, time };
+        fn what_a_device_remembers_round_trips(seen in arbitrary_seen_tips()) {
             prop_assert_eq!(SeenTips::decode(&seen.encode()), Ok(seen));
         }
 
         #[test]
         fn a_damaged_memory_is_refused_or_has_one_form(
-            bytes in (arbitrary_parents(), time())
-                .prop_flat_map(|(tips, time)| damaged(SeenTips { tips, time }.encode())),
+            bytes in arbitrary_seen_tips().prop_flat_map(|seen| damaged(seen.encode())),
         ) {
             assert_seen_tips_round_trip(&bytes);
         }
@@ -292,6 +335,7 @@ mod tests {
         let commit = Commit {
             number: 8,
             parents: vec![Parent { id: CommitId([7; 16]), name: name.clone() }],
+            name: name.clone(),
             time: Timestamp { seconds: 5, nanos: 6 },
             action: Action::Other(9),
             config: ConfigName { number: 2, digest: [4; 16] },

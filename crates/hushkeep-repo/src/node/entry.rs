@@ -54,6 +54,25 @@ pub struct FileEntry<R = Run> {
     pub(crate) content: Content<R>,
 }
 
+impl<R> FileEntry<R> {
+    /// How much of the file a content at an offset may be: a page, or the rest.
+    pub(crate) fn room(&self, offset: u64) -> u64 {
+        let rest = self.len.saturating_sub(offset);
+        match &self.content {
+            Content::Pages { page_size, .. } => rest.min(u64::from(*page_size)),
+            Content::Chunks(_) => rest,
+        }
+    }
+
+    /// Whether a content of so many bytes belongs at an offset: a page fills its place (spec §10.5).
+    pub(crate) fn fits(&self, offset: u64, len: u64) -> bool {
+        match &self.content {
+            Content::Pages { .. } => len == self.room(offset),
+            Content::Chunks(_) => len <= self.room(offset),
+        }
+    }
+}
+
 /// Where a file's contents are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content<R = Run> {

@@ -11,12 +11,13 @@ use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
 use super::protectors::StoredConfigs;
-use super::{Repository, SECONDS_UNTIL_DROPPED, SharedRng, UnlockError, remembered_tips};
+use super::{Repository, SharedRng, UnlockError, remembered_tips};
 use crate::cache::CacheKey;
 use crate::config::{ClearConfig, Config, ConfigName, ProtectorKind};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
+use crate::retention::SECONDS_UNTIL_DROPPED;
 use crate::storage::{Folder, ObjectName, StorageErrorKind};
 use crate::{State, Storage, Timestamp};
 
@@ -130,11 +131,8 @@ impl LockedRepository {
     /// nothing can tell an old copy from a repository that was given a new key.
     pub fn lacks_what_was_seen(&self, state: &dyn State, now: Timestamp) -> Result<bool, UnlockError> {
         let seen = remembered_tips(state)?;
-        if now.seconds.saturating_sub(seen.time.seconds) >= SECONDS_UNTIL_DROPPED {
-            return Ok(false);
-        }
         let listed = self.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
-        Ok(!seen.names().all(|name| listed.iter().any(|info| info.name == *name)))
+        Ok(!seen.names_since(now, SECONDS_UNTIL_DROPPED).all(|name| listed.iter().any(|info| info.name == *name)))
     }
 
     /// Opens the newest config that this key opens, and the history; compares it with what this device remembers: `state`

@@ -44,9 +44,9 @@ impl Part {
     fn fits(&self, entry: &FileEntry, mut offset: u64) -> bool {
         self.lens.iter().all(|len| {
             let len = u64::from(*len);
-            let is_fitting = is_fitting(entry, len, room(entry, offset));
+            let fits = entry.fits(offset, len);
             offset = offset.saturating_add(len);
-            is_fitting
+            fits
         })
     }
 }
@@ -110,23 +110,6 @@ impl Pieces {
             offset = end;
         }
         offset
-    }
-}
-
-/// How long a content may be at a place of a file: a page, or the rest of the file.
-fn room(entry: &FileEntry, offset: u64) -> u64 {
-    let rest = entry.len.saturating_sub(offset);
-    match &entry.content {
-        Content::Pages { page_size, .. } => rest.min(u64::from(*page_size)),
-        Content::Chunks(_) => rest,
-    }
-}
-
-/// Whether a content belongs where there is so much room: a page fills it (spec §10.5).
-fn is_fitting(entry: &FileEntry, len: u64, room: u64) -> bool {
-    match &entry.content {
-        Content::Pages { .. } => len == room,
-        Content::Chunks(_) => len <= room,
     }
 }
 

@@ -55,6 +55,7 @@ pub(crate) struct Segment {
 /// A commit (spec §11.1).
 #[derive(Debug, Clone)]
 pub(crate) struct Commit {
+    pub(crate) file: String,
     pub(crate) number: u64,
     pub(crate) parents: Vec<([u8; 16], String)>,
     pub(crate) action: u64,
@@ -74,6 +75,7 @@ impl Commit {
         fields.extend((7..).zip(self.growth).map(|(number, value)| integer(number, value)));
         fields.extend((10..).zip(0..4).map(|(number, table)| critical(number, self.tables.encode(table))));
         fields.extend([critical(14, self.config.1), critical(15, self.epoch_starts.clone())]);
+        fields.push(critical(16, self.file.as_bytes()));
         fields
     }
 }

@@ -282,7 +282,8 @@ fn put_first_commit(repo: &mut Repo, config: (u64, [u8; 16]), kept: &PackInfo, e
 /// A commit without parents.
 pub(crate) fn first_commit(config: (u64, [u8; 16]), tables: Tables) -> Commit {
     let (older, growth, epoch_starts) = (Vec::new(), [0; 3], Vec::new());
-    Commit { number: 1, parents: Vec::new(), action: 1, config, older, growth, tables, epoch_starts }
+    let file = FIRST_FILE.to_owned();
+    Commit { file, number: 1, parents: Vec::new(), action: 1, config, older, growth, tables, epoch_starts }
 }
 
 fn put_hurt_index(repo: &mut Repo, packs: &[PackInfo], edits: &[Edit]) -> Vec<u8> {
@@ -311,7 +312,8 @@ fn put_second_commit(
     (repo.tables, repo.named_config) = (before.joined(&rows), config);
     let parents = vec![(first, FIRST_FILE.to_owned())];
     let full_len = before.0.iter().map(|rows| rows.len() as u64 * 80).sum();
-    let commit = Commit { number: 2, parents, growth: [1, full_len, 0], ..first_commit(config, rows) };
+    let file = SECOND_FILE.to_owned();
+    let commit = Commit { file, number: 2, parents, growth: [1, full_len, 0], ..first_commit(config, rows) };
     let mut commit = commit.fields();
     apply!(edits, Commit, &mut commit);
     let mut body = record(&commit);
@@ -368,7 +370,8 @@ pub(crate) fn put_third_commit(repo: &mut Repo, epoch: u32, edit: impl FnOnce(&m
     let parents = vec![(repo.commits[1], SECOND_FILE.to_owned())];
     let action = if epoch == 0 { 3 } else { 5 };
     let older = repo.older(epoch);
-    let mut commit = Commit { number: 3, parents, action, older, ..first_commit(repo.named_config, tables) };
+    let file = THIRD_FILE.to_owned();
+    let mut commit = Commit { file, number: 3, parents, action, older, ..first_commit(repo.named_config, tables) };
     edit(&mut commit);
     repo.put_commit(THIRD_FILE, epoch, &record(&commit.fields()));
 }

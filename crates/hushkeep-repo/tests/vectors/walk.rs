@@ -119,10 +119,10 @@ pub(crate) fn key(vector: &Path) -> BackupKey {
 
 /// This device's own form of what `memory.json` says.
 fn seen_tips(memory: &Value, seconds: i64) -> Vec<u8> {
-    let mut out = vec![2];
-    wire::put_signed(&mut out, seconds);
-    wire::put_varint(&mut out, 0);
+    let mut out = vec![3];
     for tip in memory["tips"].as_array().unwrap() {
+        wire::put_signed(&mut out, seconds);
+        wire::put_varint(&mut out, 0);
         let id = tip["id"].as_str().unwrap();
         out.extend((0..32).step_by(2).map(|at| u8::from_str_radix(&id[at..at + 2], 16).unwrap()));
         wire::put_bytes(&mut out, tip["name"].as_str().unwrap().as_bytes());

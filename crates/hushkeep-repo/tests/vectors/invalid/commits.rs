@@ -47,17 +47,31 @@ fn fields() -> Vec<Invalid> {
         commit("commit-config-digest-of-15-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
             value(commit, 14).pop();
         }),
+        commit(
+            "commit-own-name-with-a-slash",
+            "the name that a commit has of itself leads elsewhere (§11.1)",
+            |commit| {
+                *value(commit, 16) = b"../packs/a1".to_vec();
+            },
+        ),
+        commit(
+            "commit-under-another-name",
+            "a commit says that it has another name, and is not there (§11.4)",
+            |commit| {
+                *value(commit, 16) = b"0000000002-0badcafe".to_vec();
+            },
+        ),
         commit("commit-epoch-start-of-17-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
             value(commit, 15).push(0);
         }),
         commit("commit-epoch-starts-too-many", "a commit of epoch 0 names one that began another (§11.1)", |commit| {
             value(commit, 15).extend([7; 16]);
         }),
-        commit("commit-field-missing", "a commit lacks its field 15 (§1.3, §11.1)", |commit| {
+        commit("commit-field-missing", "a commit lacks its field 16 (§1.3, §11.1)", |commit| {
             commit.pop();
         }),
-        commit("commit-field-twice", "a commit has its field 15 twice (§1.3)", |commit| {
-            commit.push(critical(15, [0; 16]));
+        commit("commit-field-twice", "a commit has its field 16 twice (§1.3)", |commit| {
+            commit.push(critical(16, SECOND_FILE));
         }),
         in_commit(
             "commit-cut-short",
@@ -117,10 +131,21 @@ fn bases() -> Vec<Invalid> {
         ),
         base(
             "base-field-missing",
-            "the base of a commit lacks its field 15 (§1.3, §11.2)",
+            "the base of a commit lacks its field 16 (§1.3, §11.2)",
             Edit::FirstCommit(|commit| {
                 commit.pop();
             }),
+        ),
+        base(
+            "base-delta-without-parent",
+            "the base of a commit is a delta without a parent itself (§11.2)",
+            Edit::FirstCommit(|commit| *value(commit, 7) = varint(1)),
+        )
+        .and(Edit::Commit(|commit| *value(commit, 7) = varint(2))),
+        base(
+            "base-under-another-name",
+            "the base of a commit says that it has another name (§11.1, §11.2)",
+            Edit::FirstCommit(|commit| *value(commit, 16) = b"0000000001-0badcafe".to_vec()),
         ),
         base(
             "base-missing",
@@ -243,12 +268,12 @@ fn newer() -> Vec<Invalid> {
         refused(
             "commit-newer",
             "the newest commit has an unknown critical field (§1.3, §11.4, §14)",
-            Edit::Commit(|commit| commit.push(critical(16, "of a later version"))),
+            Edit::Commit(|commit| commit.push(critical(17, "of a later version"))),
         ),
         refused(
             "base-newer",
             "the base of the newest commit has an unknown critical field (§1.3, §11.4, §14)",
-            Edit::FirstCommit(|commit| commit.push(critical(16, "of a later version"))),
+            Edit::FirstCommit(|commit| commit.push(critical(17, "of a later version"))),
         )
         .named(&first_name()),
         refused(

@@ -117,6 +117,18 @@ fn whole_maps() -> Vec<Invalid> {
             *value(map, 8) = run(1, 0, 5, 1);
         }),
         newer(
+            "map-with-a-wrong-page-length-at-each-place",
+            "two pages are exchanged, and have the right length and hash only together (§10.5)",
+            |map| {
+                *value(map, 8) = [run(0, 0, 4, 1), run(0, 0, -2, 1)].concat();
+            },
+        )
+        .and(Edit::Changes(|lines| {
+            let database = database();
+            let exchanged = [&database[512..], &database[..512]].concat();
+            lines[0].entry = paged(0, &exchanged, 512, [0, MAP, 1]);
+        })),
+        newer(
             "map-with-pages-of-wrong-lengths",
             "the lengths of the pages do not add up to the file's (§7.1)",
             |map| {

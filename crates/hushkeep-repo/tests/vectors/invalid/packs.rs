@@ -4,6 +4,7 @@ use hushkeep_core::keys::ObjectKind;
 
 use super::{Invalid, Lost, in_pack};
 use crate::expected;
+use crate::forge::Repo;
 use crate::parts::*;
 use crate::sample::*;
 
@@ -107,6 +108,21 @@ fn own_lists() -> Vec<Invalid> {
             Edit::Rows(|rows| rows.0[PACKS][0].1[4] ^= 1),
         ),
         in_pack(
+            "pack-row-with-another-length",
+            Lost::Source,
+            "the commit has another length of the pack than its digest is of (§9.1, §11.2)",
+            Edit::Rows(|rows| rows.0[PACKS][0].1[2] ^= 1),
+        ),
+        in_pack(
+            "pack-row-with-another-length-and-no-index",
+            Lost::Source,
+            "the same, where no index object tells of the pack (§9.1)",
+            Edit::Rows(|rows| {
+                rows.0[PACKS][0].1[2] ^= 1;
+                rows.0[INDEXES].clear();
+            }),
+        ),
+        in_pack(
             "pack-row-with-another-list-digest",
             Lost::Source,
             "the commit has another digest of the pack's own list than the pack (§8.3, §11.2)",
@@ -168,14 +184,26 @@ fn strays() -> Vec<Invalid> {
     let comment =
         "beside a damaged commit, a pack that no commit names has other contents of the list of a dropped one (§8.3)";
     let stray = in_pack(name, Lost::Source, comment, Edit::Rows(drop_pack)).named(&format!("commits/{FIRST_FILE}"));
-    vec![stray.and(Edit::After(|repo| {
+    let comment = "beside a damaged commit, a pack of epoch 0 that a full commit of epoch 1 has no row of (§11.4)";
+    let older = in_pack("stray-pack-of-an-older-epoch", Lost::Source, comment, Edit::After(forget_pack));
+    let stray = stray.and(Edit::After(|repo| {
         let exchanged = [Edit::Data(|data| exchange_contents(data)), Edit::Names(|names| names.names.swap(1, 6))];
         let twin = build("stray-pack-redefines-a-list", &exchanged);
         let pack = expected::object("packs", &HURT);
         repo.objects.remove(&pack);
         repo.objects.insert(expected::object("packs", &COPIES), twin.objects[&pack].clone());
         repo.objects.get_mut(&format!("commits/{FIRST_FILE}")).unwrap()[100] ^= 1;
-    }))]
+    }));
+    vec![stray, older.named("commits/0000000004")]
+}
+
+/// A snapshot needs a pack of epoch 0 that the commit which began epoch 1 has no row of.
+fn forget_pack(repo: &mut Repo) {
+    rotate_to(repo, 1, |commit| {
+        commit.tables.0[PACKS].retain(|(id, _)| *id != HURT);
+        commit.tables.0[INDEXES].retain(|(id, _)| *id != HURT_INDEX);
+    });
+    repo.objects.insert("commits/0000000004".to_owned(), vec![0; 200]);
 }
 
 fn drop_pack(rows: &mut Tables) {

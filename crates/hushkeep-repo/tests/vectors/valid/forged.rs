@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::expected::{Snapshot, Vector, escape, valid};
-use crate::forge::{Repo, hex};
+use crate::forge::{Commit, Repo, hex};
 use crate::parts::*;
 use crate::sample::*;
 
@@ -15,7 +15,9 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("unknown-values", &UNKNOWN_VALUES),
         sample("for-later-writers", &[Edit::Clear(|clear| clear.push(critical(4, varint(2))))]),
         sample("stray-files", &[Edit::After(add_strays)]),
-        sample("commit-under-two-names", &[Edit::After(name_twice)]),
+        sample("commit-under-two-names", &[Edit::After(|repo| name_twice(repo, SECOND_FILE))]),
+        sample("ancestor-under-two-names", &[Edit::After(|repo| name_twice(repo, FIRST_FILE))]),
+        outdated_and_newer(),
         sample("pack-without-index", &[Edit::Rows(|rows| rows.0[INDEXES].clear()), Edit::After(remove_index)]),
         sample("pack-told-of-twice", &TOLD_OF_TWICE),
         sample("copies-of-two-lists", &[Edit::Copies(|_| {})]),
@@ -24,6 +26,7 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("epoch-whose-first-commit-is-unknown", &[Edit::After(rotate_twice)]),
         sample("remembered-and-continued", &[Edit::After(remember_and_continue)]),
         sample("remembered-and-ancestor-left-out", &[Edit::After(remember_and_leave_out)]),
+        sample("remembered-and-ancestor-gone", &[Edit::After(remember_and_lose_ancestor)]),
         every_kind_of_entry(),
         source_of_one_file(),
         chains_as_deep_as_allowed(),
@@ -154,9 +157,21 @@ fn add_strays(repo: &mut Repo) {
     repo.objects.extend(names.map(|name| (name.to_owned(), b"nobody wrote this".to_vec())));
 }
 
-fn name_twice(repo: &mut Repo) {
-    let commit = repo.objects[&format!("commits/{SECOND_FILE}")].clone();
-    repo.objects.insert(format!("commits/{SECOND_FILE}-0badcafe"), commit);
+fn name_twice(repo: &mut Repo, file: &str) {
+    let commit = repo.objects[&format!("commits/{file}")].clone();
+    repo.objects.insert(format!("commits/{file}-0badcafe"), commit);
+}
+
+/// Beside a rotation, a commit under the old key that a newer version wrote, or who stole that key.
+fn outdated_and_newer() -> Vector {
+    let name = "outdated-and-newer";
+    let mut repo = build(name, &[Edit::After(|repo| rotate(repo, repo.older(1), repo.older(1)))]);
+    let newer = Commit { file: "0000000004".to_owned(), number: 4, ..first_commit((1, [0; 16]), Tables::default()) };
+    let newer = [newer.fields(), vec![critical(17, "of a later version")]].concat();
+    repo.put_commit("0000000004", 0, &record(&newer));
+    let mut expected = valid(&sample_snapshots(&repo));
+    expected["outdated"] = json!(["commits/0000000004"]);
+    Vector::forged(name, repo, expected)
 }
 
 fn remove_index(repo: &mut Repo) {
@@ -191,6 +206,17 @@ fn remember_and_leave_out(repo: &mut Repo) {
     remember_second(repo);
     let first = repo.commits[0];
     put_third_commit(repo, 0, |commit| commit.tables.0[COMMITS].retain(|(id, _)| *id != first));
+}
+
+/// The first commit, which the second one is a delta upon, was damaged, and then taken away. The device that has seen the
+/// second keeps it whole.
+fn remember_and_lose_ancestor(repo: &mut Repo) {
+    let mut tables = repo.tables.clone();
+    tables.set(COMMITS, repo.commits[0], commit_row(0, FIRST_FILE));
+    let whole = Commit { file: SECOND_FILE.to_owned(), number: 2, ..first_commit(repo.named_config, tables) };
+    repo.commits[1] = repo.put_commit(SECOND_FILE, 0, &record(&whole.fields()));
+    remember_and_leave_out(repo);
+    repo.objects.remove(&format!("commits/{FIRST_FILE}"));
 }
 
 fn remember_second(repo: &mut Repo) {
@@ -390,7 +416,7 @@ fn commit_chain(repo: &mut Repo, pack: &crate::forge::PackInfo, db: &[u8], there
         let file = format!("{:010}", depth + 1);
         let growth = if depth == 0 { [0; 3] } else { [depth, 300, (depth - 1) * 200] };
         let parents = before.into_iter().collect();
-        let commit = crate::forge::Commit { number: depth + 1, parents, growth, ..first_commit(config, tables) };
+        let commit = Commit { file: file.clone(), number: depth + 1, parents, growth, ..first_commit(config, tables) };
         before = Some((repo.put_commit(&file, 0, &record(&commit.fields())), file));
     }
     told

@@ -1,0 +1,113 @@
+//! Reading commits: one that nothing vouches for, one that another names, and the chain of its bases (spec §11).
+
+use std::collections::BTreeMap;
+
+use hushkeep_core::keys::{Epoch, ObjectKind};
+use hushkeep_core::seal::Header;
+
+use super::commit::{Commit, Parent};
+use super::{CommitId, Tables, Tip};
+use crate::Timestamp;
+use crate::error::{Damage, DamageCause, ReadError};
+use crate::growth::Growth;
+use crate::objects::{Objects, ReadCommit, number_of};
+use crate::storage::{Folder, ObjectName};
+
+/// Whether a config on the storage says that the repository has a later key (spec §11.4). Nobody vouches for it: it only
+/// tells what to ask of the owner where a commit cannot be opened.
+pub(super) fn is_key_replaced(objects: &Objects) -> Result<bool, ReadError> {
+    let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
+    for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
+        let object = objects.storage.get(&info.name);
+        let object = match object.map_err(|error| ReadError::from_storage(error, &info.name)) {
+            Err(ReadError::Damaged(_)) => continue,
+            object => object?,
+        };
+        let header = Header::parse_as(ObjectKind::Config, &object);
+        if header.is_ok_and(|header| objects.keyring.is_succeeded_by(&header)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+pub(super) fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, ReadError> {
+    let listing = objects.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
+    let commits = listing.into_iter().filter(|info| number_of(&info.name).is_some());
+    Ok(commits.map(|info| (info.name, info.stored)).collect())
+}
+
+/// Whether a commit is sealed under an older key than the newest.
+pub(super) fn is_of_older_epoch(objects: &Objects, name: &ObjectName) -> Result<bool, ReadError> {
+    let object = objects.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
+    let header = Header::parse_as(ObjectKind::Commit, &object);
+    Ok(header.is_ok_and(|header| header.epoch < objects.keyring.newest()))
+}
+
+/// Reads a commit and, through its bases, the tables as it left them.
+pub(super) fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
+    read_tip_from(objects, name, objects.read_commit(name, |_| true)?)
+}
+
+/// The same, of one for which no other vouches: another may lie under its name by now.
+pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
+    read_tip_from(objects, name, objects.read_newest_commit(name)?)
+}
+
+fn read_tip_from(objects: &Objects, name: &ObjectName, read: ReadCommit) -> Result<Tip, ReadError> {
+    let ReadCommit { epoch, body, damage } = read;
+    let mut mended: Vec<Damage> = damage.into_iter().collect();
+    let (commit, delta) = decode_commit(name, epoch, &body)?;
+    let mut deltas = vec![delta];
+    let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
+    let mut full = Ok(epoch);
+    while let Some(parent) = base.filter(|_| growth.depth > 0) {
+        match read_base(objects, &parent, growth) {
+            Ok((epoch, next, delta, damage)) => {
+                deltas.push(delta);
+                mended.extend(damage);
+                full = Ok(epoch);
+                (growth, base) = (next.growth, next.parents.into_iter().next());
+            }
+            Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
+                full = Err(found);
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let mut tables = Tables::default();
+    deltas.iter().rev().for_each(|delta| tables.merge(delta));
+    Ok(Tip { id: CommitId::of(&body), epoch, commit, len: body.len() as u64, tables, full, mended })
+}
+
+/// Decodes one commit that was sealed in an epoch. Its number must be that in its name; what follows that may differ in a
+/// copy.
+pub(super) fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
+    let (commit, tables) = Commit::decode(body).map_err(|error| Damage::new(name, error))?;
+    commit.check_epochs(epoch).map_err(|error| Damage::new(name, error))?;
+    if number_of(name) != Some(commit.number) {
+        return Err(Damage::new(name, DamageCause::Content).into());
+    }
+    Ok((commit, tables))
+}
+
+/// A commit as another names it: its epoch, itself, its own rows, and what is wrong with it on the storage.
+pub(super) type NamedCommit = (Epoch, Commit, Tables, Option<Damage>);
+
+pub(super) fn read_commit(objects: &Objects, name: &ObjectName, id: &CommitId) -> Result<NamedCommit, ReadError> {
+    let ReadCommit { epoch, body, damage } = objects.read_commit(name, |body| CommitId::of(body) == *id)?;
+    let (commit, delta) = decode_commit(name, epoch, &body)?;
+    if CommitId::of(&body) != *id || commit.name != *name {
+        return Err(Damage::new(name, DamageCause::Content).into());
+    }
+    Ok((epoch, commit, delta, damage))
+}
+
+fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<NamedCommit, ReadError> {
+    let base = read_commit(objects, &parent.name, &parent.id)?;
+    if base.1.growth.depth + 1 != above.depth {
+        return Err(Damage::new(&parent.name, DamageCause::Content).into());
+    }
+    Ok(base)
+}
