@@ -107,6 +107,7 @@ impl Contents {
     pub(crate) fn salvage(&mut self, history: &History) -> Result<(), ReadError> {
         let (tables, newest) = (history.tables(), self.objects.keyring.newest());
         let may_count = |pack: &PackInfo| pack.epoch == newest || !history.knows_older_packs();
+        self.salvaged.clear();
         let mut listing = self.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
         listing.sort_by(|one, other| one.name.cmp(&other.name));
         for info in listing {

@@ -8,7 +8,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
 use rand_core::CryptoRng;
@@ -26,7 +26,7 @@ pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
-use read::{decode_commit, is_key_replaced, is_of_older_epoch, list, read_commit, read_newest_tip, read_tip};
+use read::{decode_commit, is_key_replaced, list, read_commit, read_newest_tip, read_tip};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
 
@@ -94,28 +94,27 @@ impl History {
                 continue;
             }
             match read_newest_tip(objects, name) {
-                Ok(tip) if tip.commit.name != *name => copies.push((tip.id, name)),
+                Ok(Some(tip)) if tip.commit.name != *name => copies.push((tip.id, name)),
                 // A thief of an older key must not pass newer commits off as continued by his own: he hides nothing.
-                Ok(tip) if tip.epoch < history.epoch => older.push(tip),
-                Ok(tip) => {
+                Ok(Some(tip)) if tip.epoch < history.epoch => older.push(tip),
+                Ok(Some(tip)) => {
                     covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                     history.add_tip(tip);
                 }
+                // Nor can he stop anybody by what only a newer version would understand.
+                Ok(None) => history.outdated.push(name.clone()),
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
                     history.note_damage(damage, objects)?;
                 }
-                // Nor can he stop anybody by what only a newer version would understand.
-                Err(ReadError::Damaged(_)) if is_of_older_epoch(objects, name)? => history.outdated.push(name.clone()),
                 Err(error) => return Err(error),
             }
         }
         older.retain(|tip| !covered.contains(tip.commit.name.file()));
         let read: HashSet<CommitId> = older.iter().map(|tip| tip.id).collect();
-        history.take_older(objects, older)?;
-        let is_lost = |id: &CommitId| !history.knows(id) && !read.contains(id);
-        let lost = copies.into_iter().filter(|(id, _)| is_lost(id));
-        let lost: Vec<Damage> = lost.map(|(_, name)| Damage::new(name, DamageCause::Content)).collect();
-        history.damaged.extend(lost);
+        copies.retain(|(id, _)| !history.knows(id) && !read.contains(id));
+        history.take_older(objects, older, !copies.is_empty())?;
+        copies.retain(|(id, _)| !history.knows(id));
+        history.damaged.extend(copies.into_iter().map(|(_, name)| Damage::new(name, DamageCause::Content)));
         match history.damaged.first() {
             Some(damage) if history.tips.is_empty() => Err(damage.clone().into()),
             _ => Ok(history),
@@ -138,8 +137,8 @@ impl History {
     /// tips. Others were written by a device that did not know of the next key, or by who stole the old one, and are not
     /// taken. Only where damage leaves nothing else do they tell the state, so that one bad object does not lock the owner
     /// out.
-    fn take_older(&mut self, objects: &Objects, older: Vec<Tip>) -> Result<(), ReadError> {
-        let is_all_there_is = self.tips.is_empty() && !self.damaged.is_empty();
+    fn take_older(&mut self, objects: &Objects, older: Vec<Tip>, lacks_originals: bool) -> Result<(), ReadError> {
+        let is_all_there_is = self.tips.is_empty() && (lacks_originals || !self.damaged.is_empty());
         let epochs: BTreeSet<Epoch> = older.iter().map(|tip| tip.epoch).collect();
         let mut ends = BTreeMap::new();
         for epoch in epochs {
@@ -226,9 +225,16 @@ impl History {
         tips.map(|tip| tip.commit.config).max().unwrap_or_default()
     }
 
-    /// Whether a full commit of the newest epoch was read. It has a row for every pack of the epochs before.
+    /// The highest number of a config that any tip names.
+    pub(crate) fn highest_config(&self) -> u64 {
+        self.tips.iter().map(|tip| tip.commit.config.number).max().unwrap_or_default()
+    }
+
+    /// Whether there is a row for every pack of the epochs before the newest: a full commit of that has them, but for those of
+    /// commits that came too late.
     pub(crate) fn knows_older_packs(&self) -> bool {
-        self.tips.iter().any(|tip| tip.full.as_ref().is_ok_and(|epoch| *epoch == self.epoch))
+        let is_full = |tip: &Tip| tip.full.as_ref().is_ok_and(|epoch| *epoch == self.epoch);
+        self.tips.iter().any(is_full) && self.tips.iter().all(|tip| tip.epoch == self.epoch)
     }
 
     /// The secrets of older epochs that a tip carries.
@@ -255,6 +261,12 @@ impl History {
     /// The tips, as the next commit names them.
     fn parents(&self) -> impl Iterator<Item = Parent> {
         self.tips.iter().map(|tip| Parent { id: tip.id, name: tip.commit.name.clone() })
+    }
+
+    /// The tips and all their ancestors: file names and ids.
+    fn named_commits(&self) -> impl Iterator<Item = (String, CommitId)> {
+        let tips = self.tips.iter().map(|tip| (tip.commit.name.file().to_owned(), tip.id));
+        tips.chain(self.tables.commits())
     }
 
     fn knows(&self, id: &CommitId) -> bool {
@@ -365,18 +377,29 @@ impl History {
         is_old: impl Fn(&ObjectName) -> bool,
         least: usize,
     ) -> Result<HashSet<ObjectName>, ReadError> {
-        // What came under an old key makes no other an ancestor.
-        let counts = |name: &&ObjectName| is_old(name) && !self.outdated.contains(name);
+        // A copy, or what came under an old key, makes no other an ancestor.
+        let named: HashMap<String, CommitId> = self.named_commits().collect();
+        let counts = |name: &&ObjectName| is_old(name) && named.contains_key(name.file());
         let newest_old = self.listed.keys().filter(counts).max_by_key(|name| number_of(name));
         let Some(newest_old) = newest_old else { return Ok(HashSet::new()) };
-        let ancestors = read_tip(objects, newest_old)?.tables;
+        let newest_tip = read_tip(objects, newest_old)?;
+        if named.get(newest_old.file()) != Some(&newest_tip.id) {
+            return Err(Damage::new(newest_old, DamageCause::Content).into());
+        }
+        let ancestors = newest_tip.tables;
         let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
         let mut old: HashSet<ObjectName> =
             self.listed.keys().filter(|name| ancestors.contains(name.file())).cloned().collect();
         let mut unread: Vec<ObjectName> = self.listed.keys().filter(|name| !old.contains(name)).cloned().collect();
         while let Some(name) = unread.pop().filter(|_| old.len() >= least) {
-            let body = objects.read_body(ObjectKind::Commit, &name)?;
-            let (commit, _) = Commit::decode(&body).map_err(|error| Damage::new(&name, error))?;
+            let body = objects.read_body(ObjectKind::Commit, &name);
+            let commit = body.and_then(|body| Ok(Commit::decode(&body).map_err(|error| Damage::new(&name, error))?.0));
+            let commit = match commit {
+                Err(ReadError::Damaged(damage)) if damage.cause.is_newer_version() && self.outdated.contains(&name) => {
+                    continue;
+                }
+                commit => commit?,
+            };
             let base = commit.parents.first().filter(|_| commit.growth.depth > 0);
             if let Some(base) = base.and_then(|base| old.take(&base.name)) {
                 unread.push(base);

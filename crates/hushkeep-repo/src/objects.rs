@@ -232,7 +232,8 @@ impl Objects {
         let table = decode_table(&table).map_err(damaged)?;
         // Segments, padding and trailer fill the pack (spec §2.5).
         let segments: u64 = table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
-        if segments.checked_add((HEADER_LEN + TAG_LEN + pad_len) as u64) != Some(trailer_at) {
+        let padding = pad_len as u64 + TAG_LEN as u64;
+        if segments.checked_add(HEADER_LEN as u64 + padding) != Some(trailer_at) {
             return Err(damaged(DamageCause::Length));
         }
         Ok(PackInfo { id: *id, epoch: header.epoch, salt: header.salt, len, table })

@@ -249,7 +249,9 @@ impl Repository {
                 return Err(PublishError::Conflict.into());
             }
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
-            let tables = additions(self, number)?;
+            let mut tables = additions(self, number)?;
+            // What only a damaged commit named is named from now on, or the next full commit would do without.
+            self.contents.salvaged.iter().for_each(|pack| tables.insert_pack(pack.row()));
             let objects = sealer.unwrap_or(&self.contents.objects);
             let stored = {
                 let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,6 +276,9 @@ impl Repository {
     pub(crate) fn refresh(&mut self) -> Result<(), PublishError> {
         if self.history.refresh(&self.contents.objects)? {
             self.contents.update(self.history.tables())?;
+            if !self.history.damaged().is_empty() {
+                self.contents.salvage(&self.history)?;
+            }
             self.snapshots = read_snapshots(&self.history)?;
         }
         Ok(())

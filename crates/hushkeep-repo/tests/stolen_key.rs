@@ -249,6 +249,8 @@ fn a_commit_under_an_old_key_does_not_tell_what_is_old() {
     let (_, before) = copy_with(Features { create_if_absent: true }, &storage);
     let back_up = |stolen: &mut Repository| (2..=50).for_each(|_| drop(backup(stolen, &tree("forged"), NOW)));
     forge_on(before, (&memory, &storage), NOW, back_up);
+    let newest: ObjectName = "commits/0000000050".parse().unwrap();
+    storage.put(&format!("{newest}-zz").parse().unwrap(), &storage.get(&newest).unwrap()).unwrap();
 
     memory.set_time(at(NOW + 96 * DAY));
     let now = at(NOW + 96 * DAY);
@@ -343,4 +345,45 @@ fn damage_of_what_came_too_late_is_told() {
     assert_eq!((late.len(), numbers(&open()), open().damaged_commits().len()), (2, vec![1, 2, 3], 0));
     storage.delete(&late[0]).unwrap();
     assert_eq!((numbers(&open()), open().damaged_commits().len()), (vec![1, 3], 1));
+}
+
+fn two_files(text: &str) -> MemoryTree {
+    let file = |text: &str| Node::File(text.as_bytes().to_vec());
+    MemoryTree::new(&[("message.txt", file("before")), ("other.txt", file(text))])
+}
+
+/// What only a damaged commit named is named by the next one, be it a rotation: the packs of before it would be lost to all.
+#[test]
+fn a_rotation_beside_damage_loses_no_pack() {
+    let (_, storage) = memory_with(Features { create_if_absent: true });
+    let mut repository = Device::new(1).create(&storage);
+    backup(&mut repository, &tree("before"), NOW);
+    backup(&mut repository, &two_files("new"), NOW + 3600);
+    damage(&storage, &"commits/0000000001".parse().unwrap());
+    let mut repository = Device::new(2).open(&storage);
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW + 7200)).unwrap();
+    let repository = open_with(&other_key(4), &Device::new(3), &storage).unwrap();
+    assert_restores(&repository, &repository.snapshots()[0], &two_files("new"));
+}
+
+#[test]
+fn a_change_of_protectors_beside_a_damaged_rotation_loses_no_pack() {
+    let (_, storage, rotation) = just_rotated(Features { create_if_absent: true });
+    backup(&mut open_with(&other_key(4), &Device::new(1), &storage).unwrap(), &two_files("new"), NOW + 7200);
+    damage(&storage, &rotation);
+    let mut repository = open_with(&other_key(4), &Device::new(2), &storage).unwrap();
+    repository.set_protectors(repository.protectors().to_vec(), at(NOW + 10_800)).unwrap();
+    let repository = open_with(&other_key(4), &Device::new(3), &storage).unwrap();
+    let newest = repository.snapshots().last().unwrap().clone();
+    assert_restores(&repository, &newest, &two_files("new"));
+}
+
+/// A commit that lies under another name only is damaged, and then what is left counts.
+#[test]
+fn a_rotation_that_was_renamed_locks_nobody_out() {
+    let (_, storage, rotation) = just_rotated(Features { create_if_absent: true });
+    storage.put(&format!("{rotation}-aaaaaaaa").parse().unwrap(), &storage.get(&rotation).unwrap()).unwrap();
+    storage.delete(&rotation).unwrap();
+    let repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
+    assert_eq!((numbers(&repository), repository.damaged_commits().len()), (vec![1], 1));
 }

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from .catalog import places_in
+from .commits import CommitReader
 from .configs import open_config
 from .errors import Damaged, Malformed, Refused, blaming
 from .keys import Kind
@@ -31,11 +32,12 @@ def _check_configs(repository: Repository) -> Iterator[Refused]:
 
 def _check_commits(repository: Repository) -> Iterator[Refused]:
     """Ancestors, too: a device may remember them. What is not used need not be understood."""
+    reader = CommitReader(repository.storage, repository.ring)
     for name in repository.history.listed:
         if name in repository.history.newer_outdated:
             continue
         try:
-            repository.history.reader.open(name)
+            reader.open(name)
         except Refused as refused:
             yield refused
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .commits import Commit, CommitReader
-from .errors import Damaged, Malformed, NewerVersion
+from .errors import Damaged, NewerVersion
 from .keys import KeyRing, Kind
 from .sealing import read_unproven_header
 from .storage import NumberedName, Storage, object_name, read_numbered_name
@@ -26,7 +26,10 @@ class History:
     newer_outdated: list[NumberedName]
     """Outdated ones that a newer program wrote."""
     knows_older_packs: bool
-    """Whether a full commit of the newest epoch was read: it has a row for every pack of the epochs before."""
+    """Whether there is a row for every pack of the epochs before the newest.
+
+    A full commit of that has them, but for those of commits that came too late.
+    """
 
     @property
     def outdated_names(self) -> list[str]:
@@ -55,15 +58,17 @@ def read_history(storage: Storage, ring: KeyRing) -> History:
         elif commit:
             found.add(commit)
     unused = _add_seen_too_late(storage, found, listed, outdated)
-    if not found.tips and found.damage:
+    known = {commit.id for commit in outdated}
+    if not found.tips and (found.damage or found.lost(copies, known)):
         # Damage left no tip: then outdated commits are better than nothing.
         for commit in outdated:
-            found.add(commit)
+            found.add_outdated(commit)
         unused = []
-    found.note_lost(copies, {commit.id for commit in outdated})
+    found.damage += found.lost(copies, known)
     if not found.tips and found.damage:
         raise Damaged("commits/", "none of the commits can be read")
-    knows_older_packs = ring.newest_epoch in found.full_epochs
+    is_newest_alone = all(tip.epoch == ring.newest_epoch for tip in found.tips)
+    knows_older_packs = is_newest_alone and ring.newest_epoch in found.full_epochs
     return History(
         found.reader, listed, found.tips, found.tables, found.damage, unused, found.newer_outdated, knows_older_packs
     )
@@ -116,11 +121,17 @@ class _Tips:
         self.tables = self.tables.join(tables)
         self._ancestors |= tables.ancestor_file_names()
 
-    def note_lost(self, copies: list[Commit], known: set[bytes]) -> None:
-        """A commit of which there is nothing but a copy under another name is damaged."""
-        for copy in copies:
-            if copy.id not in known and not self.covers(copy):
-                self.damage.append(Damaged(copy.object_name, "it lies under another name than its own"))
+    def add_outdated(self, commit: Commit) -> None:
+        """One of which only a newer program understands a base is none either."""
+        try:
+            self.add(commit)
+        except NewerVersion:
+            self.newer_outdated.append(commit.name)
+
+    def lost(self, copies: list[Commit], known: set[bytes]) -> list[Damaged]:
+        """Commits of which there is nothing but a copy under another name."""
+        lost = (copy for copy in copies if copy.id not in known and not self.covers(copy))
+        return [Damaged(copy.object_name, "it lies under another name than its own") for copy in lost]
 
 
 def _add_seen_too_late(
@@ -134,7 +145,7 @@ def _add_seen_too_late(
             continue
         stored, end = storage.stored_at(Kind.COMMIT, commit.name.file_name), ends[commit.epoch]
         if end is not None and stored is not None and stored <= end:
-            found.add(commit)
+            found.add_outdated(commit)
         else:
             unused.append(commit)
     return unused
@@ -164,5 +175,5 @@ def _first_of_epoch(found: _Tips, epoch: int) -> Commit | None:
         return tip if start == tip.id else None
     try:
         return found.reader.open_named(start, row.file_name)
-    except (Damaged, Malformed, NewerVersion):
+    except (Damaged, NewerVersion):
         return None

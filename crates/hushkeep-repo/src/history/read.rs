@@ -37,21 +37,30 @@ pub(super) fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Time
     Ok(commits.map(|info| (info.name, info.stored)).collect())
 }
 
-/// Whether a commit is sealed under an older key than the newest.
-pub(super) fn is_of_older_epoch(objects: &Objects, name: &ObjectName) -> Result<bool, ReadError> {
-    let object = objects.storage.get(name).map_err(|error| ReadError::from_storage(error, name))?;
-    let header = Header::parse_as(ObjectKind::Commit, &object);
-    Ok(header.is_ok_and(|header| header.epoch < objects.keyring.newest()))
-}
-
 /// Reads a commit and, through its bases, the tables as it left them.
 pub(super) fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
     read_tip_from(objects, name, objects.read_commit(name, |_| true)?)
 }
 
-/// The same, of one for which no other vouches: another may lie under its name by now.
-pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
-    read_tip_from(objects, name, objects.read_newest_commit(name)?)
+/// The same, of one for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older
+/// key, and it or a base of it is understood by newer versions only.
+pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Option<Tip>, ReadError> {
+    let is_newer = |error: &ReadError| matches!(error, ReadError::Damaged(damage) if damage.cause.is_newer_version());
+    let read = match objects.read_newest_commit(name) {
+        Err(error) if is_newer(&error) && is_of_older_epoch(objects, name) => return Ok(None),
+        read => read?,
+    };
+    let is_older = read.epoch < objects.keyring.newest();
+    match read_tip_from(objects, name, read) {
+        Err(error) if is_newer(&error) && is_older => Ok(None),
+        tip => tip.map(Some),
+    }
+}
+
+/// Whether what lies on the storage says that it is sealed under an older key than the newest.
+fn is_of_older_epoch(objects: &Objects, name: &ObjectName) -> bool {
+    let header = objects.storage.get(name).ok().and_then(|object| Header::parse_as(ObjectKind::Commit, &object).ok());
+    header.is_some_and(|header| header.epoch < objects.keyring.newest())
 }
 
 fn read_tip_from(objects: &Objects, name: &ObjectName, read: ReadCommit) -> Result<Tip, ReadError> {

@@ -138,6 +138,11 @@ impl Tables {
         self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row)).map(|(_, file)| file)
     }
 
+    /// The file names and ids of all commits before.
+    pub(super) fn commits(&self) -> impl Iterator<Item = (String, CommitId)> {
+        self.commits.iter().filter_map(|(id, row)| Some((decode_commit(row)?.1, CommitId::from_bytes(*id))))
+    }
+
     /// The id of the commit before that has this file name.
     pub(super) fn commit_id(&self, file: &str) -> Option<CommitId> {
         let mut rows = self.commits.iter().filter_map(|(id, row)| Some((id, decode_commit(row)?.1)));

@@ -57,7 +57,8 @@ pub fn rebuild_config(
     rng: &mut dyn CryptoRng,
 ) -> Result<bool, RebuildError> {
     let objects = find_keys(storage, key)?;
-    let named = History::load(&objects)?.config();
+    let history = History::load(&objects)?;
+    let named = history.config();
     let names = config_names(storage.as_ref()).map_err(ReadError::Storage)?;
     for name in &names {
         if holds(&objects, key, name, &named)? {
@@ -65,7 +66,7 @@ pub fn rebuild_config(
         }
     }
     let recovery_key = Protector::new(ProtectorId::generate(rng), ProtectorKind::RecoveryKey, String::new(), now);
-    let number = next_number(named.number, &names).ok_or(RebuildError::Conflict)?;
+    let number = next_number(history.highest_config(), &names).ok_or(RebuildError::Conflict)?;
     let stored = store_config(&objects, &Config::first(number, recovery_key), COPIES, rng);
     let own = stored.map_err(|error| match error {
         StoreError::Unfaithful => RebuildError::Unfaithful,
