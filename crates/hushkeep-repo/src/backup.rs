@@ -268,7 +268,6 @@ impl Repository {
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
         self.mend_configs();
-        self.contents.salvaged.clear();
         journal.clear()?;
         // Not before: of a storage that went away nothing is there.
         bad_packs.remember(state.as_ref())?;

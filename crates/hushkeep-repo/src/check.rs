@@ -128,9 +128,6 @@ impl Repository {
             report.objects += 1;
             match self.history.verify(&self.contents.objects, &name) {
                 Ok(()) => {}
-                // What is not used need not be understood.
-                Err(ReadError::Damaged(found))
-                    if found.cause.is_newer_version() && self.history.outdated().contains(&name) => {}
                 Err(ReadError::Damaged(found)) => damage.push(found),
                 Err(error) => return Err(error),
             }

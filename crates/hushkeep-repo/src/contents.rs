@@ -40,6 +40,8 @@ pub(crate) struct Contents {
     pub(crate) damage: Vec<Damage>,
     /// Packs that no commit names, used because commits are damaged. The next commit names them.
     pub(crate) salvaged: Vec<PackInfo>,
+    /// Whether there are packs with a row of which no index object told.
+    has_untold_packs: bool,
     /// The index objects that were taken in.
     known_indexes: HashSet<ObjectId>,
     /// What the index ranks behind the others, or leaves out.
@@ -101,35 +103,50 @@ impl Contents {
         self.retired = retired;
     }
 
-    /// Takes in packs that the storage has though no commit that can be read names them: one that is damaged may
-    /// have. They are sealed by a writer with the key, as every pack is; but not with an older one, if the history knows
+    /// If commits are damaged, takes in packs that the storage has though none that can be read names them: one that is damaged
+    /// may have. They are sealed by a writer with the key, as every pack is; but not with an older one, if the history knows
     /// all that was sealed before the newest.
     pub(crate) fn salvage(&mut self, history: &History) -> Result<(), ReadError> {
+        let mut salvaged = Vec::new();
+        let mut listing = match history.damaged() {
+            [] => Vec::new(),
+            _ => self.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?,
+        };
+        listing.sort_by(|one, other| one.name.cmp(&other.name));
         let (tables, newest) = (history.tables(), self.objects.keyring.newest());
         let may_count = |pack: &PackInfo| pack.epoch == newest || !history.knows_older_packs();
-        self.salvaged.clear();
-        let mut listing = self.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
-        listing.sort_by(|one, other| one.name.cmp(&other.name));
         for info in listing {
             let Ok(id) = info.name.file().parse() else { continue };
             if tables.pack(&id).is_some() {
                 continue;
             }
-            match self.objects.read_pack_info(&id, info.len) {
+            match self.pack_info(&id, info.len) {
                 Ok(pack) if may_count(&pack) && pack.is_sound() && lists_are_known(&pack, tables) => {
                     self.index.add(pack.clone());
-                    self.salvaged.push(pack);
+                    salvaged.push(pack);
                 }
                 Ok(_) | Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error),
             }
         }
+        self.salvaged = salvaged;
         Ok(())
+    }
+
+    /// What a pack of this length says of itself, or was said of it before.
+    fn pack_info(&self, id: &ObjectId, len: u64) -> Result<PackInfo, ReadError> {
+        let known = self.index.pack_number(id).and_then(|number| self.index.pack(number));
+        match known.filter(|pack| pack.info.len == len) {
+            Some(pack) => Ok(pack.info.clone()),
+            None => self.objects.read_pack_info(id, len),
+        }
     }
 
     /// Takes in packs that this writer stored, with the index object that tells of them.
     pub(crate) fn add_own(&mut self, packs: Vec<PackInfo>, index: Option<ObjectId>) {
         packs.into_iter().for_each(|pack| self.index.add(pack));
+        // Where packs were untold, it tells of all.
+        self.has_untold_packs &= index.is_none();
         self.known_indexes.extend(index);
     }
 
@@ -158,7 +175,10 @@ impl Contents {
                 continue;
             }
             match self.objects.read_pack_info(&row.id, row.len) {
-                Ok(pack) => self.add_named(vec![pack], tables, &pack_name(&row.id)),
+                Ok(pack) => {
+                    self.has_untold_packs = true;
+                    self.add_named(vec![pack], tables, &pack_name(&row.id));
+                }
                 Err(ReadError::Damaged(damage)) => self.damage.push(damage),
                 Err(error) => return Err(error),
             }
@@ -177,9 +197,9 @@ impl Contents {
         &self.retired
     }
 
-    /// Whether an index object could not be read.
-    pub(crate) fn has_damaged_index(&self) -> bool {
-        self.damage.iter().any(|damage| damage.object.starts_with(Folder::Index.name()))
+    /// Whether an index object could not be read, or packs are told of by none.
+    pub(crate) fn lacks_index(&self) -> bool {
+        self.has_untold_packs || self.damage.iter().any(|damage| damage.object.starts_with(Folder::Index.name()))
     }
 
     /// The contents of a repository that has none yet, or whose index is not wanted.
@@ -190,6 +210,7 @@ impl Contents {
             index: Index::default(),
             damage: Vec::new(),
             salvaged: Vec::new(),
+            has_untold_packs: false,
             known_indexes: HashSet::new(),
             retired: BTreeMap::new(),
             segments,

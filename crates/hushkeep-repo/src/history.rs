@@ -26,7 +26,7 @@ pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
-use read::{decode_commit, is_key_replaced, list, read_commit, read_newest_tip, read_tip};
+use read::{as_damage, decode_commit, is_key_replaced, is_newer, list, read_commit, read_newest_tip, read_tip};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
 
@@ -359,13 +359,16 @@ impl History {
         }
     }
 
-    /// Opens a commit, every bit of it, and compares it with its name and with what its successors say of it.
+    /// Opens a commit, every bit of it, and compares it with its name and with what its successors say of it. One that is not
+    /// used need not be understood.
     pub(crate) fn verify(&self, objects: &Objects, name: &ObjectName) -> Result<(), ReadError> {
-        let (epoch, body) = objects.read_body_of_epoch(ObjectKind::Commit, name)?;
-        decode_commit(name, epoch, &body)?;
-        match self.tables.commit_id(name.file()) {
-            Some(id) if id != CommitId::of(&body) => Err(Damage::new(name, DamageCause::Content).into()),
-            _ => Ok(()),
+        let read = objects.read_body_of_epoch(ObjectKind::Commit, name);
+        let decoded = read.and_then(|(epoch, body)| Ok((CommitId::of(&body), decode_commit(name, epoch, &body)?)));
+        match (decoded, self.tables.commit_id(name.file())) {
+            (Err(error), _) if is_newer(&error) && self.outdated.contains(name) => Ok(()),
+            (Err(error), _) => Err(as_damage(objects, name, error)),
+            (Ok((id, _)), Some(named)) if id != named => Err(Damage::new(name, DamageCause::Content).into()),
+            (Ok(_), _) => Ok(()),
         }
     }
 
@@ -395,10 +398,8 @@ impl History {
             let body = objects.read_body(ObjectKind::Commit, &name);
             let commit = body.and_then(|body| Ok(Commit::decode(&body).map_err(|error| Damage::new(&name, error))?.0));
             let commit = match commit {
-                Err(ReadError::Damaged(damage)) if damage.cause.is_newer_version() && self.outdated.contains(&name) => {
-                    continue;
-                }
-                commit => commit?,
+                Err(ReadError::Damaged(_)) if self.outdated.contains(&name) => continue,
+                commit => commit.map_err(|error| as_damage(objects, &name, error))?,
             };
             let base = commit.parents.first().filter(|_| commit.growth.depth > 0);
             if let Some(base) = base.and_then(|base| old.take(&base.name)) {

@@ -43,9 +43,9 @@ impl NewIndex {
 
 impl Repository {
     /// Stores an index object for `packs`, together with the rows of enough earlier ones to keep their number
-    /// small. If one of them was found damaged, all are written anew from what is known.
+    /// small. If one of them was found damaged, or tells of no pack as it should, all are written anew from what is known.
     pub(crate) fn store_index(&self, packs: &[PackInfo]) -> Result<NewIndex, IndexError> {
-        if self.contents.has_damaged_index() {
+        if self.contents.lacks_index() {
             return self.store_whole_index(packs);
         }
         let mut packs = packs.to_vec();

@@ -53,6 +53,8 @@ pub struct Repository {
     opened: Option<Timestamp>,
     unremembered: Option<StateError>,
     pub(crate) history: History,
+    /// Whether contents and snapshots are not yet what the history says: they failed to be read.
+    is_behind: bool,
     pub(crate) contents: Contents,
     /// Oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
@@ -128,6 +130,7 @@ impl Repository {
             opened: Some(now),
             unremembered: None,
             history: History::default(),
+            is_behind: false,
             contents: Contents::new(objects),
             snapshots: Vec::new(),
         })
@@ -150,12 +153,22 @@ impl Repository {
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
         }
         let mut contents = Contents::load(objects, history.tables())?;
-        if !history.damaged().is_empty() {
-            contents.salvage(&history)?;
-        }
+        contents.salvage(&history)?;
         let snapshots = read_snapshots(&history)?;
-        let opened = Some(now);
-        Ok(Self { state, rng, config, config_name, stored_configs, opened, unremembered, history, contents, snapshots })
+        let (opened, is_behind) = (Some(now), false);
+        Ok(Self {
+            state,
+            rng,
+            config,
+            config_name,
+            stored_configs,
+            opened,
+            unremembered,
+            history,
+            contents,
+            snapshots,
+            is_behind,
+        })
     }
 
     /// The repository's id.
@@ -249,9 +262,8 @@ impl Repository {
                 return Err(PublishError::Conflict.into());
             }
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
-            let mut tables = additions(self, number)?;
-            // What only a damaged commit named is named from now on, or the next full commit would do without.
-            self.contents.salvaged.iter().for_each(|pack| tables.insert_pack(pack.row()));
+            let mut tables = self.rows_of_salvaged();
+            tables.merge(&additions(self, number)?);
             let objects = sealer.unwrap_or(&self.contents.objects);
             let stored = {
                 let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
@@ -274,17 +286,26 @@ impl Repository {
 
     /// Reads what other writers published.
     pub(crate) fn refresh(&mut self) -> Result<(), PublishError> {
-        if self.history.refresh(&self.contents.objects)? {
+        self.is_behind |= self.history.refresh(&self.contents.objects)?;
+        if self.is_behind {
             self.contents.update(self.history.tables())?;
-            if !self.history.damaged().is_empty() {
-                self.contents.salvage(&self.history)?;
-            }
+            self.contents.salvage(&self.history)?;
             self.snapshots = read_snapshots(&self.history)?;
+            self.is_behind = false;
         }
         Ok(())
     }
 
+    /// What only a damaged commit named is named from now on, or the next full commit would do without.
+    fn rows_of_salvaged(&self) -> Tables {
+        let mut rows = Tables::default();
+        let unnamed = self.contents.salvaged.iter().filter(|pack| self.history.tables().pack(&pack.id).is_none());
+        unnamed.for_each(|pack| rows.insert_pack(pack.row()));
+        rows
+    }
+
     fn published(&mut self, now: Timestamp) -> Result<(), PublishError> {
+        self.contents.salvaged.clear();
         self.contents.update(self.history.tables())?;
         self.snapshots = read_snapshots(&self.history)?;
         let seen = self.history.seen_since(&remembered_tips(self.state.as_ref())?, now);

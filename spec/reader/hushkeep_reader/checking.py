@@ -37,7 +37,7 @@ def _check_commits(repository: Repository) -> Iterator[Refused]:
         if name in repository.history.newer_outdated:
             continue
         try:
-            reader.open(name)
+            reader.open_vouched(name)
         except Refused as refused:
             yield refused
 

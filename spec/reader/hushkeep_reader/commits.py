@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .encoding import Cursor, Time, read_record
-from .errors import Damaged, Malformed, WrongKey, blaming
+from .errors import Damaged, Malformed, NewerVersion, WrongKey, blaming
 from .keys import KeyRing, Kind, digest, read_older_secrets
 from .nodes import MAX_DEPTH
 from .sealing import Header, decode_body, open_single, read_header, read_unproven_header
@@ -126,6 +126,16 @@ class CommitReader:
             raise commit
         return commit
 
+    def open_vouched(self, name: NumberedName) -> Commit:
+        """Where another says that there is a commit, what a newer program wrote under an older key is damage."""
+        try:
+            return self.open(name)
+        except NewerVersion as newer:
+            header = read_unproven_header(self._storage, Kind.COMMIT, name)
+            if header and header.epoch < self._ring.newest_epoch:
+                raise Damaged(object_name(Kind.COMMIT, name.file_name), "it is sealed under an old key") from newer
+            raise
+
     def tables(self, commit: Commit) -> tuple[Tables, Commit | Damaged]:
         """The tables of a commit and its bases, and the full commit below them.
 
@@ -146,7 +156,7 @@ class CommitReader:
             name = read_numbered_name(file_name)
             if not name:
                 raise Malformed("it is called by a name that is no commit's")
-            commit = self.open(name)
+            commit = self.open_vouched(name)
             if commit.id != commit_id or commit.is_copy:
                 raise Malformed("it is not the commit that another names")
         return commit

@@ -37,9 +37,10 @@ pub(super) fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Time
     Ok(commits.map(|info| (info.name, info.stored)).collect())
 }
 
-/// Reads a commit and, through its bases, the tables as it left them.
+/// Reads a commit that another vouches for and, through its bases, the tables as it left them.
 pub(super) fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
-    read_tip_from(objects, name, objects.read_commit(name, |_| true)?)
+    let tip = objects.read_commit(name, |_| true).and_then(|read| read_tip_from(objects, name, read));
+    tip.map_err(|error| as_damage(objects, name, error))
 }
 
 /// The same, of one for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older
@@ -55,6 +56,17 @@ pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Op
         Err(error) if is_newer(&error) && is_older => Ok(None),
         tip => tip.map(Some),
     }
+}
+
+pub(super) fn is_newer(error: &ReadError) -> bool {
+    matches!(error, ReadError::Damaged(damage) if damage.cause.is_newer_version())
+}
+
+/// What is sealed under an older key and understood by newer versions only is damage where another commit should be: a thief
+/// of that key put it there.
+pub(super) fn as_damage(objects: &Objects, name: &ObjectName, error: ReadError) -> ReadError {
+    let is_foreign = is_newer(&error) && is_of_older_epoch(objects, name);
+    if is_foreign { Damage::new(name, DamageCause::Content).into() } else { error }
 }
 
 /// Whether what lies on the storage says that it is sealed under an older key than the newest.
@@ -105,8 +117,10 @@ pub(super) fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Res
 pub(super) type NamedCommit = (Epoch, Commit, Tables, Option<Damage>);
 
 pub(super) fn read_commit(objects: &Objects, name: &ObjectName, id: &CommitId) -> Result<NamedCommit, ReadError> {
-    let ReadCommit { epoch, body, damage } = objects.read_commit(name, |body| CommitId::of(body) == *id)?;
-    let (commit, delta) = decode_commit(name, epoch, &body)?;
+    let foreign = |error| as_damage(objects, name, error);
+    let read = objects.read_commit(name, |body| CommitId::of(body) == *id);
+    let ReadCommit { epoch, body, damage } = read.map_err(foreign)?;
+    let (commit, delta) = decode_commit(name, epoch, &body).map_err(foreign)?;
     if CommitId::of(&body) != *id || commit.name != *name {
         return Err(Damage::new(name, DamageCause::Content).into());
     }

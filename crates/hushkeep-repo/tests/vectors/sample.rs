@@ -376,6 +376,19 @@ pub(crate) fn put_third_commit(repo: &mut Repo, epoch: u32, edit: impl FnOnce(&m
     repo.put_commit(THIRD_FILE, epoch, &record(&commit.fields()));
 }
 
+/// A delta upon a third commit that began the epoch 1; it has all rows itself.
+pub(crate) fn put_fourth_commit(repo: &mut Repo) {
+    let (third, mut tables) = (repo.commits[2], repo.tables.clone());
+    for (id, file) in [(repo.commits[0], FIRST_FILE), (repo.commits[1], SECOND_FILE), (third, THIRD_FILE)] {
+        tables.set(COMMITS, id, commit_row(0, file));
+    }
+    let (file, parents) = ("0000000004".to_owned(), vec![(third, THIRD_FILE.to_owned())]);
+    let (growth, epoch_starts, older) = ([1, 300, 0], third.to_vec(), repo.older(1));
+    let fourth = first_commit(repo.named_config, tables);
+    let fourth = Commit { file, number: 4, parents, growth, epoch_starts, older, ..fourth };
+    repo.put_commit("0000000004", 1, &record(&fourth.fields()));
+}
+
 pub(crate) fn commit_row(status: u8, file: &str) -> Vec<u8> {
     [vec![status], string(file.as_bytes())].concat()
 }

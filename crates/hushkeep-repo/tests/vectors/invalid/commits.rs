@@ -1,11 +1,13 @@
 //! Defects of commits, their tables and their snapshots (spec §11, §3.6).
 
+use hushkeep_core::keys::ObjectKind;
+
 use super::{Invalid, Lost, in_commit, in_pack, second_commit};
 use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [fields(), tables(), bases(), snapshots(), epochs(), newer()].into_iter().flatten().collect()
+    [fields(), tables(), bases(), replaced_bases(), snapshots(), epochs(), newer()].into_iter().flatten().collect()
 }
 
 fn first_name() -> String {
@@ -147,6 +149,24 @@ fn bases() -> Vec<Invalid> {
             "the base of a commit says that it has another name (§11.1, §11.2)",
             Edit::FirstCommit(|commit| *value(commit, 16) = b"0000000001-0badcafe".to_vec()),
         ),
+    ]
+}
+
+/// The base lies no more where it was stored, or not as it was.
+fn replaced_bases() -> Vec<Invalid> {
+    let base = |name, comment, edit| in_pack(name, Lost::Nothing, comment, edit).named(&first_name());
+    vec![
+        base(
+            "base-newer-under-an-older-key",
+            "the commit that began epoch 1 was replaced by one under the old key that only a newer version reads (§11.4)",
+            Edit::After(|repo| {
+                rotate(repo, repo.older(1), repo.older(1));
+                put_fourth_commit(repo);
+                let third = format!("commits/{THIRD_FILE}");
+                repo.put_single(&third, 0, ObjectKind::Commit, Vec::new(), &[2]);
+            }),
+        )
+        .named(&format!("commits/{THIRD_FILE}")),
         base(
             "base-missing",
             "the base of a commit is gone (§11.4)",
