@@ -73,7 +73,7 @@ impl Contents {
             self.index.announce(row.id);
         }
         for row in tables.indexes() {
-            if !self.known_indexes.insert(row.id) {
+            if self.known_indexes.contains(&row.id) {
                 continue;
             }
             match read_index(&self.objects, &row) {
@@ -81,6 +81,7 @@ impl Contents {
                 Err(ReadError::Damaged(damage)) => self.damage.push(damage),
                 Err(error) => return Err(error),
             }
+            self.known_indexes.insert(row.id);
         }
         self.read_packs(tables)?;
         self.rank_packs(tables);
@@ -133,6 +134,11 @@ impl Contents {
         Ok(())
     }
 
+    /// Notes that what was salvaged has rows now: the next backup writes an index object that tells of it, too.
+    pub(crate) fn name_salvaged(&mut self) {
+        self.has_untold_packs |= !self.salvaged.is_empty();
+    }
+
     /// What a pack of this length says of itself, or was said of it before.
     fn pack_info(&self, id: &ObjectId, len: u64) -> Result<PackInfo, ReadError> {
         let known = self.index.pack_number(id).and_then(|number| self.index.pack(number));
@@ -176,8 +182,8 @@ impl Contents {
             }
             match self.objects.read_pack_info(&row.id, row.len) {
                 Ok(pack) => {
-                    self.has_untold_packs = true;
                     self.add_named(vec![pack], tables, &pack_name(&row.id));
+                    self.has_untold_packs |= self.index.pack_number(&row.id).is_some();
                 }
                 Err(ReadError::Damaged(damage)) => self.damage.push(damage),
                 Err(error) => return Err(error),

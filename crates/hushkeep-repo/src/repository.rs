@@ -253,7 +253,7 @@ impl Repository {
         let is_exclusive = self.contents.objects.storage.features().create_if_absent && self.history.is_exclusive();
         let is_told = change.action == Action::Backup && is_exclusive;
         for attempt in 0..MAX_ATTEMPTS {
-            if attempt > 0 || !is_told {
+            if attempt > 0 || !is_told || self.is_behind {
                 self.refresh()?;
             }
             self.check_writable().map_err(PublishError::Read)?;
@@ -281,18 +281,22 @@ impl Repository {
     pub(crate) fn refresh_if_old(&mut self, now: Timestamp) -> Result<(), PublishError> {
         let opened = self.opened.take();
         let is_fresh = opened.is_some_and(|opened| now.seconds.abs_diff(opened.seconds) < SECONDS_FRESH);
-        if is_fresh { Ok(()) } else { self.refresh() }
+        if is_fresh && !self.is_behind { Ok(()) } else { self.refresh() }
     }
 
     /// Reads what other writers published.
     pub(crate) fn refresh(&mut self) -> Result<(), PublishError> {
         self.is_behind |= self.history.refresh(&self.contents.objects)?;
-        if self.is_behind {
-            self.contents.update(self.history.tables())?;
-            self.contents.salvage(&self.history)?;
-            self.snapshots = read_snapshots(&self.history)?;
-            self.is_behind = false;
-        }
+        if self.is_behind { Ok(self.catch_up()?) } else { Ok(()) }
+    }
+
+    /// Takes in what the history says. If it fails, the next refresh tries again.
+    fn catch_up(&mut self) -> Result<(), ReadError> {
+        self.is_behind = true;
+        self.contents.update(self.history.tables())?;
+        self.contents.salvage(&self.history)?;
+        self.snapshots = read_snapshots(&self.history)?;
+        self.is_behind = false;
         Ok(())
     }
 
@@ -305,9 +309,8 @@ impl Repository {
     }
 
     fn published(&mut self, now: Timestamp) -> Result<(), PublishError> {
-        self.contents.salvaged.clear();
-        self.contents.update(self.history.tables())?;
-        self.snapshots = read_snapshots(&self.history)?;
+        self.contents.name_salvaged();
+        self.catch_up()?;
         let seen = self.history.seen_since(&remembered_tips(self.state.as_ref())?, now);
         self.state.store(StateKey::Tips, &seen.encode())?;
         if let Some(cache) = self.contents.objects.storage.cache() {
