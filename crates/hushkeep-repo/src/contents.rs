@@ -275,7 +275,7 @@ impl Contents {
 
     fn read_names_at(&self, at: SegmentAt, entry: &ListEntry) -> Result<NameList, ReadError> {
         let encoded = self.read_segment(at)?;
-        if !entry.is_of(&encoded) {
+        if !entry.has_names(&encoded) {
             return Err(self.damaged(at, DamageCause::Content).into());
         }
         let list = NameList::decode(&encoded).map_err(|error| self.damaged(at, error))?;

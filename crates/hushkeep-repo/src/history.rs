@@ -135,8 +135,8 @@ impl History {
     /// Decides on commits under older keys that none under the newest continues. Where writers can miss each other,
     /// those that were stored before their own key was replaced, by the storage's clock, were only seen too late, and are
     /// tips. Others were written by a device that did not know of the next key, or by who stole the old one, and are not
-    /// taken. Only where damage leaves nothing else do they tell the state, so that one bad object does not lock the owner
-    /// out.
+    /// taken. Only where damage leaves nothing else, or nothing but copies without originals, do they tell the state, so that
+    /// one bad object does not lock the owner out.
     fn take_older(&mut self, objects: &Objects, older: Vec<Tip>, lacks_originals: bool) -> Result<(), ReadError> {
         let is_all_there_is = self.tips.is_empty() && (lacks_originals || !self.damaged.is_empty());
         let epochs: BTreeSet<Epoch> = older.iter().map(|tip| tip.epoch).collect();
@@ -398,6 +398,7 @@ impl History {
             let body = objects.read_body(ObjectKind::Commit, &name);
             let commit = body.and_then(|body| Ok(Commit::decode(&body).map_err(|error| Damage::new(&name, error))?.0));
             let commit = match commit {
+                // Nothing is built on what is not used.
                 Err(ReadError::Damaged(_)) if self.outdated.contains(&name) => continue,
                 commit => commit.map_err(|error| as_damage(objects, &name, error))?,
             };

@@ -43,7 +43,7 @@ impl NewIndex {
 
 impl Repository {
     /// Stores an index object for `packs`, together with the rows of enough earlier ones to keep their number
-    /// small. If one of them was found damaged, or tells of no pack as it should, all are written anew from what is known.
+    /// small. If one of them was found damaged, or none tells of some pack, one for all is written from what is known.
     pub(crate) fn store_index(&self, packs: &[PackInfo]) -> Result<NewIndex, IndexError> {
         if self.contents.lacks_index() {
             return self.store_whole_index(packs);

@@ -40,7 +40,7 @@ impl Keyring {
         header.repository == self.repository && header.epoch > self.current
     }
 
-    /// The keyring of the next epoch, under a new key. `None` if there were more epochs than can be counted.
+    /// The keyring of the next epoch, under a new key. `None` after the last epoch that there can be.
     pub(crate) fn next(&self, key: &BackupKey) -> Option<Self> {
         let mut next = Self::new(key, self.repository, self.current.next()?);
         for (epoch, (secret, _)) in &self.epochs {

@@ -41,8 +41,7 @@ impl RelPath {
         Self::new([self.0.as_slice(), b"/", name].concat())
     }
 
-    /// What has this path inside the folder, seen from where the folder is seen. It may be longer than a path can be in one
-    /// source.
+    /// The folder's path and this one, which lies inside it. Together they may be longer than one path is allowed to be.
     pub(crate) fn below(&self, folder: &Self) -> Self {
         match (folder.is_root(), self.is_root()) {
             (true, _) => self.clone(),

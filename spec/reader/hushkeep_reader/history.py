@@ -6,7 +6,7 @@ from .commits import Commit, CommitReader
 from .errors import Damaged, NewerVersion
 from .keys import KeyRing, Kind
 from .sealing import read_unproven_header
-from .storage import NumberedName, Storage, object_name, read_numbered_name
+from .storage import NumberedName, Storage, object_name
 from .tables import Tables
 
 # A commit is stored within this time, in seconds, after its own; if the storage says later, it was stored again.
@@ -170,10 +170,10 @@ def _first_of_epoch(found: _Tips, epoch: int) -> Commit | None:
     if not found.tips or epoch > len(found.tips[0].epoch_starts):
         return None
     tip, start = found.tips[0], found.tips[0].epoch_starts[epoch - 1]
+    if start == tip.id:
+        return tip
     row = found.tables.commit_rows.get(start)
-    if start == tip.id or not row or not read_numbered_name(row.file_name):
-        return tip if start == tip.id else None
     try:
-        return found.reader.open_named(start, row.file_name)
+        return found.reader.open_named(start, row.file_name) if row else None
     except (Damaged, NewerVersion):
         return None

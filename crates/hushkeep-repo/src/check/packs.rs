@@ -237,7 +237,7 @@ impl Repository {
             Coding::Zstd => codec::decompress(&opened, row.raw_len as usize).ok_or(DamageCause::Content)?,
         };
         if row.class == Class::Names {
-            let is_of_list = list_of(table, row).is_some_and(|list| list.is_of(&contents));
+            let is_of_list = list_of(table, row).is_some_and(|list| list.has_names(&contents));
             let is_right = is_of_list && NameList::decode(&contents)?.len() as u64 == row.count();
             return if is_right { Ok(()) } else { Err(DamageCause::Content.into()) };
         }

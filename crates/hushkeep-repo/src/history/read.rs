@@ -31,6 +31,7 @@ pub(super) fn is_key_replaced(objects: &Objects) -> Result<bool, ReadError> {
     Ok(false)
 }
 
+/// Every commit that is listed, and when it was stored, by the storage's clock.
 pub(super) fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, ReadError> {
     let listing = objects.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
     let commits = listing.into_iter().filter(|info| number_of(&info.name).is_some());
@@ -46,7 +47,6 @@ pub(super) fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, Read
 /// The same, of one for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older
 /// key, and it or a base of it is understood by newer versions only.
 pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Option<Tip>, ReadError> {
-    let is_newer = |error: &ReadError| matches!(error, ReadError::Damaged(damage) if damage.cause.is_newer_version());
     let read = match objects.read_newest_commit(name) {
         Err(error) if is_newer(&error) && is_of_older_epoch(objects, name) => return Ok(None),
         read => read?,
@@ -58,6 +58,7 @@ pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Op
     }
 }
 
+/// Whether a commit is not damaged, but understood by newer versions only.
 pub(super) fn is_newer(error: &ReadError) -> bool {
     matches!(error, ReadError::Damaged(damage) if damage.cause.is_newer_version())
 }
@@ -69,7 +70,8 @@ pub(super) fn as_damage(objects: &Objects, name: &ObjectName, error: ReadError) 
     if is_foreign { Damage::new(name, DamageCause::Content).into() } else { error }
 }
 
-/// Whether what lies on the storage says that it is sealed under an older key than the newest.
+/// Whether what lies on the storage says that it is sealed under an older key than the newest. What cannot be read says
+/// nothing.
 fn is_of_older_epoch(objects: &Objects, name: &ObjectName) -> bool {
     let header = objects.storage.get(name).ok().and_then(|object| Header::parse_as(ObjectKind::Commit, &object).ok());
     header.is_some_and(|header| header.epoch < objects.keyring.newest())
@@ -116,6 +118,7 @@ pub(super) fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Res
 /// A commit as another names it: its epoch, itself, its own rows, and what is wrong with it on the storage.
 pub(super) type NamedCommit = (Epoch, Commit, Tables, Option<Damage>);
 
+/// Reads the commit with this id, under its own name.
 pub(super) fn read_commit(objects: &Objects, name: &ObjectName, id: &CommitId) -> Result<NamedCommit, ReadError> {
     let foreign = |error| as_damage(objects, name, error);
     let read = objects.read_commit(name, |body| CommitId::of(body) == *id);

@@ -56,7 +56,7 @@ pub struct FileEntry<R = Run> {
 
 impl<R> FileEntry<R> {
     /// How much of the file a content at an offset may be: a page, or the rest.
-    pub(crate) fn room(&self, offset: u64) -> u64 {
+    fn room(&self, offset: u64) -> u64 {
         let rest = self.len.saturating_sub(offset);
         match &self.content {
             Content::Pages { page_size, .. } => rest.min(u64::from(*page_size)),

@@ -88,8 +88,8 @@ pub(crate) struct ListEntry {
 }
 
 impl ListEntry {
-    /// Whether these are the names of the list, given by the epoch's key.
-    pub(crate) fn is_of(&self, encoded: &[u8]) -> bool {
+    /// Whether these are the list's encoded names, given by the epoch's key.
+    pub(crate) fn has_names(&self, encoded: &[u8]) -> bool {
         self.names_digest == NameList::digest(self.epoch, encoded)
     }
 }
@@ -355,9 +355,9 @@ mod tests {
     #[test]
     fn names_are_those_of_one_epoch() {
         let entry = ListEntry { names_digest: NameList::digest(Epoch(300), b"names"), ..list(1, 300) };
-        assert!(entry.is_of(b"names"));
-        assert!(!entry.is_of(b"Names"));
-        assert!(!ListEntry { epoch: Epoch(301), ..entry }.is_of(b"names"));
+        assert!(entry.has_names(b"names"));
+        assert!(!entry.has_names(b"Names"));
+        assert!(!ListEntry { epoch: Epoch(301), ..entry }.has_names(b"names"));
     }
 
     fn assert_unsound(whole: fn() -> PackInfo, defects: &[Defect]) {

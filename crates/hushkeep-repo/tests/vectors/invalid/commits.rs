@@ -7,19 +7,20 @@ use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [fields(), tables(), bases(), replaced_bases(), snapshots(), epochs(), newer()].into_iter().flatten().collect()
+    [names(), fields(), tables(), bases(), replaced_bases(), snapshots(), epochs(), newer()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn first_name() -> String {
     format!("commits/{FIRST_FILE}")
 }
 
-fn fields() -> Vec<Invalid> {
+/// What a commit calls itself and its parents.
+fn names() -> Vec<Invalid> {
     let commit = |name, comment, edit| in_commit(name, comment, Edit::Commit(edit));
     vec![
-        commit("commit-number", "a commit has another number than its name (§2.2, §11.4)", |commit| {
-            *value(commit, 1) = varint(3);
-        }),
         commit(
             "commit-parent-of-upper-case",
             "a parent's file name has an upper-case letter (§11.1, §2.2)",
@@ -39,16 +40,6 @@ fn fields() -> Vec<Invalid> {
         commit("commit-parents-cut-short", "the parents end inside a file name (§11.1, §1.2)", |commit| {
             value(commit, 2).pop();
         }),
-        commit("commit-nanoseconds", "1,000,000,000 nanoseconds (§11.1)", |commit| {
-            *value(commit, 3) = [signed(1_700_000_000), varint(1_000_000_000)].concat();
-        }),
-        commit("commit-time-with-bytes-after-it", "a byte follows the time (§11.1, §1.3)", |commit| {
-            value(commit, 3).push(0);
-        }),
-        commit("commit-depth-129", "a depth of 129 (§11.1)", |commit| *value(commit, 7) = varint(129)),
-        commit("commit-config-digest-of-15-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
-            value(commit, 14).pop();
-        }),
         commit(
             "commit-own-name-with-a-slash",
             "the name that a commit has of itself leads elsewhere (§11.1)",
@@ -63,6 +54,25 @@ fn fields() -> Vec<Invalid> {
                 *value(commit, 16) = b"0000000002-0badcafe".to_vec();
             },
         ),
+    ]
+}
+
+fn fields() -> Vec<Invalid> {
+    let commit = |name, comment, edit| in_commit(name, comment, Edit::Commit(edit));
+    vec![
+        commit("commit-number", "a commit has another number than its name (§2.2, §11.4)", |commit| {
+            *value(commit, 1) = varint(3);
+        }),
+        commit("commit-nanoseconds", "1,000,000,000 nanoseconds (§11.1)", |commit| {
+            *value(commit, 3) = [signed(1_700_000_000), varint(1_000_000_000)].concat();
+        }),
+        commit("commit-time-with-bytes-after-it", "a byte follows the time (§11.1, §1.3)", |commit| {
+            value(commit, 3).push(0);
+        }),
+        commit("commit-depth-129", "a depth of 129 (§11.1)", |commit| *value(commit, 7) = varint(129)),
+        commit("commit-config-digest-of-15-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
+            value(commit, 14).pop();
+        }),
         commit("commit-epoch-start-of-17-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
             value(commit, 15).push(0);
         }),
