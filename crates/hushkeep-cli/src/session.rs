@@ -72,6 +72,16 @@ pub(crate) fn warn_of_repository(opened: &Opened) {
     }
 }
 
+/// Tells of damage that did no harm, for other packs held what was needed.
+pub(crate) fn tell_made_good(opened: &Opened) {
+    for damage in opened.repository.made_good() {
+        note(format_args!(
+            "damaged: {damage}; what was needed of it is in another pack, too, which a prune may remove: run \
+             `check --read-data`, and back up"
+        ));
+    }
+}
+
 /// Whether the repository that was opened has commits that cannot be read.
 static MET_DAMAGE: AtomicBool = AtomicBool::new(false);
 

@@ -193,6 +193,29 @@ fn nothing_is_pruned_beside_damage() {
     assert!(said.contains("nothing was given back"), "{said}");
 }
 
+/// The old packs are there until they have waited.
+#[test]
+fn what_a_new_pack_lost_comes_back_from_the_old_ones_and_is_told() {
+    let world = World::with_backup();
+    world.write("chats/hello.txt", b"good morning");
+    world.run("phone", &["backup", "chats", "-q"]).expect(0);
+    world.run("phone", &["forget", "1"]).expect(0);
+    let before = files(&world.path("repo/packs"));
+    world.run("phone", &["prune", "--max-unused", "0%"]).expect(0);
+    let new = files(&world.path("repo/packs")).into_keys().find(|pack| !before.contains_key(pack)).unwrap();
+    fs::write(&new, vec![0; fs::read(&new).unwrap().len()]).unwrap();
+    for command in [
+        &["restore", "-t", "restored"][..],
+        &["ls"],
+        &["diff", "latest", "latest"],
+        &["dump", "latest", "chats/hello.txt"],
+    ] {
+        let said = world.run("tablet", &[command, &RECOVERY_KEY[..]].concat()).expect(0);
+        assert!(said.contains(new.file_name().unwrap().to_str().unwrap()), "{command:?}: {said}");
+    }
+    world.run("tablet", &[&["check", "--read-data"], &RECOVERY_KEY[..]].concat()).expect(14);
+}
+
 #[test]
 fn after_a_rotation_the_old_recovery_key_is_refused_and_other_devices_hear_what_to_do() {
     let world = with_backups(2);

@@ -1,4 +1,5 @@
-//! Packs that a check or a backup on this device found bad: a backup does not build on them.
+//! Packs that a check or a backup on this device found bad: a backup does not build on them, and what other packs hold,
+//! too, is read from those.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +8,7 @@ use hushkeep_core::name::ObjectId;
 use crate::state::{State, StateError, StateKey};
 
 /// The packs that were found bad and not found good since.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct BadPacks(BTreeSet<ObjectId>);
 
 impl BadPacks {

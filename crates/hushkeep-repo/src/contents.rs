@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hushkeep_core::keys::{EpochKeys, ObjectKind};
 use hushkeep_core::name::ObjectId;
 use lru::LruCache;
 
+use crate::bad_packs::BadPacks;
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{History, IndexRow, Tables};
@@ -46,8 +47,19 @@ pub(crate) struct Contents {
     known_indexes: HashSet<ObjectId>,
     /// What the index ranks behind the others, or leaves out.
     retired: Retired,
+    /// The packs that this device found bad: contents are looked up there last.
+    bad: BadPacks,
     segments: Cache<SegmentAt, Vec<u8>>,
     names: Cache<ListNo, ProvenNames>,
+    made_good: Mutex<MadeGood>,
+}
+
+/// Damage that other packs made good, for they held the contents, too.
+#[derive(Default)]
+struct MadeGood {
+    damage: Vec<Damage>,
+    /// How often a content was taken from another pack.
+    count: u64,
 }
 
 /// The names of a list, which are those that a pack's table speaks of.
@@ -60,14 +72,15 @@ pub(crate) struct ProvenNames {
 
 impl Contents {
     /// Reads the index objects that `tables` name. If one is damaged, the packs it was about say the same.
-    pub(crate) fn load(objects: Objects, tables: &Tables) -> Result<Self, ReadError> {
+    pub(crate) fn load(objects: Objects, tables: &Tables, bad: BadPacks) -> Result<Self, ReadError> {
         let mut contents = Self::new(objects);
-        contents.update(tables)?;
+        contents.update(tables, bad)?;
         Ok(contents)
     }
 
-    /// Takes in the index objects that `tables` name and that are not known yet, and what became of packs.
-    pub(crate) fn update(&mut self, tables: &Tables) -> Result<(), ReadError> {
+    /// Takes in the index objects that `tables` name and that are not known yet, what became of packs, and which were found
+    /// bad.
+    pub(crate) fn update(&mut self, tables: &Tables, bad: BadPacks) -> Result<(), ReadError> {
         // A file list may speak of a list of which nothing is left, where a newer one upon it needs none of that.
         for row in tables.all_packs() {
             self.index.announce(row.id);
@@ -84,24 +97,26 @@ impl Contents {
             self.known_indexes.insert(row.id);
         }
         self.read_packs(tables)?;
-        self.rank_packs(tables);
+        self.rank_packs(tables, bad);
         Ok(())
     }
 
-    /// Has contents looked up in live packs first, then in those that are marked for removal, last in those that no
-    /// commit names yet.
-    fn rank_packs(&mut self, tables: &Tables) {
+    /// Has contents looked up in live packs first, then in those that are marked for removal, then in those that no
+    /// commit names yet, last in bad ones.
+    fn rank_packs(&mut self, tables: &Tables, bad: BadPacks) {
         let retired = tables.all_packs().filter(|row| !row.is_live()).map(|row| (row.id, row.is_dropped()));
         let retired: Retired = retired.collect();
-        if retired == self.retired {
+        if retired == self.retired && bad == self.bad {
             return;
         }
         self.index.rank_packs(|id| match (retired.get(id), tables.pack(id)) {
-            (Some(is_dropped), _) => (!is_dropped).then_some(1),
+            (Some(true), _) => None,
+            _ if bad.contains(id) => Some(3),
+            (Some(false), _) => Some(1),
             (None, Some(_)) => Some(0),
             (None, None) => Some(2),
         });
-        self.retired = retired;
+        (self.retired, self.bad) = (retired, bad);
     }
 
     /// If commits are damaged, takes in packs that the storage has though none that can be read names them: one that is damaged
@@ -219,14 +234,52 @@ impl Contents {
             has_untold_packs: false,
             known_indexes: HashSet::new(),
             retired: BTreeMap::new(),
+            bad: BadPacks::default(),
             segments,
             names,
+            made_good: Mutex::default(),
         }
     }
 
-    /// One content, proven by its name.
+    /// One content, proven by its name, from the first pack in which it is whole.
     pub(crate) fn content(&self, chunk: ContentRef) -> Result<Vec<u8>, ReadError> {
         let at = self.index.locate(chunk).ok_or_else(|| self.nowhere(chunk))?;
+        match self.content_at(at, chunk) {
+            Err(ReadError::Damaged(damage)) => self.copy(chunk, &damage),
+            read => read,
+        }
+    }
+
+    /// A content from another pack than the one where it is looked up first, and damaged.
+    pub(crate) fn copy(&self, chunk: ContentRef, damage: &Damage) -> Result<Vec<u8>, ReadError> {
+        for at in self.index.copies(chunk) {
+            match self.content_at(at, chunk) {
+                Err(ReadError::Damaged(_)) => {}
+                Ok(content) => {
+                    self.lock_made_good().note(damage);
+                    return Ok(content);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(damage.clone().into())
+    }
+
+    /// The damage that other packs made good, for they held the contents, too.
+    pub(crate) fn made_good(&self) -> Vec<Damage> {
+        self.lock_made_good().damage.clone()
+    }
+
+    /// How often that was so. Who builds on what he reads is to ask before and after.
+    pub(crate) fn count_made_good(&self) -> u64 {
+        self.lock_made_good().count
+    }
+
+    fn lock_made_good(&self) -> MutexGuard<'_, MadeGood> {
+        self.made_good.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn content_at(&self, at: SegmentAt, chunk: ContentRef) -> Result<Vec<u8>, ReadError> {
         let segment = self.segments.get_or_read(at, Vec::len, || self.read_segment(at))?;
         let slices = self.slices(at, &segment)?;
         let content = slices.prove(chunk).ok_or_else(|| self.damaged(at, DamageCause::Content))?;
@@ -398,6 +451,15 @@ impl Contents {
     fn nowhere(&self, chunk: ContentRef) -> Damage {
         let object = self.index.list_id(chunk.list).map(|id| pack_name(&id).to_string());
         Damage { object: object.unwrap_or_default(), cause: DamageCause::UnknownContent }
+    }
+}
+
+impl MadeGood {
+    fn note(&mut self, damage: &Damage) {
+        self.count += 1;
+        if !self.damage.contains(damage) {
+            self.damage.push(damage.clone());
+        }
     }
 }
 

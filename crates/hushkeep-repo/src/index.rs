@@ -11,7 +11,7 @@ use crate::refs::{ContentRef, ListNo, NodeName, Run};
 
 /// Everything index objects say, joined in memory.
 ///
-/// A content may lie in several packs, after one was repacked. Then the pack that was taken in first counts.
+/// A content may lie in several packs, after one was repacked. Then it is looked up in the one that was taken in first.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     packs: Vec<IndexedPack>,
@@ -34,6 +34,8 @@ struct IndexedList {
     names: Vec<(SegmentAt, ListEntry)>,
     /// By the position of the first content. They do not overlap.
     pieces: BTreeMap<u32, Piece>,
+    /// What lies in further packs, wholly or in part, in the order in which those are asked.
+    copies: Vec<(Range<u32>, SegmentAt)>,
 }
 
 /// Contents of a list, up to the position `end`, lie in one segment.
@@ -54,6 +56,14 @@ impl IndexedPack {
     /// A segment and the offset at which it begins.
     pub(crate) fn segment(&self, number: u32) -> Option<(&Segment, u64)> {
         Some((self.info.table.segments.get(number as usize)?, *self.offsets.get(number as usize)?))
+    }
+}
+
+impl IndexedList {
+    fn add(&mut self, range: Range<u32>, at: SegmentAt) {
+        if !fill_gaps(&mut self.pieces, range.clone(), at) {
+            self.copies.push((range, at));
+        }
     }
 }
 
@@ -80,6 +90,7 @@ impl Index {
         for list in &mut self.lists {
             list.names.clear();
             list.pieces.clear();
+            list.copies.clear();
         }
         let packs = std::mem::take(&mut self.packs);
         let ranks = (0..).zip(&packs).filter_map(|(number, pack)| Some((rank(&pack.info.id)?, number, pack)));
@@ -96,12 +107,12 @@ impl Index {
         let next = ListNo(u32::try_from(self.lists.len()).unwrap_or(u32::MAX));
         let number = *self.list_numbers.entry(id).or_insert(next);
         if number == next {
-            self.lists.push(IndexedList { id, names: Vec::new(), pieces: BTreeMap::new() });
+            self.lists.push(IndexedList { id, names: Vec::new(), pieces: BTreeMap::new(), copies: Vec::new() });
         }
         number
     }
 
-    /// Notes what a pack holds, as far as nothing else does.
+    /// Notes what a pack holds: it is looked up there as far as no other has it.
     fn place(&mut self, pack: u32, info: &PackInfo) {
         for (segment, row) in (0..).zip(&info.table.segments) {
             for stretch in &row.stretches {
@@ -110,7 +121,7 @@ impl Index {
                 let list = self.list_mut(entry.id);
                 match row.class {
                     Class::Names => list.names.push((at, entry.clone())),
-                    _ => fill_gaps(&mut list.pieces, stretch.first..stretch.end(), at),
+                    _ => list.add(stretch.first..stretch.end(), at),
                 }
             }
         }
@@ -166,6 +177,14 @@ impl Index {
         (chunk.position < piece.end).then_some(piece.at)
     }
 
+    /// The segments of further packs that hold a content, too.
+    pub(crate) fn copies(&self, chunk: ContentRef) -> impl Iterator<Item = SegmentAt> {
+        let first = self.locate(chunk);
+        let copies = self.lists.get(chunk.list.0 as usize).into_iter().flat_map(|list| &list.copies);
+        let holding = copies.filter(move |(range, _)| range.contains(&chunk.position)).map(|(_, at)| *at);
+        holding.filter(move |at| Some(*at) != first)
+    }
+
     /// Cuts a run into what lies in one segment each; `None` if a content of it is nowhere.
     ///
     /// However many contents a hostile run may claim, this goes only as far as there are packs.
@@ -202,17 +221,19 @@ impl Index {
     }
 }
 
-/// Adds the parts of `range` that no piece covers yet.
-fn fill_gaps(pieces: &mut BTreeMap<u32, Piece>, range: Range<u32>, at: SegmentAt) {
+/// Adds the parts of `range` that no piece covers yet. Whether that is all of it.
+fn fill_gaps(pieces: &mut BTreeMap<u32, Piece>, range: Range<u32>, at: SegmentAt) -> bool {
     let before = pieces.range(..range.start).next_back().map_or(0, |(_, piece)| piece.end);
     let mut next = range.start.max(before);
     let inside: Vec<(u32, u32)> = pieces.range(range.clone()).map(|(first, piece)| (*first, piece.end)).collect();
+    let is_free = next == range.start && inside.is_empty();
     for (first, end) in inside.into_iter().chain([(range.end, range.end)]) {
         if next < first {
             pieces.insert(next, Piece { end: first, at });
         }
         next = next.max(end);
     }
+    is_free
 }
 
 /// What a commit says of an index object's body (spec §9.1).
@@ -358,14 +379,35 @@ mod tests {
         assert_eq!((index.names_of(list), index.list(&id(1))), ([].as_slice(), Some(list)));
     }
 
+    #[test]
+    fn what_lies_in_further_packs_is_found_there_too() {
+        let mut index = Index::default();
+        index.add(pack(1, 1, vec![segment(Class::Data, 0, 4), segment(Class::Data, 4, 4)]));
+        index.add(pack(2, 1, vec![segment(Class::Data, 2, 4)]));
+        index.add(pack(3, 1, vec![segment(Class::Data, 5, 5)]));
+        let list = index.list(&id(1)).unwrap();
+        let packs = |index: &Index| -> Vec<Vec<u32>> {
+            let places = |position| index.copies(ContentRef { list, position }).map(|at| at.pack).collect();
+            (0..11).map(places).collect()
+        };
+        let [none, one, two] = [vec![], vec![1], vec![2]];
+        let expected = [&none, &none, &one, &one, &one, &vec![1, 2], &two, &two, &none, &none, &none];
+        assert_eq!(packs(&index).iter().collect::<Vec<_>>(), expected);
+        index.rank_packs(|pack| (*pack != id(3)).then_some(u8::from(*pack == id(1))));
+        let zero = vec![0];
+        let expected = [&none, &none, &zero, &zero, &zero, &zero, &none, &none, &none, &none, &none];
+        assert_eq!(packs(&index).iter().collect::<Vec<_>>(), expected);
+    }
+
     proptest! {
         #[test]
         fn what_came_first_counts(pieces in prop::collection::vec((0u32..30, 1u32..12), 0..12)) {
             let (mut map, mut owners) = (BTreeMap::new(), [None; 50]);
             for (number, (first, count)) in (0..).zip(pieces) {
-                fill_gaps(&mut map, first..first + count, SegmentAt { pack: number, segment: 0 });
-                let own = owners.iter_mut().skip(first as usize).take(count as usize);
-                own.for_each(|owner| *owner = owner.or(Some(number)));
+                let is_free = fill_gaps(&mut map, first..first + count, SegmentAt { pack: number, segment: 0 });
+                let own = &mut owners[first as usize..(first + count) as usize];
+                prop_assert_eq!(is_free, own.iter().all(Option::is_none));
+                own.iter_mut().for_each(|owner| *owner = owner.or(Some(number)));
             }
             let mut index = Index::default();
             let list = index.announce(id(1));

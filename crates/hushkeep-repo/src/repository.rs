@@ -13,6 +13,7 @@ use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
+use crate::bad_packs::BadPacks;
 use crate::cache::CacheKey;
 use crate::config::{Config, ConfigName, Protector, ProtectorKind};
 use crate::contents::Contents;
@@ -152,7 +153,7 @@ impl Repository {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
         }
-        let mut contents = Contents::load(objects, history.tables())?;
+        let mut contents = Contents::load(objects, history.tables(), bad_packs(state.as_ref()))?;
         contents.salvage(&history)?;
         let snapshots = read_snapshots(&history)?;
         let (opened, is_behind) = (Some(now), false);
@@ -201,6 +202,11 @@ impl Repository {
     /// publishes says again all that they said.
     pub fn mended_commits(&self) -> &[Damage] {
         self.history.mended()
+    }
+
+    /// What was found damaged since the repository was opened, and read from other packs, which held it, too.
+    pub fn made_good(&self) -> Vec<Damage> {
+        self.contents.made_good()
     }
 
     /// Commits that were written under an older key after it was replaced, by a device that did not know, or by who
@@ -293,7 +299,7 @@ impl Repository {
     /// Takes in what the history says. If it fails, the next refresh tries again.
     fn catch_up(&mut self) -> Result<(), ReadError> {
         self.is_behind = true;
-        self.contents.update(self.history.tables())?;
+        self.contents.update(self.history.tables(), bad_packs(self.state.as_ref()))?;
         self.contents.salvage(&self.history)?;
         self.snapshots = read_snapshots(&self.history)?;
         self.is_behind = false;
@@ -379,6 +385,11 @@ fn remembered_tips(state: &dyn State) -> Result<SeenTips, StateError> {
         action: "read",
         source: error.into(),
     })
+}
+
+/// The packs that this device found bad. If it cannot say, none: then damage is met where it is.
+fn bad_packs(state: &dyn State) -> BadPacks {
+    BadPacks::load(state).unwrap_or_default()
 }
 
 fn read_snapshots(history: &History) -> Result<Vec<Snapshot>, ReadError> {

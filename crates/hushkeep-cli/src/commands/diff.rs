@@ -52,6 +52,7 @@ pub(crate) fn run(args: &DiffArgs, output: &mut Output) -> Result<(), Failure> {
         let object = json!({ "path": change.path.to_string(), "change": name });
         output.result("change", object, format_args!("{sign} {}", change.path))?;
     }
+    session::tell_made_good(&opened);
     let summary = json!({ "added": added, "removed": removed, "changed": changed });
     output.result("summary", summary, format_args!("{added} added, {removed} removed, {changed} changed"))?;
     Ok(())

@@ -37,7 +37,9 @@ pub(crate) fn run(args: &DumpArgs, output: &mut Output) -> Result<(), Failure> {
                     "this database is not whole without {logs}: \"restore --include\" gives them together"
                 ));
             }
-            return Ok(opened.repository.read_file(&entry, output.raw())?);
+            let read = opened.repository.read_file(&entry, output.raw());
+            session::tell_made_good(&opened);
+            return Ok(read?);
         }
     }
     Err(no_such_path(&path))

@@ -44,6 +44,7 @@ pub(crate) fn run(args: &LsArgs, output: &mut Output) -> Result<(), Failure> {
             output.result("entry", object(&entry), text)?;
         }
     }
+    session::tell_made_good(&opened);
     if found { Ok(()) } else { Err(no_such_path(&below)) }
 }
 

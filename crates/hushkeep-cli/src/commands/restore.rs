@@ -87,6 +87,7 @@ pub(crate) fn run(args: &RestoreArgs, output: &mut Output) -> Result<(), Failure
     let meter = Meter::new(output.is_json(), &args.verbosity);
     let report = opened.repository.restore(snapshot, &target, &options, &meter);
     meter.finish();
+    session::tell_made_good(&opened);
     let report = report?;
     refuse_no_match(args, &report)?;
     tell_report(&report, snapshot, args, output)?;

@@ -94,8 +94,14 @@ impl Known {
         known.find_bad(contents, resumed, bad_packs);
         let mut wanted = ContentSet::default();
         for root in newest_roots(snapshots) {
+            let before = contents.count_made_good();
             match known.collect(contents, root, &mut wanted) {
-                Ok(()) => {}
+                Ok(()) if contents.count_made_good() == before => {}
+                // What was whole in another pack alone is told of, and not built on: that may be dropped.
+                Ok(()) => {
+                    contents.made_good().into_iter().for_each(|damage| known.note_damage(damage, tables));
+                    known.unreadable.insert((root.list, root.position));
+                }
                 Err(ReadError::Damaged(damage)) => {
                     known.note_damage(damage, tables);
                     known.unreadable.insert((root.list, root.position));

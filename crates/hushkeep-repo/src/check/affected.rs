@@ -8,8 +8,9 @@ use hushkeep_core::name::ObjectId;
 
 use crate::RelPath;
 use crate::error::{DamageCause, ReadError};
+use crate::index::SegmentAt;
 use crate::node::{Content, EntryKind, FileEntry};
-use crate::refs::{ContentRef, NodeName};
+use crate::refs::{ContentRef, NodeName, Run};
 use crate::repository::Repository;
 use crate::snapshot::{SnapshotEntry, SnapshotId, SnapshotSource};
 
@@ -124,6 +125,14 @@ impl Walk<'_> {
         Ok(numbers)
     }
 
+    /// The bad place that contents are in, unless other packs hold them all.
+    fn bad_without_copy(&self, at: SegmentAt, run: Run) -> Option<usize> {
+        let number = self.bad.at(at)?;
+        let index = &self.repository.contents.index;
+        let has_copy = |content| index.copies(content).any(|copy| self.bad.at(copy).is_none());
+        (!run.contents().all(has_copy)).then_some(number)
+    }
+
     fn file(&mut self, file: &FileEntry, list: NodeName) -> Result<HashSet<usize>, ReadError> {
         let map = match &file.content {
             Content::Pages { page_size, map } => Some((map.start, *page_size, file.len)),
@@ -137,7 +146,7 @@ impl Walk<'_> {
         let mut numbers = HashSet::new();
         for run in &runs {
             match contents.index.locate_run(*run) {
-                Some(parts) => numbers.extend(parts.into_iter().filter_map(|(at, _)| self.bad.at(at))),
+                Some(parts) => numbers.extend(parts.into_iter().filter_map(|(at, run)| self.bad_without_copy(at, run))),
                 None => {
                     let damage = contents.damaged_content(run.start, DamageCause::UnknownContent);
                     numbers.insert(self.bad.number(damage));

@@ -121,11 +121,18 @@ impl Repository {
     ) -> Result<Plan, PruneError> {
         let mut plan = Plan::default();
         let kept = self.snapshots().iter().filter(|snapshot| !forgotten.contains(&snapshot.id));
+        let before = self.contents.count_made_good();
         for source in kept.flat_map(|snapshot| &snapshot.sources) {
             plan.needs.add_list(source.root, &self.contents).map_err(|error| match error {
                 ReadError::Damaged(damage) => PruneError::Incomplete(damage),
                 error => error.into(),
             })?;
+        }
+        // What was whole in another pack alone may be in one that is to be dropped.
+        if self.contents.count_made_good() > before
+            && let Some(damage) = self.contents.made_good().pop()
+        {
+            return Err(PruneError::Incomplete(damage));
         }
         // A time that no other device's is far beyond: what may be old for it is not used again.
         let latest = clock.now.map(|now| now.max(options.now));

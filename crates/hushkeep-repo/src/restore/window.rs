@@ -13,7 +13,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::SegmentAt;
 use crate::node::FileEntry;
 use crate::progress::Progress;
-use crate::refs::Run;
+use crate::refs::{ContentRef, Run};
 use crate::target::{TargetError, TargetFile};
 use crate::tree::Metadata;
 
@@ -156,16 +156,13 @@ impl Work<'_, '_> {
                 return Ok(());
             }
             match self.write_segment(*at, writes) {
-                Ok(()) => {}
                 Err(ReadError::Damaged(damage)) => {
-                    for write in writes {
-                        self.fail(write.file, damage.clone().into());
-                    }
-                    if !best_effort {
+                    self.write_lost_segment(writes, &damage)?;
+                    if !best_effort && self.have_failed(writes) {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
-                Err(error) => return Err(error),
+                written => written?,
             }
         }
         Ok(())
@@ -176,18 +173,50 @@ impl Work<'_, '_> {
         self.progress.transferred(segment.len() as u64);
         let slices = self.contents.slices(at, &segment)?;
         for write in writes {
-            let places = write.run.contents().map(|content| match (slices.range(content), slices.prove(content)) {
-                (Some(place), Some(_)) => Ok(place),
-                (place, _) => Err(place.unwrap_or_default()),
-            });
-            let (ranges, are_all) = joined(write.offset, places);
-            if !are_all {
-                self.fail(write.file, self.contents.damaged(at, DamageCause::Content).into());
+            let placed = self.placed(write)?.into_iter();
+            let (whole, damaged): (Vec<_>, _) = placed.partition(|(_, content)| slices.prove(*content).is_some());
+            let ranges = whole.into_iter().filter_map(|(offset, content)| Some((offset, slices.range(content)?)));
+            for (offset, range) in joined(ranges) {
+                self.write_at(write.file, offset, segment.get(range).unwrap_or_default());
             }
-            for (offset, range) in ranges {
-                let bytes = segment.get(range).unwrap_or_default();
-                self.write_at(write.file, offset, bytes);
-                self.progress.advance(0, bytes.len() as u64);
+            self.write_copies(write.file, damaged, &self.contents.damaged(at, DamageCause::Content))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the contents of a segment that does not open, as far as other packs hold them.
+    fn write_lost_segment(&self, writes: &[Write], damage: &Damage) -> Result<(), ReadError> {
+        for write in writes {
+            match self.placed(write) {
+                Ok(contents) => self.write_copies(write.file, contents, damage)?,
+                Err(ReadError::Damaged(_)) => self.fail(write.file, damage.clone().into()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where in the file each content of a write belongs.
+    fn placed(&self, write: &Write) -> Result<Vec<(u64, ContentRef)>, ReadError> {
+        let Write { run, mut offset, .. } = *write;
+        let names = self.contents.names(run.start.list)?;
+        let lens = names.list.lens(run.start.position, run.count);
+        let lens = lens.ok_or_else(|| self.contents.damaged_content(run.start, DamageCause::Length))?;
+        let placed = run.contents().zip(lens).map(|(content, len)| {
+            let begin = offset;
+            offset += u64::from(*len);
+            (begin, content)
+        });
+        Ok(placed.collect())
+    }
+
+    /// Writes contents that are damaged where they are looked up first.
+    fn write_copies(&self, file: usize, contents: Vec<(u64, ContentRef)>, damage: &Damage) -> Result<(), ReadError> {
+        for (offset, content) in contents {
+            match self.contents.copy(content, damage) {
+                Ok(bytes) => self.write_at(file, offset, &bytes),
+                Err(ReadError::Damaged(damage)) => self.fail(file, damage.into()),
+                Err(error) => return Err(error),
             }
         }
         Ok(())
@@ -200,6 +229,11 @@ impl Work<'_, '_> {
         {
             self.fail(file, error.into());
         }
+        self.progress.advance(0, bytes.len() as u64);
+    }
+
+    fn have_failed(&self, writes: &[Write]) -> bool {
+        writes.iter().any(|write| self.files.get(write.file).is_some_and(PlannedFile::has_failed))
     }
 
     fn fail(&self, file: usize, error: ItemError) {
@@ -242,28 +276,19 @@ impl PlannedFile<'_> {
     }
 }
 
-/// Where in a file and in a segment the bytes are that are to be written, and whether all are: `Err` is the place of a
-/// content that has not its name. Contents that follow one another in a file need not do so in the segment: others may lie
-/// between them, or they may stand in another order (spec §8.3).
-fn joined(
-    mut offset: u64,
-    places: impl Iterator<Item = Result<Range<usize>, Range<usize>>>,
-) -> (Vec<(u64, Range<usize>)>, bool) {
+/// Where in a file and in a segment the bytes are that can be written at once. Contents that follow one another in a file
+/// need not do so in the segment: others may lie between them, or they may stand in another order (spec §8.3).
+fn joined(places: impl Iterator<Item = (u64, Range<usize>)>) -> Vec<(u64, Range<usize>)> {
     let mut ranges: Vec<(u64, Range<usize>)> = Vec::new();
-    let mut are_all = true;
-    for place in places {
-        let (Ok(range) | Err(range)) = &place;
-        let len = range.len() as u64;
-        match (place, ranges.last_mut()) {
-            (Err(_), _) => are_all = false,
-            (Ok(range), Some((begin, last))) if last.end == range.start && *begin + last.len() as u64 == offset => {
+    for (offset, range) in places {
+        match ranges.last_mut() {
+            Some((begin, last)) if last.end == range.start && *begin + last.len() as u64 == offset => {
                 last.end = range.end;
             }
-            (Ok(range), _) => ranges.push((offset, range)),
+            _ => ranges.push((offset, range)),
         }
-        offset += len;
     }
-    (ranges, are_all)
+    ranges
 }
 
 fn read_back(place: &dyn TargetFile, len: u64) -> Result<blake3::Hash, TargetError> {
@@ -285,23 +310,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_lies_side_by_side_in_a_segment_is_written_at_once() {
-        let ranges = |places: &[Range<usize>]| joined(100, places.iter().cloned().map(Ok)).0;
-        assert_eq!(ranges(&[0..5, 5..8, 8..9]), [(100, 0..9)]);
-        assert_eq!(ranges(&[0..5, 7..8]), [(100, 0..5), (105, 7..8)], "others lie between them");
-        assert_eq!(ranges(&[5..8, 0..5]), [(100, 5..8), (103, 0..5)], "they stand in another order");
-        assert_eq!(ranges(&[0..5, 0..5]), [(100, 0..5), (105, 0..5)]);
-    }
-
-    #[test]
-    fn what_has_not_its_name_is_left_out_and_moves_nothing() {
-        let places = [Ok(0..5), Err(5..8), Ok(8..9), Ok(9..12)];
-        assert_eq!(joined(0, places.into_iter()), (vec![(0, 0..5), (8, 8..12)], false));
-        let places = [Ok(0..5), Err(9..12), Ok(5..8)];
-        assert_eq!(
-            joined(0, places.into_iter()),
-            (vec![(0, 0..5), (8, 5..8)], false),
-            "side by side only in the segment"
-        );
+    fn only_what_lies_side_by_side_in_both_is_written_at_once() {
+        let ranges = |places: &[(u64, Range<usize>)]| joined(places.iter().cloned());
+        assert_eq!(ranges(&[(100, 0..5), (105, 5..8), (108, 8..9)]), [(100, 0..9)]);
+        let between = [(100, 0..5), (105, 7..8)];
+        assert_eq!(ranges(&between), between, "others lie between them in the segment");
+        let left_out = [(100, 0..5), (108, 5..8)];
+        assert_eq!(ranges(&left_out), left_out, "others lie between them in the file");
+        let turned = [(100, 5..8), (103, 0..5)];
+        assert_eq!(ranges(&turned), turned, "they stand in another order");
+        let twice = [(100, 0..5), (105, 0..5)];
+        assert_eq!(ranges(&twice), twice);
     }
 }

@@ -175,7 +175,32 @@ fn copies() -> Vec<Invalid> {
                 repo.objects.get_mut(&pack).unwrap()[padding_at - 1] ^= 1;
             }))
             .named(&expected::object("packs", &HURT)),
+        in_copied(
+            "copies-segment-whole-in-one-pack",
+            "a segment is damaged whose contents another pack has, too (§9.1)",
+        ),
+        in_copied("copies-segment-whole-in-a-marked-pack", "the same, and the other pack is marked (§9.1)").and(
+            Edit::Rows(|rows| {
+                let row = &mut rows.0[PACKS].iter_mut().find(|(id, _)| *id == COPIES).unwrap().1;
+                row[0] = 1;
+                row.push(2);
+            }),
+        ),
+        in_pack(
+            "copies-content-whole-in-one-pack",
+            Lost::Nothing,
+            "a content has not its name, and another pack has it, too (§9.1)",
+            Edit::Copies(|_| {}),
+        )
+        .and(Edit::Data(|bytes| bytes[0] ^= 1)),
     ]
+}
+
+/// Of the first segment, only pages of the database lie in no other pack.
+fn in_copied(name: &'static str, comment: &'static str) -> Invalid {
+    in_pack(name, Lost::Files(&["hurt/db"]), comment, Edit::Copies(|_| {})).and(Edit::After(|repo| {
+        repo.objects.get_mut(&expected::object("packs", &HURT)).unwrap()[100] ^= 1;
+    }))
 }
 
 /// Packs that no commit names count while commits are damaged (§11.4), if they are sound.
