@@ -109,9 +109,9 @@ def read_all(vector: Path, scratch: Path) -> Outcome:
 
 
 def open_vector(vector: Path) -> Repository:
-    """With what the device remembers. The times of files mean nothing, as in any copy."""
+    """With what the device remembers."""
     key = read_recovery_key((vector / "key.txt").read_text("utf-8")).backup_key
-    repository = open_repository(Storage(vector / "repository", tells_times=False), lambda config: key)
+    repository = open_repository(Storage(vector / "repository"), lambda config: key)
     memory = vector / "memory.json"
     if memory.exists():
         remembered = json.loads(memory.read_text("utf-8"))
@@ -159,6 +159,9 @@ def _compare_valid(expected: Json, outcome: Outcome) -> list[str]:
         return [*mismatches, f"the snapshots are {snapshots}"]
     for snapshot, restored in zip(expected["snapshots"], outcome.restored, strict=True):
         mismatches += [f"snapshot {snapshot['number']}: {what}" for what in _compare_restored(snapshot, restored)]
+    unknown = [snapshot_id.hex() for snapshot_id in outcome.repository.unknown_snapshots]
+    if unknown != sorted(expected.get("unknown_snapshots", [])):
+        mismatches.append(f"the unknown snapshots are {unknown}")
     outdated = sorted(outcome.repository.history.outdated_names)
     if outdated != sorted(expected.get("outdated", [])):
         mismatches.append(f"the outdated commits are {outdated}")

@@ -18,6 +18,7 @@ from hushkeep_reader.storage import NumberedName, read_numbered_name
 
 REPOSITORY = b"\x4e" * 16
 NOTHING = bytes(16)
+FOLDER = b"\1\xed\3\0\0\0\0"
 
 Rows = dict[bytes, bytes]
 Part = tuple[bytes, int, int]
@@ -93,7 +94,6 @@ class Maker:
     backup_keys: list[bytes]
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     config_digests: dict[int, bytes] = field(default_factory=dict)
-    epoch_starts: bytes = b""
 
     def keys(self, epoch: int) -> EpochKeys:
         return EpochKeys.of_backup_key(self.backup_keys[epoch], REPOSITORY, epoch)
@@ -126,8 +126,12 @@ class Maker:
         packs: Rows | None = None,
         indexes: Rows | None = None,
         commits: Rows | None = None,
+        later: dict[int, bytes] | None = None,
     ) -> Made:
-        """A commit with these rows beside those of its parents (§11). Time, action and growth say nothing."""
+        """A commit with these rows beside those of its parents, and fields of later versions (§11).
+
+        Time, action and growth say nothing.
+        """
         inherited = [{key: row for parent in parents for key, row in parent.tables[at].items()} for at in range(4)]
         ancestors = {parent.id: b"\0" + encode_byte_string(parent.file_name.encode()) for parent in parents}
         changed = (snapshots or {}, packs or {}, indexes or {}, ancestors | (commits or {}))
@@ -140,8 +144,8 @@ class Maker:
             **{4: b"\1", 5: encode_varint(config), 6: self.older_secrets(epoch), 7: bytes([depth]), 8: b"\0", 9: b"\0"},
             **{10 + at: encode_table(changed[at] if depth else tables[at]) for at in range(4)},
             14: self.config_digests.get(config, NOTHING),
-            15: self.epoch_starts[: 16 * epoch],
-            16: file_name.encode(),
+            15: file_name.encode(),
+            **(later or {}),
         }
         body = encode_record(fields)
         self.store(Kind.COMMIT, file_name, seal(Kind.COMMIT, self.keys(epoch), epoch, [b"\0" + body]))
@@ -149,8 +153,11 @@ class Maker:
             digest("hushkeep/1 commit id", body), file_name, depth, (tables[0], tables[1], tables[2], tables[3])
         )
 
-    def pack(self, pack_id: bytes, *segments: list[Part]) -> MadePack:
-        """A pack of contents of `self.lists` (§8). A class is for writers only: these are all of class 0."""
+    def pack(self, pack_id: bytes, *segments: list[Part], tags: dict[int, int] | None = None) -> MadePack:
+        """A pack of contents of `self.lists` (§8), with other tags for some segments.
+
+        A class is for writers only: the others are all of class 0.
+        """
         list_ids = sorted({list_id for parts in segments for list_id, _, _ in parts})
         name_lists = [self.name_list(list_id) for list_id in list_ids]
         name_parts = [[(list_id, 0, len(self.lists[list_id]))] for list_id in list_ids]
@@ -158,13 +165,13 @@ class Maker:
             b"".join(b"".join(self.lists[list_id][first : first + count]) for list_id, first, count in parts)
             for parts in segments
         ] + name_lists
-        classes = bytes(len(segments)) + b"\2" * len(list_ids)
+        all_tags = dict(enumerate(bytes(len(segments)) + b"\2" * len(list_ids))) | (tags or {})
         table = encode_varint(len(list_ids))
         for list_id, names in zip(list_ids, name_lists, strict=True):
             table += list_id + b"\0" + name_list_digest(0, names)
         table += encode_varint(len(plaintexts))
         for number, (parts, plaintext) in enumerate(zip([*segments, *name_parts], plaintexts, strict=True)):
-            table += classes[number : number + 1] + encode_varint(len(plaintext) + 16) + encode_varint(len(plaintext))
+            table += bytes([all_tags[number]]) + encode_varint(len(plaintext) + 16) + encode_varint(len(plaintext))
             table += encode_varint(len(parts))
             for list_id, first, count in parts:
                 table += b"".join(map(encode_varint, (list_ids.index(list_id), first, count)))
@@ -188,13 +195,16 @@ class Maker:
         self.store(Kind.INDEX, index_id.hex(), data)
         return {index_id: b"\0\0" + encode_varint(len(data)) + digest("hushkeep/1 index", body)}
 
-    def file_list(self, list_id: bytes, files: dict[str, bytes]) -> Rows:
-        """Gives a list the contents of files, their block and their node; and the row of a snapshot of them (§10)."""
+    def file_list(self, list_id: bytes, files: dict[str, bytes], others: dict[str, bytes] | None = None) -> Rows:
+        """Gives a list the contents of files, their block and their node; and the row of a snapshot of them (§10).
+
+        `others` are entries of which nothing is in the list. One of the root is there unless it is among them.
+        """
         self.lists[list_id] = [data for _, data in sorted(files.items())]
-        block = b"\0\0\1\xed\3\0\0\0\0"
+        entries = {"": FOLDER} | (others or {})
         for position, (path, data) in enumerate(sorted(files.items())):
-            chunk = encode_varint(len(data)) + b"\1\0" + encode_varint(position) + b"\1"
-            block += b"\0" + encode_byte_string(path.encode()) + b"\2\xa4\3\0\0\0\0" + chunk
+            entries[path] = file_entry(position, len(data))
+        block = b"".join(b"\0" + encode_byte_string(path.encode()) + entry for path, entry in sorted(entries.items()))
         blocks = b"\0" + encode_varint(len(files)) + b"\1"
         node = encode_record({5: list_id, 6: b"\0\0", 7: blocks, 8: encode_varint(len(block))})
         self.lists[list_id] += [block, node]
@@ -204,6 +214,11 @@ class Maker:
 
     def older_secrets(self, epoch: int) -> bytes:
         return b"".join(encode_varint(older) + self.keys(older).secret for older in range(epoch))
+
+
+def file_entry(position: int, length: int) -> bytes:
+    """An entry of a file of one chunk, at a position of the only anchor (§10.4)."""
+    return b"\2\xa4\3\0\0\0\0" + encode_varint(length) + b"\1\0" + encode_varint(position) + b"\1"
 
 
 def snapshot_row(number: int, sources: bytes = b"") -> Rows:

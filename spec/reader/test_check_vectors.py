@@ -26,7 +26,7 @@ class CheckVectorsTest(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.root = Path(scratch.name)
         self.valid, self.invalid = self.root / "valid" / "small", self.root / "invalid" / "small"
-        maker = Maker(self.valid / "repository", [KEY])
+        self.maker = maker = Maker(self.valid / "repository", [KEY])
         maker.config(1)
         snapshot = maker.file_list(LIST, {"x": b"s/xs", "%": b"s/%s/"})
         pack = maker.pack(LIST, [(LIST, 0, 1)], [(LIST, 1, 3)])
@@ -71,6 +71,14 @@ class CheckVectorsTest(unittest.TestCase):
         for changed in changes:
             with self.subTest(changed=changed):
                 self.assertTrue(self.check(self.valid, snapshots=[self.snapshot | changed]))
+
+    def test_snapshots_of_which_nothing_is_shown(self) -> None:
+        unknown = {b"v" * 16: b"\x80", b"u" * 16: b"\1"}
+        self.maker.commit("0000000002", [self.commit], snapshots=unknown)
+        ids = [b"v".hex() * 16, b"u".hex() * 16]
+        self.assertEqual(self.check(self.valid, snapshots=[self.snapshot], unknown_snapshots=ids), [])
+        for differs in ({}, {"unknown_snapshots": ids[:1]}, {"unknown_snapshots": [*ids, "00" * 16]}):
+            self.assertEqual(len(self.check(self.valid, snapshots=[self.snapshot], **differs)), 1)
 
     def test_damage_that_costs_a_file(self) -> None:
         data = bytearray(self.pack.read_bytes())

@@ -44,10 +44,12 @@ class ExamplesTest(unittest.TestCase):
         ):
             with self.subTest(table=changed), self.assertRaises(Malformed):
                 self.sound(changed)
-        with self.assertRaises(TooNew):
-            self.sound(encoded.replace("10648020", "20648020"))
-        with self.assertRaises(Malformed):
-            self.sound(encoded, length=136)
+        for later in ("20648020", "13648020", "ff648020"):
+            self.sound(encoded.replace("10648020", later))
+        self.sound(encoded, length=(1 << 38) - 1)
+        for length in (136, 1 << 38):
+            with self.assertRaises(Malformed):
+                self.sound(encoded, length=length)
         self.sound(encoded, introduced={LIST_A: b"\xd0" * 16, bytes(16): bytes(16)})
         with self.assertRaises(Malformed):
             self.sound(encoded, introduced={LIST_A: bytes(16)})
@@ -55,7 +57,7 @@ class ExamplesTest(unittest.TestCase):
     def test_table_of_several_lists(self) -> None:
         row = "a2" * 16 + "00" + "d0" * 16
         other = "a3" * 16 + "07" + "d0" * 16
-        names = "022414" + "01000005" + "022414" + "01010009"
+        names = "027060" + "01000005" + "02a0019001" + "01010009"
         self.sound("02" + row + other + "03" + "001a0a" + "03" + "000201" + "010801" + "000001" + names)
         for changed in (
             "02" + row + row + "03" + "001a0a" + "02" + "000201" + "010801" + names,
@@ -68,6 +70,10 @@ class ExamplesTest(unittest.TestCase):
         ):
             with self.subTest(table=changed), self.assertRaises(Malformed):
                 self.sound(changed)
+        one_of_two = "01" + row + "02" + "001a0a" + "01" + "000001"
+        self.sound(one_of_two + "023020" + "01000002")
+        with self.assertRaises(Malformed):
+            self.sound(one_of_two + "022f1f" + "01000002")
 
     def test_table_that_announces_more_than_it_has(self) -> None:
         for data in (b"\x02" + bytes(33), b"\x00\x02" + bytes(7), bytes.fromhex("00 01 00 10 00 02 000000")):
@@ -99,19 +105,21 @@ class ExamplesTest(unittest.TestCase):
         body = bytes.fromhex(
             "030101 0500 0703c80107 090101 0b0101 0d00 0f0100 110100 130100 1500 1700 1900 1b00 1d10"
             + "c0" * 16
-            + "1f00 210a 30303030303030303031"
+            + "1f0a 30303030303030303031"
         )
         commit = read_commit(body, numbered("0000000001"), epoch=0)
         self.assertEqual((commit.config_number, commit.depth), (1, 0))
-        self.assertEqual(commit.epoch_starts, ())
+        self.assertEqual((commit.own_file_name, commit.is_copy), ("0000000001", False))
         with self.assertRaises(Malformed):
             read_commit(body, numbered("0000000002"), epoch=0)
         with self.assertRaises(TooNew):
-            read_commit(body + bytes.fromhex("2300"), numbered("0000000001"), epoch=0)
+            read_commit(body + bytes.fromhex("2100"), numbered("0000000001"), epoch=0)
         parent = bytes(16) + encode_byte_string(b"../x")
         with self.assertRaises(Malformed):
             bad = body.replace(bytes.fromhex("0500"), b"\5" + encode_byte_string(parent), 1)
             read_commit(bad, numbered("0000000001"), epoch=0)
+        with self.assertRaises(Malformed):
+            read_commit(body.replace(b"\x1f\x0a0", b"\x1f\x0a/"), numbered("0000000001"), epoch=0)
 
     def test_snapshot(self) -> None:
         source = "03056368617473" + "050d2f686f6d652f612f6368617473" + "070101" + "090105" + "0b11" + "a1" * 16 + "03"

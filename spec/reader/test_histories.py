@@ -4,13 +4,13 @@
 python3 spec/reader/test_histories.py
 """
 
-import os
 import tempfile
 import unittest
 from pathlib import Path
 
-from hushkeep_reader.encoding import encode_byte_string
-from hushkeep_reader.errors import Damaged, NewerVersion, NoRepository, RolledBack, WrongKey
+from hushkeep_reader.checking import check_objects
+from hushkeep_reader.encoding import encode_byte_string, encode_varint
+from hushkeep_reader.errors import Damaged, NewerVersion, NoConfigLeft, NoRepository, RolledBack, WrongKey
 from hushkeep_reader.memory import LEAST_AGE_OF_DROPPED, SeenTip
 from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.salvage import salvage_repository
@@ -41,13 +41,11 @@ class HistoryTest(unittest.TestCase):
     def rotate(self, file_name: str, *parents: Made) -> Made:
         """From epoch 0 to epoch 1, under config 2."""
         self.maker.config(2, epoch=1)
-        self.maker.epoch_starts = b""
-        rotation = self.maker.commit(file_name, list(parents), epoch=1, config=2)
-        self.maker.epoch_starts += rotation.id
-        return rotation
+        return self.maker.commit(file_name, list(parents), epoch=1, config=2)
 
-    def store_at(self, file_name: str, seconds: int) -> None:
-        os.utime(self.place / "commits" / file_name, (seconds, seconds))
+    def subjects(self, repository: Repository) -> list[str]:
+        """Of the damage."""
+        return [damaged.subject for damaged in repository.damage]
 
     def change(self, name: str, at: int = 100) -> None:
         path = self.place / name
@@ -111,6 +109,45 @@ class TipsTest(HistoryTest):
         self.maker.commit("0000000002", [], snapshots=snapshot_row(2), commits={self.first.id: row})
         self.assertRaises(RolledBack, self.open().tips_to_remember, seen, 0)
 
+    def test_a_tip_that_was_seen_must_be_continued_as_well(self) -> None:
+        pack_id, other_id = bytes([3]) * 16, bytes([4]) * 16
+        lasting = encode_varint(300) + bytes(31) + b"\1"
+        self.maker.commit("0000000002-b", [self.first], packs={pack_id: b"\0" + encode_varint(300) + bytes(32)})
+        seen = self.open().tips_to_remember([], now=0)
+        self.maker.commit("0000000002-a", [self.first], packs={other_id: b"\0" + lasting})
+        self.assertEqual(len(self.open().tips_to_remember(seen, now=5)), 2)
+        # It exchanges what the other tip has of the pack.
+        self.maker.commit("0000000002-a", [self.first], packs={pack_id: b"\1" + lasting + b"\2"})
+        repository = self.open()
+        self.assertEqual(len(repository.history.tips), 2)
+        self.assertRaises(RolledBack, repository.tips_to_remember, seen, 5)
+
+    def test_a_tip_that_was_seen_may_have_lost_its_base(self) -> None:
+        self.back_up("0000000002", self.first, depth=1)
+        seen = self.open().tips_to_remember([], now=0)
+        self.change("commits/0000000001")
+        repository = self.open()
+        [remembered] = repository.tips_to_remember(seen, now=5)
+        self.assertEqual((remembered.id, remembered.seen), (seen[0].id, 5))
+        self.assertEqual(self.subjects(repository), ["commits/0000000001"])
+
+    def test_tells_of_snapshots_that_it_cannot_show(self) -> None:
+        forgotten, later, unreadable = (bytes([number]) * 16 for number in (3, 2, 1))
+        rows = {forgotten: b"\1\5" + bytes(16), later: b"\x80x", unreadable: b"\1\5"}
+        self.maker.commit("0000000002", [self.first], snapshots=rows)
+        repository = self.open()
+        self.assertEqual(self.numbers(repository), [1])
+        self.assertEqual(repository.unknown_snapshots, [unreadable, later])
+        self.assertEqual(repository.damage, [])
+
+    def test_a_commit_is_at_most_1_gib_long(self) -> None:
+        with (self.place / "commits" / "0000000002").open("xb") as commit:
+            commit.truncate((1 << 30) + 1)
+        repository = self.open()
+        self.assertEqual(self.numbers(repository), [1])
+        [damaged] = repository.damage
+        self.assertEqual((damaged.subject, damaged.reason), ("commits/0000000002", "it is too long"))
+
     def test_an_ancestor_may_be_dropped_when_it_is_old(self) -> None:
         seen = self.open().tips_to_remember([], now=0)
         for status, now, is_refused in (
@@ -156,51 +193,111 @@ class RotationTest(HistoryTest):
         self.old_config.unlink()
         self.assertRaises(WrongKey, self.open)
 
-    def test_uses_nothing_that_was_written_under_the_old_key_afterwards(self) -> None:
-        self.rotate("0000000002", self.first)
-        self.back_up("0000000003", self.first)
-        self.store_at("0000000002", 100)
-        self.store_at("0000000003", 101)
+    def test_uses_nothing_that_was_written_under_the_old_key(self) -> None:
+        self.rotate("0000000002-b", self.first)
+        for file_name in ("0000000002-a", "0000000003"):
+            self.back_up(file_name, self.first)
         repository = self.open(K1)
         self.assertEqual(self.numbers(repository), [1])
-        self.assertEqual([commit.name.number for commit in repository.history.outdated], [3])
+        self.assertEqual(repository.history.outdated_names, ["commits/0000000003", "commits/0000000002-a"])
+        self.assertEqual(repository.damage, [])
 
     def test_an_outdated_commit_hides_no_other(self) -> None:
         rotation = self.rotate("0000000002", self.first)
         self.maker.commit("0000000009", [rotation])
-        self.store_at("0000000009", 1 << 40)
         self.assertEqual([tip.name.number for tip in self.open(K1).history.tips], [2])
 
-    def test_takes_what_the_writer_of_the_rotation_saw_too_late(self) -> None:
-        late = self.back_up("0000000002-a", self.first)
-        later = self.back_up("0000000003-a", late)
+    def test_what_a_tip_has_as_an_ancestor_is_not_outdated(self) -> None:
+        """The writer of a rotation publishes another commit for what was stored meanwhile (§12.5, 5)."""
+        meanwhile = self.back_up("0000000002-a", self.first)
         rotation = self.rotate("0000000002-b", self.first)
-        self.back_up("0000000004", rotation, epoch=1, config=2)
-        for file_name, seconds in (("0000000002-b", 100), (late.file_name, 100), (later.file_name, 101)):
-            self.store_at(file_name, seconds)
+        self.maker.commit("0000000003", [rotation, meanwhile], epoch=1, config=2)
         repository = self.open(K1)
-        self.assertEqual(self.numbers(repository), [1, 2, 4])
-        self.assertEqual([commit.name.number for commit in repository.history.outdated], [3])
-        repository = open_repository(Storage(self.place, tells_times=False), lambda config: K1)
-        self.assertEqual(self.numbers(repository), [1, 4])
+        self.assertEqual(self.numbers(repository), [1, 2])
+        self.assertEqual(repository.history.outdated_names, [])
 
-    def test_nothing_comes_too_late_for_a_writer_that_took_its_number_alone(self) -> None:
-        late = self.back_up("0000000003", self.first)
-        self.rotate("0000000002", self.first)
-        for file_name, seconds in (("0000000002", 100), (late.file_name, 99)):
-            self.store_at(file_name, seconds)
-        repository = self.open(K1)
-        self.assertEqual(self.numbers(repository), [1])
-        self.assertEqual([commit.name.number for commit in repository.history.outdated], [3])
+    def test_an_ancestor_of_a_higher_number_is_not_outdated_either(self) -> None:
+        known = self.back_up("0000000008", self.first)
+        newer = self.maker.commit("0000000009", [self.first], later={16: b""})
+        self.rotate("0000000002", self.first, known, newer)
+        self.assertEqual(self.open(K1).history.outdated_names, [])
 
-    def test_reads_outdated_commits_if_damage_leaves_no_tip(self) -> None:
+    def test_reads_outdated_commits_if_the_rotation_is_damaged(self) -> None:
         self.rotate("0000000002", self.first)
-        # What its header says of it is gone as well.
-        for place in (-1, 11):
+        # What its header says of it is gone as well, or is of another repository.
+        for place in (-1, 11, 20):
             self.change("commits/0000000002", at=place)
             repository = self.open(K1)
             self.assertEqual(self.numbers(repository), [1])
-            self.assertTrue(repository.damage)
+            self.assertEqual(self.subjects(repository), ["commits/0000000002"])
+            self.assertEqual(repository.history.outdated_names, [])
+
+    def test_reads_outdated_commits_if_the_rotation_lies_under_another_name_only(self) -> None:
+        self.rotate("0000000002", self.first)
+        path = self.place / "commits" / "0000000002"
+        path.rename(path.with_name("0000000002-a"))
+        repository = self.open(K1)
+        self.assertEqual(self.numbers(repository), [1])
+        self.assertEqual(self.subjects(repository), ["commits/0000000002-a"])
+
+    def test_reads_outdated_commits_if_the_rotation_is_gone_that_deleted_the_old_configs(self) -> None:
+        self.rotate("0000000002", self.first)
+        (self.place / "commits" / "0000000002").unlink()
+        self.assertRaises(WrongKey, self.open, K1)
+        # An old config of another repository says nothing, nor does one of which nothing can be read.
+        for place in (20, 11):
+            self.change(f"config/{self.old_config.name}", at=place)
+            repository = self.open(K1)
+            self.assertEqual(self.numbers(repository), [1])
+            self.assertIn("commits/", self.subjects(repository))
+        self.old_config.unlink()
+        repository = self.open(K1)
+        self.assertEqual((self.numbers(repository), self.subjects(repository)), ([1], ["commits/"]))
+
+    def test_what_no_commit_is_left_of_is_told(self) -> None:
+        self.rotate("0000000002", self.first)
+        self.old_config.unlink()
+        for number in (1, 2):
+            (self.place / "commits" / f"000000000{number}").unlink()
+        repository = self.open(K1)
+        self.assertEqual((self.numbers(repository), self.subjects(repository)), ([], ["commits/"]))
+
+    def test_a_damaged_commit_of_another_epoch_says_nothing_of_the_rotation(self) -> None:
+        self.back_up("0000000002", self.first)
+        self.maker.config(2, epoch=1)
+        self.change("commits/0000000002")
+        self.assertRaises(WrongKey, self.open, K1)
+        self.old_config.unlink()
+        repository = self.open(K1)
+        self.assertEqual(self.numbers(repository), [1])
+        self.assertEqual(self.subjects(repository), ["commits/", "commits/0000000002"])
+
+    def test_a_damaged_commit_of_a_later_epoch_may_have_been_the_rotation(self) -> None:
+        self.rotate("0000000002", self.first)
+        self.change("commits/0000000002", at=13)
+        self.assertEqual(self.subjects(self.open(K1)), ["commits/0000000002"])
+
+    def test_outdated_commits_that_are_read_as_tips_hide_what_is_below_them(self) -> None:
+        newer = self.maker.commit("0000000002", [self.first], later={16: b""})
+        damaged = self.back_up("0000000003", newer)
+        self.back_up("0000000004", damaged)
+        self.maker.commit("0000000005", [self.first], later={16: b""})
+        self.rotate("0000000006", self.first)
+        for name in ("commits/0000000003", "commits/0000000006"):
+            self.change(name)
+        repository = self.open(K1)
+        self.assertEqual([tip.name.number for tip in repository.history.tips], [4])
+        self.assertEqual(self.subjects(repository), ["commits/0000000006"])
+        self.assertEqual(repository.history.outdated_names, ["commits/0000000005"])
+        self.assertNotIn("commits/0000000005", [refused.subject for refused in check_objects(repository)])
+
+    def test_what_was_lost_with_the_rotation_is_told_whoever_claims_to_follow_it(self) -> None:
+        rotation = self.rotate("0000000002", self.first)
+        self.back_up("0000000003", rotation)
+        self.change("commits/0000000002")
+        repository = self.open(K1)
+        self.assertEqual([tip.name.number for tip in repository.history.tips], [3])
+        self.assertEqual(self.subjects(repository), ["commits/0000000002"])
 
     def test_a_device_whose_own_commit_came_too_late_needs_only_what_went_before(self) -> None:
         late = self.back_up("0000000003", self.first)
@@ -215,9 +312,35 @@ class RotationTest(HistoryTest):
         self.maker.config(2, epoch=1)
         self.assertEqual(self.numbers(self.open(K0)), [1])
         self.assertRaises(WrongKey, self.open, K1)
-        keys = {1: K0, 2: K1}
-        repository = open_repository(Storage(self.place), lambda config: keys[config.name.number])
-        self.assertEqual(self.numbers(repository), [1])
+        self.assertEqual(self.numbers(self.open_by_config({1: K0, 2: K1})), [1])
+
+    def test_a_config_whose_key_was_replaced_hides_no_other(self) -> None:
+        """Who has an old key stores one with the passphrase of before and a high number (§12.4, 5)."""
+        self.rotate("0000000002", self.first)
+        forged = self.maker.config(9)
+        keys = {9: K0, 2: K1, 1: K0}
+        repository = self.open_by_config(keys)
+        self.assertEqual((self.numbers(repository), repository.ring.newest_epoch), ([1], 1))
+        self.assertRaises(WrongKey, self.open_by_config, {**keys, 2: K0})
+        # If there is nothing else, it is told that the key was replaced, and not that one of its configs is damaged.
+        for config in (forged, self.old_config):
+            self.change(f"config/{config.name}", at=-1)
+            self.assertRaises(WrongKey, self.open)
+            self.change(f"config/{config.name}", at=-1)
+        # It does not help that another commit under the old key is newer, or claims to continue the rotation.
+        self.maker.commit("0000000099", [self.first], later={16: b""})
+        self.assertEqual(self.open_by_config(keys).ring.newest_epoch, 1)
+        self.assertRaises(WrongKey, self.open_by_config, {**keys, 2: K0})
+        (self.place / "commits" / "0000000099").unlink()
+        # The one that would hold is damaged.
+        self.change("config/0000000002-a", at=-1)
+        self.assertRaises(Damaged, self.open_by_config, keys)
+        forged.unlink()
+        self.assertRaises(Damaged, self.open_by_config, keys)
+
+    def open_by_config(self, keys: dict[int, bytes]) -> Repository:
+        """With keys that are got by the protectors of configs of some numbers."""
+        return open_repository(Storage(self.place), lambda config: keys[config.name.number])
 
 
 class ConfigsTest(HistoryTest):
@@ -232,6 +355,27 @@ class ConfigsTest(HistoryTest):
         self.assertRaises(NewerVersion, self.open)
         self.maker.config(1, protectors=(encode_record({1: b"1234", 2: b"\x63", 3: b"x"}),))
         self.open()
+
+    def test_has_at_most_32_protectors(self) -> None:
+        protectors = [encode_record({1: bytes([number]) * 4, 2: b"\1", 3: b""}) for number in range(33)]
+        self.maker.config(1, protectors=tuple(protectors[:32]))
+        self.assertEqual(self.open().damage, [])
+        self.maker.config(1, protectors=tuple(protectors))
+        self.assertRaises(Damaged, self.open)
+
+    def test_its_number_is_not_0(self) -> None:
+        self.maker.config(0)
+        self.assertRaises(Damaged, self.open)
+
+    def test_is_at_most_4_mib_long(self) -> None:
+        config, copy = self.maker.config(1), self.maker.config(1, suffix="b")
+        for path, length in ((config, (4 << 20) + 1), (copy, 4 << 20)):
+            with path.open("r+b") as file:
+                file.truncate(length)
+        with self.assertRaises(NoConfigLeft) as raised:
+            self.open()
+        damage = {one.subject: one.reason == "it is too long" for one in raised.exception.damage}
+        self.assertEqual(damage, {f"config/{config.name}": True, f"config/{copy.name}": False})
 
     def test_of_two_configs_with_one_number_the_tips_tell_which_holds(self) -> None:
         self.maker.config(1, suffix="a")

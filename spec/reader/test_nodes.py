@@ -1,15 +1,16 @@
 """Tests of file lists and page maps (§10)."""
 
 import unittest
+from contextlib import nullcontext
+from unittest.mock import patch
 
 from hushkeep_reader.contents import Content, ContentRange, Contents
 from hushkeep_reader.encoding import Time, encode_byte_string, encode_varint
 from hushkeep_reader.errors import (
     Damaged,
     Malformed,
-    NewerVersion,
 )
-from hushkeep_reader.file_lists import File, FileList, Folder, Line, Metadata, read_file_list
+from hushkeep_reader.file_lists import File, FileList, Folder, HardLink, Line, Metadata, Newer, read_file_list
 from hushkeep_reader.nodes import NodeName
 from hushkeep_reader.page_maps import Run, read_page_map
 
@@ -79,14 +80,74 @@ class NodesTest(unittest.TestCase):
             "08",
             "21ed03c801070007",
             "01802003c80107",
-            "810001",
+            "8100ed03c801070007",
+            "810103ed03c801070007",
+            "8500ed03c80107000700",
             "01ed03c801808094ebdc0300",
+            "05802003c801070000",
+            "05ed03c801070007",
         ):
             with self.assertRaises(Damaged):
                 self.read_list(line("", bytes.fromhex(entry)))
-        for entry in ("81020300", "05ed03c801070007"):
-            with self.assertRaises(NewerVersion):
-                self.read_list(line("", bytes.fromhex(entry)))
+
+    def test_names_entries_of_later_versions_and_reads_on(self) -> None:
+        # A kind with every flag for files, and critical fields of a folder, a file and a hard link.
+        metadata, critical = bytes(5), bytes.fromhex("020300")
+        kinds = {"a": b"\7" + metadata + b"\0", "b": b"\x7d" + metadata + b"\1x"}
+        kinds["c"] = b"\x85" + critical + metadata + b"\2xx"
+        known = {"d": self.FOLDER, "e": self.FILE, "f": bytes.fromhex("04" + "00" * 5 + "0165")}
+        fields = {path: bytes([entry[0] | 0x80]) + critical + entry[1:] for path, entry in known.items()}
+        lines = (line(path, entry) for path, entry in (kinds | fields).items())
+        root, *later, last = self.read_list(line("", self.FOLDER) + b"".join(lines) + line("g", self.FILE))
+        self.assertIsInstance(root.entry, Folder)
+        self.assertIsInstance(last.entry, File)
+        entries = [one.entry for one in later if isinstance(one.entry, Newer)]
+        self.assertEqual(len(entries), 6)
+        expected = [type(None)] * 3 + [Folder, File, HardLink]
+        self.assertEqual([type(entry.known) for entry in entries], expected)
+
+    def test_an_ignorable_field_of_an_entry_is_of_no_use(self) -> None:
+        entry = bytes([self.FILE[0] | 0x80]) + bytes.fromhex("020200") + self.FILE[1:]
+        _, file = self.read_list(line("", self.FOLDER) + line("a", entry))
+        self.assertIsInstance(file.entry, File)
+
+    def test_nothing_lies_in_what_is_of_a_later_kind(self) -> None:
+        later = bytes.fromhex("05" + "00" * 5 + "00")
+        file_list = self.read_partly(line("", self.FOLDER) + line("a", later) + line("a/b", self.FILE))
+        self.assertIsInstance(file_list.failure, Damaged)
+        self.assertEqual([entry.path for entry in file_list.entries], [b"", b"a"])
+
+    def test_nothing_lies_below_what_is_not_understood(self) -> None:
+        for newer in ("81" + "020300" + "00" * 5, "05" + "00" * 6):
+            lines = line("", self.FOLDER) + line("a", bytes.fromhex(newer)) + line("d", self.FILE)
+            self.assertEqual([isinstance(one.entry, Newer) for one in self.read_list(lines)], [False, True, False])
+            lines = line("", self.FOLDER) + line("a", bytes.fromhex(newer)) + line("a/b", self.FILE)
+            self.assertRaises(Damaged, self.read_list, lines)
+
+    def test_a_newer_layer_hides_what_is_not_understood(self) -> None:
+        later = bytes.fromhex("05" + "00" * 5 + "00")
+        full = line("", self.FOLDER) + line("a", later) + line("b", later) + line("c", self.FILE)
+        newest = line("a", self.FILE) + line("b", b"\0") + line("c", later)
+        types = [type(one.entry) for one in self.read_list(newest, full)]
+        self.assertEqual(types, [Folder, File, Newer])
+
+    def test_a_block_is_a_single_content(self) -> None:
+        fields = {5: LIST_A.hex(), 6: "0000", 8: "00"}
+        for blocks, is_refused in (("000101", False), ("000101" + "000201", False), ("000101" + "000202", True)):
+            contents = FakeContents({0: encode_record({**fields, 7: blocks})})
+            contents.data |= {1: line("", self.FOLDER), 2: line("a", self.FILE), 3: line("b", self.FILE)}
+            with self.assertRaises(Damaged) if is_refused else nullcontext():
+                self.assertIsNone(read_file_list(contents, NodeName(LIST_A, 0)).failure)
+
+    def test_the_paths_of_a_block_are_bounded(self) -> None:
+        # Three bytes in the block, and eight in the paths.
+        lines = line("", self.FOLDER) + line("aaa", self.FILE) + b"\3" + encode_byte_string(b"bb") + self.FILE
+        with patch("hushkeep_reader.file_lists.MAX_BLOCK_PATHS_LENGTH", 8):
+            self.assertEqual(len(self.read_list(lines)), 3)
+        with patch("hushkeep_reader.file_lists.MAX_BLOCK_PATHS_LENGTH", 7):
+            file_list = self.read_partly(lines)
+        self.assertIsInstance(file_list.failure, Damaged)
+        self.assertEqual([entry.path for entry in file_list.entries], [b"", b"aaa"])
 
     def test_refuses_references_beyond_the_tables(self) -> None:
         for reference in ("010001", "000000", "00ffffffff0f01"):
@@ -121,6 +182,15 @@ class NodesTest(unittest.TestCase):
                 self.read_map({**full, **changed})
         with self.assertRaises(Damaged):
             self.read_map(full, length=16_383)
+
+    def test_the_nodes_of_a_page_map_are_bounded(self) -> None:
+        full = {5: "8020", 6: "808001", 7: "a1" * 16, 8: "00000a03" + "00000f01"}
+        delta = {**full, 8: "01001201"}
+        length = sum(map(len, chained([delta, full], depth=1).values()))
+        with patch("hushkeep_reader.page_maps.MAX_MAP_LENGTH", length):
+            self.read_map(delta, full)
+        with patch("hushkeep_reader.page_maps.MAX_MAP_LENGTH", length - 1), self.assertRaises(Damaged):
+            self.read_map(delta, full)
 
     def test_lays_page_maps_over_one_another(self) -> None:
         full = {5: "8020", 6: "80a006", 7: "a1" * 16, 8: "00000019"}

@@ -6,14 +6,17 @@ python3 spec/reader/test_packs.py
 
 import tempfile
 import unittest
+from dataclasses import replace
 from pathlib import Path
 
 from hushkeep_reader.checking import check_objects
+from hushkeep_reader.encoding import encode_varint
+from hushkeep_reader.errors import Damaged, NewerVersion
 from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.restore import restore
 from hushkeep_reader.storage import Storage
 from hushkeep_reader.target import Target
-from making import MadePack, Maker, Rows
+from making import FOLDER, MadePack, Maker, Rows, file_entry
 
 KEY = bytes([0x10]) * 32
 LIST_A, LIST_B, PACK_C, INDEX = (bytes([number]) * 16 for number in (0xA1, 0xB1, 0xC1, 0xD1))
@@ -98,6 +101,70 @@ class PacksTest(unittest.TestCase):
         damaged = self.place / "repository" / "commits" / "0000000002"
         damaged.write_bytes(bytes(200))
         self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, {"commits/0000000002"}))
+
+    def test_takes_a_class_of_later_versions_like_data(self) -> None:
+        made = self.maker.pack(LIST_A, [(LIST_A, 0, 2)], [(LIST_A, 2, 2)], tags={0: 0x03, 1: 0x0F})
+        self.publish(made.row(0), self.maker.index(INDEX, made))
+        self.assert_whole()
+
+    def test_a_coding_of_later_versions_costs_what_is_in_the_segment(self) -> None:
+        made = self.maker.pack(LIST_A, [(LIST_A, 0, 1)], [(LIST_A, 1, 3)], tags={0: 0x20})
+        self.publish(made.row(0), self.maker.index(INDEX, made))
+        self.assertEqual(self.read(), ({"s/y": b"another"}, {f"packs/{LIST_A.hex()}"}))
+        self.assertTrue(all(isinstance(refused, NewerVersion) for refused in check_objects(self.open())))
+
+    def test_takes_from_another_pack_what_is_of_a_later_coding(self) -> None:
+        # The contents of one file, and the names of the list.
+        for segment in (0, 2):
+            made = self.maker.pack(LIST_A, [(LIST_A, 0, 1)], [(LIST_A, 1, 3)], tags={segment: 0xF0 + segment})
+            copied = self.copied()
+            self.publish(made.row(0) | copied.row(0))
+            with self.subTest(segment=segment):
+                self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, {f"packs/{LIST_A.hex()}"}))
+
+    def test_a_pack_that_should_be_longer_than_any_can_be_is_damaged(self) -> None:
+        for length in ((1 << 38) - 1, 1 << 38, 1 << 62, (1 << 63) + 5, (1 << 64) - 1):
+            pack = replace(self.own.pack, length=length)
+            lasting = encode_varint(length) + pack.digest() + self.own.lasting[-16:]
+            told = MadePack(pack, lasting)
+            for indexes in ({}, self.maker.index(INDEX, told)):
+                self.publish(told.row(0), indexes)
+                with self.subTest(length=length, is_told=bool(indexes)):
+                    files, blamed = self.read()
+                    self.assertIn(f"packs/{LIST_A.hex()}", blamed)
+                    self.assertTrue(length < 1 << 38 or not files)
+
+    def test_an_index_object_is_at_most_1_gib_long(self) -> None:
+        self.publish(self.own.row(0), self.maker.index(INDEX, self.own))
+        with (self.place / "repository" / "index" / INDEX.hex()).open("r+b") as index:
+            index.truncate((1 << 30) + 1)
+        self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, {f"index/{INDEX.hex()}"}))
+        repository = self.open()
+        _ = repository.contents
+        self.assertEqual([damaged.reason for damaged in repository.damage], ["it is too long"])
+
+    def test_what_is_not_understood_costs_itself(self) -> None:
+        """Another name of a file that is not understood is not given, either."""
+        extra, metadata = b"\2\3\0", bytes(5)
+        others = {
+            "d": bytes([0x80 | FOLDER[0]]) + extra + FOLDER[1:],
+            "f": b"\x82" + extra + file_entry(0, 3)[1:],
+            "g": b"\4" + metadata + b"\1f",
+            "h": b"\4" + metadata + b"\1x",
+            "k": b"\x0e" + metadata + b"\2??",
+            "z": b"\4" + metadata + b"\1x",
+        }
+        self.snapshot = self.maker.file_list(LIST_A, {"x": b"one", "y": b"another"}, others)
+        self.own = self.maker.pack(LIST_A, [(LIST_A, 0, 2)], [(LIST_A, 2, 2)])
+        self.publish(self.own.row(0))
+        repository = self.open()
+        target = self.place / "target"
+        failures = restore(repository.contents, repository.snapshots[0], Target(target))
+        found = {failure.path.decode(): type(failure.error) for failure in failures}
+        # The file that `h` names comes later.
+        expected = dict.fromkeys(("s/d", "s/f", "s/g", "s/k"), NewerVersion) | {"s/h": Damaged}
+        self.assertEqual(found, expected)
+        self.assertEqual({path.name for path in target.rglob("*")}, {"s", "x", "y", "z"})
 
     def test_a_changed_bit_anywhere_in_a_pack_is_found(self) -> None:
         self.publish(self.own.row(0), self.maker.index(INDEX, self.own))

@@ -159,4 +159,4 @@ def open_object(given: dict[str, Any], encoded: str) -> bytes:
 def unwrap(given: dict[str, Any], encoded: str) -> bytes:
     wrap = read_wrap(bytes.fromhex(encoded))
     repository, protector = bytes.fromhex(given["repository"]), bytes.fromhex(given["protector"])
-    return open_wrap(wrap, given["passphrase"], repository, protector)
+    return open_wrap(wrap, given["passphrase"], repository, given["epoch"], protector)

@@ -5,6 +5,7 @@ import tempfile
 import unittest
 from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import patch
 
 from hushkeep_reader.compression import decompress
 from hushkeep_reader.encoding import Time, encode_varint
@@ -14,10 +15,11 @@ from hushkeep_reader.errors import (
     WrongKey,
 )
 from hushkeep_reader.file_lists import Metadata
-from hushkeep_reader.keys import read_older_secrets
+from hushkeep_reader.keys import Kind, read_older_secrets
 from hushkeep_reader.passphrase import normalize
 from hushkeep_reader.paths import refuse_bad_path, show
-from hushkeep_reader.storage import read_numbered_name
+from hushkeep_reader.sealing import decode_body
+from hushkeep_reader.storage import Storage, read_numbered_name
 from hushkeep_reader.tables import Tables
 from hushkeep_reader.target import Target
 from making import numbered
@@ -59,6 +61,27 @@ class RulesTest(unittest.TestCase):
             with self.assertRaises(Malformed) if is_refused else nullcontext():
                 decompress(frame, 131_071)
 
+    def test_a_body_is_bounded(self) -> None:
+        with patch("hushkeep_reader.sealing.MAX_BODY_LENGTH", 5):
+            self.assertEqual(decode_body(b"\0" + bytes(5)), bytes(5))
+            for body in (b"\0" + bytes(6), b"\1\6"):
+                self.assertRaises(Malformed, decode_body, body)
+
+    def test_reads_no_more_of_an_object_than_is_there(self) -> None:
+        with tempfile.TemporaryDirectory() as scratch:
+            Path(scratch, "packs").mkdir()
+            Path(scratch, "packs", "a").write_bytes(b"some bytes")
+            storage = Storage(Path(scratch))
+            for start, length, expected in (
+                (0, 1 << 62, b"some bytes"),
+                (5, 3, b"byt"),
+                (5, 1 << 40, b"bytes"),
+                (10, 1, b""),
+                (1 << 62, 1 << 62, b""),
+                (1 << 64, 1, b""),
+            ):
+                self.assertEqual(storage.read_range(Kind.PACK, "a", start, length), expected)
+
     def test_older_secrets(self) -> None:
         two = b"\0" + bytes(32) + b"\1" + bytes(32)
         self.assertEqual(list(read_older_secrets(two, sealed_under=2)), [0, 1])
@@ -88,6 +111,16 @@ class RulesTest(unittest.TestCase):
         self.assertTrue(Tables(snapshots={b"k": b"\1b"}).continue_all(Tables(snapshots={b"k": b"\0a"})))
         self.assertFalse(Tables(snapshots={b"k": b"\0b"}).continue_all(Tables(snapshots={b"k": b"\0a"})))
         self.assertFalse(Tables().continue_all(Tables(commits={b"k": b"\0\1a"})))
+
+    def test_no_snapshot_vanishes_untold(self) -> None:
+        told = b"\xac\2" + bytes(16)
+        rows = {
+            **{b"live": b"\0record", b"forgotten": b"\1" + told, b"cut short": b"\1" + told[:-1]},
+            **{b"and more": b"\1" + told + b"\0", b"needed": b"\2", b"not needed": b"\xff" + told},
+        }
+        tables = Tables(snapshots=rows)
+        self.assertEqual(tables.unknown_snapshots, [b"cut short", b"needed", b"not needed"])
+        self.assertEqual(list(tables.live_snapshots()), [b"live"])
 
     def test_statuses_of_packs(self) -> None:
         lasting = bytes(33)

@@ -225,6 +225,9 @@ impl From<SecretError> for Failure {
                 "check the place given with --repo, or use this repository's newest recovery key"
             }
             SecretError::OutdatedDeviceKey => return outdated_device_key(facts(&error)),
+            SecretError::NotAllTried => {
+                "use the recovery key; whoever can write to this storage may have put configs there to keep you out"
+            }
             SecretError::WrongPassphrase => "try again, or use the recovery key",
             SecretError::NotARecoveryKey(_) => "compare what you gave with your recovery key, group by group",
             _ => "use the recovery key",
@@ -336,6 +339,10 @@ impl From<StorageError> for Failure {
                 ("the snapshots made so far are whole", "let this user read and write the storage")
             }
             StorageErrorKind::Unreadable => return unreadable(Exit::Storage, facts(&error)),
+            StorageErrorKind::TooLong => (
+                "the snapshots made so far are whole",
+                "the history is longer than one change can tell: `forget` and `prune` make it shorter",
+            ),
             StorageErrorKind::NotFound => {
                 ("nothing more was written", "see whether the disk is still mounted, and run the command again")
             }
@@ -393,7 +400,12 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match error {
             RestoreError::Read(error) => error.into(),
-            RestoreError::Damaged { damage, .. } if damage.cause.is_newer_version() => ReadError::from(damage).into(),
+            RestoreError::Damaged { ref damage, .. } if damage.cause.is_newer_version() => Self::new(
+                Exit::Failed,
+                facts(&error),
+                "the backup is whole: a newer version of hushkeep works with it",
+                "install the newest version, or run the command again with --best-effort to restore everything else",
+            ),
             RestoreError::Target(error) => error.into(),
             error => Self {
                 next: "run the command again with --best-effort to restore everything else".to_owned(),

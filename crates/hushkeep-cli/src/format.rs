@@ -62,6 +62,7 @@ pub(crate) fn mode(kind: &EntryKind, mode: u32) -> String {
         EntryKind::Directory => 'd',
         EntryKind::Symlink { .. } => 'l',
         EntryKind::File(_) | EntryKind::HardLink { .. } => '-',
+        EntryKind::Newer(_) => '?',
     };
     let flag = |bit: u32, letter: char| if mode & bit == 0 { '-' } else { letter };
     // Execution, and the bits that are shown in its place: setuid, setgid, sticky.

@@ -280,6 +280,25 @@ fn passphrases_are_kept_or_dropped_as_their_owner_says() {
     assert_eq!(listed.iter().map(|key| key["label"].as_str().unwrap()).collect::<Vec<_>>(), ["", "ducks"]);
 }
 
+/// Somebody with the old key stores a config with a high number, in which the passphrase of before still gives that key.
+#[test]
+fn a_config_under_the_old_key_does_not_stand_before_the_owners_passphrase() {
+    let world = World::with_backup();
+    world.write("geese", b"seven geese cross the frozen canal\n");
+    world.run("phone", &["key", "add", "passphrase", "--new-passphrase-file", "geese"]).expect(0);
+    copy(&world.path("repo"), &world.path("stolen"));
+    for own in ["ducks", "goats"] {
+        world.write(own, format!("seven {own} cross the frozen canal\n").as_bytes());
+        let add = ["key", "add", "passphrase", "--new-passphrase-file", own, "-r", "stolen"];
+        world.run("thief", &[&add[..], &RECOVERY_KEY].concat()).expect(0);
+    }
+    world.run("phone", &["key", "rotate", "--yes", "--keep-passphrase-file", "geese"]).expect(0);
+    let forged = files(&world.path("stolen/config")).into_keys().next_back().unwrap();
+    fs::copy(&forged, world.path("repo/config").join(forged.file_name().unwrap())).unwrap();
+    world.run("tablet", &["recover", "--passphrase-file", "geese"]).expect(0);
+    world.run("laptop", &["snapshots", "--passphrase-file", "ducks"]).expect(12);
+}
+
 /// Somebody with the old key goes on where the owner has a new one.
 #[test]
 fn what_is_written_under_the_old_key_counts_for_nothing_and_is_told() {

@@ -82,6 +82,11 @@ pub struct EpochSecret {
 }
 
 impl EpochSecret {
+    /// Compares two secrets in constant time.
+    pub fn ct_eq(&self, other: &Self) -> bool {
+        self.secret.ct_eq(&other.secret)
+    }
+
     /// Takes an older epoch's secret that was kept sealed under a newer epoch.
     pub fn from_secret(epoch: Epoch, secret: Secret<32>) -> Self {
         Self { epoch, secret }

@@ -27,6 +27,9 @@ pub const TAG_LEN: usize = 16;
 /// The clear length of the trailer at the very end of an object, in bytes.
 pub const FOOTER_LEN: usize = 4;
 
+/// No sealed trailer is longer, in bytes: a reader makes room for it before it is proven.
+const MAX_TRAILER_LEN: usize = 64 << 20;
+
 /// The padding length at the beginning of a trailer, in bytes.
 const PAD_FIELD_LEN: usize = 4;
 
@@ -185,15 +188,16 @@ impl<'a> Parts<'a> {
         let (header, header_len) = Header::parse(object)?;
         let rest = object.split_at_checked(header_len).ok_or(OpenError::Truncated)?.1;
         let (rest, footer) = rest.split_last_chunk::<FOOTER_LEN>().ok_or(OpenError::Truncated)?;
-        let segments_len = rest.len().checked_sub(from_le_u32(*footer)).ok_or(OpenError::Truncated)?;
+        let segments_len = rest.len().checked_sub(trailer_len(*footer)?).ok_or(OpenError::Truncated)?;
         let (segments, trailer) = rest.split_at_checked(segments_len).ok_or(OpenError::Truncated)?;
         Ok(Self { header, segments, trailer })
     }
 }
 
-/// The length of a sealed trailer, read from an object's last [`FOOTER_LEN`] bytes.
-pub fn trailer_len(footer: [u8; FOOTER_LEN]) -> usize {
-    from_le_u32(footer)
+/// The length of a sealed trailer, read from an object's last [`FOOTER_LEN`] bytes. A longer one than there may be is refused.
+pub fn trailer_len(footer: [u8; FOOTER_LEN]) -> Result<usize, OpenError> {
+    let len = from_le_u32(footer);
+    if len <= MAX_TRAILER_LEN { Ok(len) } else { Err(OpenError::Truncated) }
 }
 
 /// Seals an object that has a single segment (spec §2.4).

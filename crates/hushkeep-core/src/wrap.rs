@@ -17,7 +17,7 @@ use unicode_normalization::char::is_public_assigned;
 use zeroize::Zeroizing;
 
 use crate::Secret;
-use crate::keys::{BackupKey, derive};
+use crate::keys::{BackupKey, Epoch, derive};
 use crate::name::{ProtectorId, RepositoryId};
 use crate::seal::TAG_LEN;
 use crate::seal::aead::{Aead, Nonce};
@@ -131,12 +131,24 @@ pub enum UnwrapError {
     /// Another passphrase was used, or the wrap's parameters, salt or commitment were changed.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
-    /// The passphrase is right, but the sealed key was changed or belongs to another protector.
+    /// The passphrase is right, but the sealed key was changed or belongs to another protector or epoch.
     #[error("the wrapped key was changed or is damaged")]
     Damaged,
     /// The parameters ask for more memory than there is.
     #[error(transparent)]
     OutOfMemory(#[from] OutOfMemory),
+}
+
+/// Where a wrap belongs. Elsewhere it opens nothing: who has a key that was replaced could put the wrap of before into configs
+/// that look newer than any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WrapPlace {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The protector.
+    pub protector: ProtectorId,
+    /// The epoch that the key begins, and that the config is sealed in.
+    pub epoch: Epoch,
 }
 
 /// A backup key sealed under a passphrase. Public: it is kept in the clear part of a config.
@@ -150,19 +162,18 @@ pub struct PassphraseWrap {
 }
 
 impl PassphraseWrap {
-    /// Seals `key` for one protector of one repository (spec §5.3).
+    /// Seals `key` for one protector, in the configs of one epoch of one repository (spec §5.3).
     pub fn seal(
         key: &BackupKey,
         passphrase: &Passphrase,
         params: KdfParams,
-        repository: &RepositoryId,
-        protector: ProtectorId,
+        place: &WrapPlace,
         rng: &mut dyn CryptoRng,
     ) -> Result<Self, OutOfMemory> {
         let mut salt = [0; SALT_LEN];
         rng.fill_bytes(&mut salt);
-        let keys = WrapKeys::derive(passphrase, params, &salt, repository)?;
-        let aead = Aead::new(&keys.cipher, associated_data(params, &salt, repository, protector));
+        let keys = WrapKeys::derive(passphrase, params, &salt, &place.repository)?;
+        let aead = Aead::new(&keys.cipher, associated_data(params, &salt, place));
         let mut sealed = Vec::with_capacity(SEALED_LEN);
         aead.seal(Nonce::segment(0), key.expose(), &mut sealed);
         let mut sealed_key = [0; SEALED_LEN];
@@ -170,18 +181,13 @@ impl PassphraseWrap {
         Ok(Self { params, salt, commitment: keys.commitment, sealed_key, unknown: UnknownFields::new() })
     }
 
-    /// Opens the wrap of this protector. Takes the time and memory that [`Self::params`] say.
-    pub fn open(
-        &self,
-        passphrase: &Passphrase,
-        repository: &RepositoryId,
-        protector: ProtectorId,
-    ) -> Result<BackupKey, UnwrapError> {
-        let keys = WrapKeys::derive(passphrase, self.params, &self.salt, repository)?;
+    /// Opens the wrap that was found there. Takes the time and memory that [`Self::params`] say.
+    pub fn open(&self, passphrase: &Passphrase, place: &WrapPlace) -> Result<BackupKey, UnwrapError> {
+        let keys = WrapKeys::derive(passphrase, self.params, &self.salt, &place.repository)?;
         if !bool::from(keys.commitment.ct_eq(&self.commitment)) {
             return Err(UnwrapError::WrongPassphrase);
         }
-        let aead = Aead::new(&keys.cipher, associated_data(self.params, &self.salt, repository, protector));
+        let aead = Aead::new(&keys.cipher, associated_data(self.params, &self.salt, place));
         let opened = aead.open(Nonce::segment(0), &self.sealed_key).map_err(|_| UnwrapError::Damaged)?;
         let key = Secret::from_slice(&Zeroizing::new(opened)).ok_or(UnwrapError::Damaged)?;
         Ok(BackupKey::from_secret(key))
@@ -268,17 +274,12 @@ fn stretch(passphrase: &Passphrase, params: KdfParams, salt: &[u8; SALT_LEN]) ->
 }
 
 /// What the sealed key is bound to (spec §5.3).
-fn associated_data(
-    params: KdfParams,
-    salt: &[u8; SALT_LEN],
-    repository: &RepositoryId,
-    protector: ProtectorId,
-) -> Vec<u8> {
+fn associated_data(params: KdfParams, salt: &[u8; SALT_LEN], place: &WrapPlace) -> Vec<u8> {
     let KdfParams { memory_kib, iterations, lanes } = params;
     let mut bytes = b"hushkeep/1 passphrase wrap".to_vec();
-    bytes.extend_from_slice(repository.as_bytes());
-    bytes.extend_from_slice(protector.as_bytes());
-    for number in [memory_kib, iterations, lanes] {
+    bytes.extend_from_slice(place.repository.as_bytes());
+    bytes.extend_from_slice(place.protector.as_bytes());
+    for number in [place.epoch.0, memory_kib, iterations, lanes] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     bytes.extend_from_slice(salt);

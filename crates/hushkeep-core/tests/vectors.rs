@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys, ObjectKind};
-use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_core::name::RepositoryId;
 use hushkeep_core::recovery::{Parsed, RecoveryKey};
 use hushkeep_core::seal::{Opener, Parts, Sealer, TAG_LEN, open_single};
 use hushkeep_core::wire::{self, Reader, Record};
-use hushkeep_core::wrap::{KdfParams, Passphrase, PassphraseWrap};
+use hushkeep_core::wrap::{KdfParams, Passphrase, PassphraseWrap, WrapPlace};
 use rand_core::{TryCryptoRng, TryRng};
 use serde_json::{Value, json};
 
@@ -159,11 +159,11 @@ fn recovery_key_read(input: &Value) -> Value {
 fn passphrase_wrap(input: &Value) -> Value {
     let number = |name: &str| u32::try_from(input[name].as_u64().unwrap()).unwrap();
     let params = KdfParams::new(number("memory_kib"), number("iterations"), number("lanes")).unwrap();
-    let (passphrase, repository, protector) = (passphrase(input), repository(input), protector(input));
+    let (passphrase, place) = (passphrase(input), wrap_place(input));
     let (key, rng) = (backup_key(input), &mut Drawn::from(input));
-    let wrap = PassphraseWrap::seal(&key, &passphrase, params, &repository, protector, rng).unwrap().encode();
+    let wrap = PassphraseWrap::seal(&key, &passphrase, params, &place, rng).unwrap().encode();
     let read = PassphraseWrap::decode(&wrap).unwrap();
-    assert!(read.open(&passphrase, &repository, protector).unwrap().ct_eq(&key));
+    assert!(read.open(&passphrase, &place).unwrap().ct_eq(&key));
     json!({ "wrap": hex(&wrap) })
 }
 
@@ -171,7 +171,7 @@ fn passphrase_wrap(input: &Value) -> Value {
 fn passphrase_wrap_read(input: &Value) -> Value {
     match PassphraseWrap::decode(&bytes(input, "wrap")) {
         Ok(wrap) => {
-            let key = wrap.open(&passphrase(input), &repository(input), protector(input));
+            let key = wrap.open(&passphrase(input), &wrap_place(input));
             result(key.map(|key| json!({ "backup_key": hex(key.expose()) })))
         }
         Err(error) => result(Err(error)),
@@ -194,8 +194,9 @@ fn repository(input: &Value) -> RepositoryId {
     text(input, "repository").parse().unwrap()
 }
 
-fn protector(input: &Value) -> ProtectorId {
-    text(input, "protector").parse().unwrap()
+fn wrap_place(input: &Value) -> WrapPlace {
+    let protector = text(input, "protector").parse().unwrap();
+    WrapPlace { repository: repository(input), protector, epoch: epoch(input) }
 }
 
 fn passphrase(input: &Value) -> Passphrase {

@@ -77,6 +77,7 @@ impl Repository {
                 None => Err(ReadFileError::NotAFile),
             },
             EntryKind::Directory | EntryKind::Symlink { .. } => Err(ReadFileError::NotAFile),
+            EntryKind::Newer(_) => Err(ReadError::from(self.newer_entry(entry)).into()),
         }
     }
 
@@ -161,6 +162,11 @@ impl Repository {
             (None, Ok(node)) => self.contents.damaged_content(node, cause),
             (None, Err(_)) => Damage::new(&pack_name(&list.list), cause),
         }
+    }
+
+    /// Blames the pack of the list that tells of what only newer versions understand.
+    pub(crate) fn newer_entry(&self, entry: &SnapshotEntry) -> Damage {
+        self.damaged_file(&[], entry.list, DamageCause::NewerVersion)
     }
 
     /// The pieces of a file, in order. That they are anywhere is for the caller to see: a hostile run may claim
@@ -249,6 +255,7 @@ impl Repository {
             (EntryKind::File(before), EntryKind::File(after)) => self.same_contents(before, after)?,
             (EntryKind::Symlink { target: before }, EntryKind::Symlink { target: after }) => before == after,
             (EntryKind::HardLink { original: before }, EntryKind::HardLink { original: after }) => before == after,
+            (EntryKind::Newer(_), EntryKind::Newer(_)) => (&before.kind, &before.extra) == (&after.kind, &after.extra),
             _ => return Ok(Some(ChangeKind::Kind)),
         };
         let (before, after) = (&before.metadata, &after.metadata);

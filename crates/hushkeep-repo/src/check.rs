@@ -49,7 +49,8 @@ pub struct CheckReport {
 pub struct Finding {
     /// What is wrong with it.
     pub damage: Damage,
-    /// The snapshots that need it. None: it is a config, a commit or an index object, or nothing needs it.
+    /// The snapshots that need it. None: it is a config, a commit or an index object, or nothing needs it, or what is needed of
+    /// it is whole in another pack, too.
     pub affected: Vec<Affected>,
 }
 
@@ -80,7 +81,9 @@ impl Repository {
 
         let mut bad = self.check_listing(&mut report)?;
         self.read_packs(options, progress, &mut bad, &mut report)?;
+        self.note_newer_segments(&mut bad);
         self.find_affected(options.read_data > 0.0, &mut bad, &mut report)?;
+        self.note_made_good(&mut bad)?;
         if !self.history.damaged().is_empty() {
             // What no readable commit names may be named by one that is damaged.
             report.unreferenced = 0;

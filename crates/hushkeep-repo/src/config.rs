@@ -15,6 +15,9 @@ use crate::pack::digest;
 /// Configs are padded to at least this many bytes.
 const MIN_CONFIG_LEN: usize = 4096;
 
+/// The most protectors of a config. Their data fit into a header's clear part.
+pub(crate) const MAX_PROTECTORS: usize = 32;
+
 /// The newest format that this program reads, and that it writes.
 const VERSION: u64 = 1;
 
@@ -151,6 +154,9 @@ impl ClearConfig {
             if protectors.iter().any(|(other, _)| *other == id) {
                 return Err(WireError::NotCanonical);
             }
+            if protectors.len() == MAX_PROTECTORS {
+                return Err(WireError::Range);
+            }
             protectors.push((id, ProtectorKind::new(protector.int(2)?, protector.required(3)?)?));
             unknown_of_protectors.push(protector.into_unknown());
         }
@@ -216,7 +222,7 @@ impl Config {
         }
         labels.finish()?;
         let older_epochs = OlderEpochs::from_bytes(record.required(3)?);
-        let number = record.int(1)?;
+        let number = Some(record.int(1)?).filter(|number| *number > 0).ok_or(WireError::Range)?;
         let unknown_sealed = record.into_unknown();
         let versions = clear.versions;
         Ok((Self { number, protectors, versions, unknown_clear: clear.unknown, unknown_sealed }, older_epochs))
@@ -292,7 +298,7 @@ mod tests {
     fn arbitrary_config() -> impl Strategy<Value = Config> {
         let protectors = prop::collection::vec(arbitrary_protector(), 0..4);
         let versions = (0..=VERSION, any::<Option<u64>>()).prop_map(|(reader, writer)| Versions { reader, writer });
-        let parts = (any::<u64>(), protectors, versions, unknown_fields(5), unknown_fields(4));
+        let parts = (1..=u64::MAX, protectors, versions, unknown_fields(5), unknown_fields(4));
         parts.prop_map(|(number, mut protectors, versions, unknown_clear, unknown_sealed)| {
             protectors.sort_unstable_by_key(|protector| *protector.id.as_bytes());
             protectors.dedup_by_key(|protector| protector.id);
@@ -323,6 +329,22 @@ mod tests {
         ) {
             assert_round_trip(&clear, &body);
         }
+    }
+
+    #[test]
+    fn a_config_has_32_protectors_at_most_and_a_number() {
+        let read = |number, protectors: u8| {
+            let protector = |id| {
+                let (kind, time) = (ProtectorKind::RecoveryKey, Timestamp { seconds: 0, nanos: 0 });
+                Protector::new(ProtectorId::from_bytes([id; 4]), kind, String::new(), time)
+            };
+            let config = Config::first(1, protector(0)).next(number, (0..protectors).map(protector).collect());
+            let (clear, body) = config.encode(&KeyCheck::from_bytes([7; 16]), &OlderEpochs::from_bytes(&[]));
+            let read = ClearConfig::decode(&clear).and_then(|clear| Config::decode(clear, &body));
+            read.map(|(config, _)| config.protectors.len())
+        };
+        assert_eq!((read(1, 32), read(1, 33)), (Ok(32), Err(WireError::Range)));
+        assert_eq!(read(0, 1), Err(WireError::Range));
     }
 
     #[test]

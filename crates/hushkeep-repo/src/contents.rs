@@ -1,12 +1,14 @@
 //! Contents read back: segments fetched, opened and unpacked, every content proven by its name.
 
+mod slices;
+
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hushkeep_core::keys::{EpochKeys, ObjectKind};
+use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::name::ObjectId;
+use hushkeep_core::wire::WireError;
 use lru::LruCache;
 
 use crate::bad_packs::BadPacks;
@@ -19,12 +21,17 @@ use crate::objects::{Objects, index_name, pack_name};
 use crate::pack::{Class, Coding, ListEntry, NameList, PackInfo, Stretch};
 use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::storage::{Folder, ObjectName};
+use slices::Part;
+pub(crate) use slices::Slices;
 
 /// How much of unpacked segments is kept for the next read, in bytes.
 const SEGMENT_CACHE_LEN: usize = 32 << 20;
 
 /// How many contents' names are kept: 20 bytes each.
 const NAME_CACHE_COUNT: usize = 1 << 20;
+
+/// The most bytes that the nodes of a page map have together (spec §10.5).
+const MAX_MAP_LEN: u64 = 256 << 20;
 
 /// One node of a page map, where it is, and its length in bytes.
 type ChainNode = (ContentRef, PageMapNode, u64);
@@ -39,6 +46,8 @@ pub(crate) struct Contents {
     /// Index objects that could not be read (what they held was read from the packs), and packs of which nothing is
     /// known.
     pub(crate) damage: Vec<Damage>,
+    /// A pack with something that only a newer version knows. That it is there keeps this one from writing (spec §14).
+    pub(crate) newer: Option<ObjectId>,
     /// Packs that no commit names, used because commits are damaged. The next commit names them.
     pub(crate) salvaged: Vec<PackInfo>,
     /// Whether there are packs with a row of which no index object told.
@@ -81,6 +90,10 @@ impl Contents {
     /// Takes in the index objects that `tables` name and that are not known yet, what became of packs, and which were found
     /// bad.
     pub(crate) fn update(&mut self, tables: &Tables, bad: BadPacks) -> Result<(), ReadError> {
+        let is_another = |pack: &PackInfo| tables.pack(&pack.id).is_some_and(|row| row.digest != pack.digest());
+        if self.salvaged.iter().any(is_another) {
+            self.forget();
+        }
         // A file list may speak of a list of which nothing is left, where a newer one upon it needs none of that.
         for row in tables.all_packs() {
             self.index.announce(row.id);
@@ -101,6 +114,14 @@ impl Contents {
         Ok(())
     }
 
+    /// Begins anew: something else than what was salvaged has been named.
+    fn forget(&mut self) {
+        (self.index, self.damage, self.salvaged, self.newer) = (Index::default(), Vec::new(), Vec::new(), None);
+        (self.known_indexes, self.has_untold_packs, self.retired) = (HashSet::new(), false, BTreeMap::new());
+        (self.segments, self.names) = (Cache::new(SEGMENT_CACHE_LEN), Cache::new(NAME_CACHE_COUNT));
+        (self.bad, self.made_good) = (BadPacks::default(), Mutex::default());
+    }
+
     /// Has contents looked up in live packs first, then in those that are marked for removal, then in those that no
     /// commit names yet, last in bad ones.
     fn rank_packs(&mut self, tables: &Tables, bad: BadPacks) {
@@ -116,6 +137,11 @@ impl Contents {
             (None, Some(_)) => Some(0),
             (None, None) => Some(2),
         });
+        if bad != self.bad {
+            // What was found bad since is looked up last, and what that brought is another question now.
+            self.made_good = Mutex::default();
+            self.names = Cache::new(NAME_CACHE_COUNT);
+        }
         (self.retired, self.bad) = (retired, bad);
     }
 
@@ -138,7 +164,7 @@ impl Contents {
             }
             match self.pack_info(&id, info.len) {
                 Ok(pack) if may_count(&pack) && pack.is_sound() && lists_are_known(&pack, tables) => {
-                    self.index.add(pack.clone());
+                    self.take_in(pack.clone());
                     salvaged.push(pack);
                 }
                 Ok(_) | Err(ReadError::Damaged(_)) => {}
@@ -182,11 +208,18 @@ impl Contents {
                         && pack.is_sound()
                         && lists_are_known(&pack, tables) =>
                 {
-                    self.index.add(pack);
+                    self.take_in(pack);
                 }
                 _ => self.damage.push(Damage::new(object, DamageCause::Content)),
             }
         }
+    }
+
+    fn take_in(&mut self, pack: PackInfo) {
+        if pack.table.is_newer() {
+            self.newer = Some(pack.id);
+        }
+        self.index.add(pack);
     }
 
     /// Takes the tables of packs that no index object told of from the packs themselves.
@@ -230,6 +263,7 @@ impl Contents {
             objects,
             index: Index::default(),
             damage: Vec::new(),
+            newer: None,
             salvaged: Vec::new(),
             has_untold_packs: false,
             known_indexes: HashSet::new(),
@@ -293,7 +327,7 @@ impl Contents {
             pack.segment(at.segment).ok_or_else(|| self.damaged(at, DamageCause::UnknownContent))?;
         let range = offset..offset + u64::from(segment.sealed_len);
         let mut opened = match segment.class {
-            Class::Data => self.objects.read_segment(&pack.info, at.segment, range)?,
+            Class::Data | Class::Other(_) => self.objects.read_segment(&pack.info, at.segment, range)?,
             Class::Metadata | Class::Names => self.objects.read_kept_segment(&pack.info, at.segment, range)?,
         };
         match segment.coding {
@@ -304,6 +338,7 @@ impl Contents {
             }
             Coding::Zstd => codec::decompress(&opened, segment.raw_len as usize)
                 .ok_or_else(|| self.damaged(at, DamageCause::Content).into()),
+            Coding::Other(_) => Err(self.damaged(at, DamageCause::NewerVersion).into()),
         }
     }
 
@@ -317,7 +352,10 @@ impl Contents {
         let mut damaged = Vec::new();
         for (at, entry) in self.index.names_of(list) {
             match self.read_names_at(*at, entry) {
-                Ok(list) => return Ok(ProvenNames { entry: entry.clone(), list, damaged }),
+                Ok(list) => {
+                    damaged.iter().for_each(|(_, damage)| self.lock_made_good().note(damage));
+                    return Ok(ProvenNames { entry: entry.clone(), list, damaged });
+                }
                 Err(ReadError::Damaged(damage)) => damaged.push((*at, damage)),
                 Err(error) => return Err(error),
             }
@@ -398,12 +436,17 @@ impl Contents {
     pub(crate) fn page_map_chain(&self, node: ContentRef) -> Result<Vec<ChainNode>, ReadError> {
         let (top, len) = self.page_map_node(node)?;
         let mut base = top.chain.base;
+        let mut total = len;
         let mut nodes = vec![(node, top, len)];
         while let Some((name, growth)) = base {
             let node = self.node(name)?;
             let (below, len) = self.page_map_node(node)?;
             if below.chain.base.map_or(0, |(_, growth)| growth.depth) + 1 != growth.depth {
                 return Err(self.damaged_content(node, DamageCause::Content).into());
+            }
+            total += len;
+            if total > MAX_MAP_LEN {
+                return Err(self.damaged_content(node, WireError::Range).into());
             }
             base = below.chain.base;
             nodes.push((node, below, len));
@@ -477,68 +520,6 @@ pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Vec<PackIn
 pub(crate) fn lists_are_known(pack: &PackInfo, tables: &Tables) -> bool {
     let is_known = |list: &ListEntry| tables.pack(&list.id).is_none_or(|row| row.list_digest == list.names_digest);
     pack.table.lists.iter().all(is_known)
-}
-
-/// An unpacked segment, cut into its contents.
-pub(crate) struct Slices<'a> {
-    segment: &'a [u8],
-    /// In the order of their lists and positions, which need not be that of the segment.
-    parts: Vec<Part>,
-}
-
-/// Contents of a segment that follow one another in a list.
-struct Part {
-    start: ContentRef,
-    /// Where the first begins in the segment, and where each ends.
-    begin: usize,
-    ends: Vec<usize>,
-    names: Arc<ProvenNames>,
-    keys: Arc<EpochKeys>,
-}
-
-impl Part {
-    /// The how manieth content of this part a content is.
-    fn place(&self, chunk: ContentRef) -> Option<usize> {
-        let place = chunk.position.checked_sub(self.start.position)? as usize;
-        (chunk.list == self.start.list && place < self.ends.len()).then_some(place)
-    }
-
-    fn range(&self, place: usize) -> Option<Range<usize>> {
-        let begin = match place.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => self.begin,
-        };
-        Some(begin..*self.ends.get(place)?)
-    }
-}
-
-impl<'a> Slices<'a> {
-    /// A content, if it has the name it was stored under.
-    pub(crate) fn prove(&self, chunk: ContentRef) -> Option<&'a [u8]> {
-        let (part, place) = self.find(chunk)?;
-        let content = self.segment.get(part.range(place)?)?;
-        (part.names.list.name(chunk.position)? == &part.keys.names().name(content)).then_some(content)
-    }
-
-    /// Where in the segment a content lies.
-    pub(crate) fn range(&self, chunk: ContentRef) -> Option<Range<usize>> {
-        let (part, place) = self.find(chunk)?;
-        part.range(place)
-    }
-
-    /// Every content of the segment.
-    pub(crate) fn contents(&self) -> impl Iterator<Item = ContentRef> {
-        self.parts.iter().flat_map(|part| {
-            let count = u32::try_from(part.ends.len()).unwrap_or(u32::MAX);
-            (0..count).filter_map(|offset| part.start.plus(offset))
-        })
-    }
-
-    fn find(&self, chunk: ContentRef) -> Option<(&Part, usize)> {
-        let last = self.parts.partition_point(|part| part.start <= chunk).checked_sub(1)?;
-        let part = self.parts.get(last)?;
-        Some((part, part.place(chunk)?))
-    }
 }
 
 /// Keeps what was read last, up to a total weight.

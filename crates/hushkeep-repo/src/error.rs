@@ -58,10 +58,11 @@ pub enum DamageCause {
     /// Something in a file list lies below what is not a folder.
     #[error("a file list holds something outside of any folder")]
     OutsideFolder,
-    /// It is a config that a newer version wrote, or says that older ones may not do this.
+    /// A newer version wrote it, or a part of it, in a way that this one does not know, or says in a config that older ones
+    /// may not do this.
     #[error("a newer version of hushkeep wrote this")]
     NewerVersion,
-    /// It has another length than when it was stored.
+    /// It has another length than when it was stored, or a greater one than any may have.
     #[error("the object has another length than when it was stored")]
     Length,
 }
@@ -84,11 +85,13 @@ impl Damage {
 }
 
 impl ReadError {
-    /// Sorts a storage's error: what must be there and is not, or cannot be read for good, counts as damage.
+    /// Sorts a storage's error: what must be there and is not, cannot be read for good, or can be no object, counts as
+    /// damage.
     pub(crate) fn from_storage(error: StorageError, object: &ObjectName) -> Self {
         match error.kind {
             StorageErrorKind::NotFound => Damage::new(object, DamageCause::Missing).into(),
             StorageErrorKind::Unreadable => Damage::new(object, DamageCause::Unreadable).into(),
+            StorageErrorKind::TooLong => Damage::new(object, DamageCause::Length).into(),
             _ => Self::Storage(error),
         }
     }

@@ -62,10 +62,7 @@ impl<'a> FileListReader<'a> {
 
     /// Every node and block that makes the list.
     pub(crate) fn nodes(&self) -> impl Iterator<Item = ContentRef> {
-        self.layers.iter().flat_map(|layer| {
-            let blocks = layer.node.blocks.iter().map(|block| block.start);
-            std::iter::once(layer.at).chain(blocks)
-        })
+        self.layers.iter().flat_map(|layer| std::iter::once(layer.at).chain(layer.node.blocks.iter().copied()))
     }
 
     fn read_next(&mut self) -> Result<Option<Entry>, ReadError> {
@@ -134,14 +131,14 @@ impl Layer {
     /// Makes sure that the next line is at hand, if there is one.
     fn fill(&mut self, contents: &Contents) -> Result<(), ReadError> {
         while self.ops.is_empty() {
-            let Some(block) = self.node.blocks.get(self.next_block) else { return Ok(()) };
+            let Some(block) = self.node.blocks.get(self.next_block).copied() else { return Ok(()) };
             self.next_block += 1;
-            let bytes = contents.content(block.start)?;
+            let bytes = contents.content(block)?;
             let ops = read_block(&bytes, &self.node.anchors);
-            self.ops = ops.map_err(|error| contents.damaged_content(block.start, error))?.into();
+            self.ops = ops.map_err(|error| contents.damaged_content(block, error))?.into();
             let first = self.ops.front().map(Op::path);
             if self.last.as_ref().is_some_and(|last| first.is_none_or(|first| first <= last)) {
-                return Err(contents.damaged_content(block.start, WireError::NotCanonical).into());
+                return Err(contents.damaged_content(block, WireError::NotCanonical).into());
             }
             self.last = self.ops.back().map(|op| op.path().clone());
         }

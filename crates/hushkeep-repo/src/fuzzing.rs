@@ -78,5 +78,5 @@ pub fn bad_packs(bytes: &[u8]) {
 
 /// A body as it is coded in a commit or an index object.
 pub fn encode_body(body: &[u8]) -> Vec<u8> {
-    crate::codec::encode_body(body).to_vec()
+    crate::codec::encode_body(body).expect("the body is short").to_vec()
 }

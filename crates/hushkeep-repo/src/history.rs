@@ -8,7 +8,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
 use rand_core::CryptoRng;
@@ -26,12 +26,11 @@ pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
-use read::{as_damage, decode_commit, is_key_replaced, is_newer, list, read_commit, read_newest_tip, read_tip};
+use read::{
+    Told, as_damage, decode_commit, has_config, is_newer, list, newest_first, read_newest_tip, read_tip, told_epoch,
+};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
-
-/// A commit is stored within so many seconds after its own time; if the storage says later, it was stored again.
-const SECONDS_TO_STORE: i64 = 86_400;
 
 /// The state of a repository, as the commits on its storage tell it.
 #[derive(Debug, Default)]
@@ -41,8 +40,10 @@ pub(crate) struct History {
     tips: Vec<Tip>,
     /// What all tips together say.
     tables: Tables,
-    /// Every commit that was listed, read or not, and when it was stored, by the storage's clock.
-    listed: BTreeMap<ObjectName, Option<Timestamp>>,
+    /// Whether the key holds: a commit under it is there, or was lost.
+    is_in_force: bool,
+    /// Every commit that was listed, read or not.
+    listed: BTreeSet<ObjectName>,
     /// Commits that could not be read.
     damaged: Vec<Damage>,
     /// Commits that are not whole on the storage, and that this device keeps.
@@ -85,8 +86,7 @@ impl History {
     /// is an error, for whoever went on beside it could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
         let mut history = Self { epoch: objects.keyring.newest(), listed: list(objects)?, ..Self::default() };
-        let mut names: Vec<ObjectName> = history.listed.keys().cloned().collect();
-        names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
+        let names = newest_first(history.listed.iter().cloned());
         let mut covered: HashSet<String> = HashSet::new();
         let (mut older, mut copies) = (Vec::new(), Vec::new());
         for name in &names {
@@ -112,11 +112,16 @@ impl History {
         older.retain(|tip| !covered.contains(tip.commit.name.file()));
         let read: HashSet<CommitId> = older.iter().map(|tip| tip.id).collect();
         copies.retain(|(id, _)| !history.knows(id) && !read.contains(id));
-        history.take_older(objects, older, !copies.is_empty())?;
+        let unread = history.damaged.iter().filter_map(|damage| damage.object.parse().ok());
+        let unread: Vec<ObjectName> = unread.chain(copies.iter().map(|(_, name)| (*name).clone())).collect();
+        history.is_in_force = !history.tips.is_empty() || history.has_lost_newest(objects, &unread)?;
+        history.take_older(older);
         copies.retain(|(id, _)| !history.knows(id));
         history.damaged.extend(copies.into_iter().map(|(_, name)| Damage::new(name, DamageCause::Content)));
         match history.damaged.first() {
-            Some(damage) if history.tips.is_empty() => Err(damage.clone().into()),
+            Some(damage) if history.tips.is_empty() && history.is_in_force && !names.is_empty() => {
+                Err(damage.clone().into())
+            }
             _ => Ok(history),
         }
     }
@@ -132,27 +137,39 @@ impl History {
         self.tips.push(tip);
     }
 
-    /// Decides on commits under older keys that none under the newest continues. Where writers can miss each other,
-    /// those that were stored before their own key was replaced, by the storage's clock, were only seen too late, and are
-    /// tips. Others were written by a device that did not know of the next key, or by who stole the old one, and are not
-    /// taken. Only where damage leaves nothing else, or nothing but copies without originals, do they tell the state, so that
-    /// one bad object does not lock the owner out.
-    fn take_older(&mut self, objects: &Objects, older: Vec<Tip>, lacks_originals: bool) -> Result<(), ReadError> {
-        let is_all_there_is = self.tips.is_empty() && (lacks_originals || !self.damaged.is_empty());
-        let epochs: BTreeSet<Epoch> = older.iter().map(|tip| tip.epoch).collect();
-        let mut ends = BTreeMap::new();
-        for epoch in epochs {
-            ends.insert(epoch, self.replaced_at(objects, epoch)?);
+    /// Whether the key holds although no commit under it can be read (spec §12.4): one that may have been under it is damaged,
+    /// or all are missing. A rotation that died before its commit leaves the config of before; one that was completed deletes
+    /// that, and so its commit was lost.
+    fn has_lost_newest(&mut self, objects: &Objects, unread: &[ObjectName]) -> Result<bool, ReadError> {
+        if self.epoch == Epoch::FIRST {
+            return Ok(true);
         }
+        for name in unread {
+            match told_epoch(objects, name)? {
+                Told::Epoch(epoch) if epoch < self.epoch => {}
+                // It was listed, and is not there: nobody has damaged it.
+                Told::Missing => {}
+                Told::Epoch(_) | Told::Nothing => return Ok(true),
+            }
+        }
+        if has_config(objects, |header| objects.keyring.is_preceded_by(header))? {
+            return Ok(false);
+        }
+        self.damaged.push(Damage { object: Folder::Commits.name().to_owned(), cause: DamageCause::Missing });
+        Ok(true)
+    }
+
+    /// Decides on commits under older keys that none under the newest continues. They were written by a device that did not
+    /// know of the next key, or by who stole the old one, and are not taken. Only where nothing is left under a key that
+    /// holds do they tell the state, so that one bad object does not lock the owner out.
+    fn take_older(&mut self, older: Vec<Tip>) {
+        let are_all_there_is = self.tips.is_empty() && self.is_in_force;
         let mut covered: HashSet<String> = HashSet::new();
         for tip in older {
-            let stored = self.listed.get(&tip.commit.name).copied().flatten();
-            let replaced = ends.get(&tip.epoch).copied().flatten();
-            let came_before = stored.zip(replaced).is_some_and(|(stored, replaced)| stored <= replaced);
             if covered.contains(tip.commit.name.file()) || self.knows(&tip.id) {
                 continue;
             }
-            if came_before || is_all_there_is {
+            if are_all_there_is {
                 covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                 self.add_tip(tip);
             } else {
@@ -160,43 +177,46 @@ impl History {
             }
         }
         self.outdated.retain(|name| !covered.contains(name.file()));
-        Ok(())
     }
 
-    /// When the commit was stored that ended an epoch by beginning the next, if it could miss an earlier one. One that
-    /// took its number alone could not: its writer had seen all that was there before. Nor does a time count that is much
-    /// later than the commit itself says: who stores it again would make room for what came after it (spec §11.4).
-    fn replaced_at(&self, objects: &Objects, epoch: Epoch) -> Result<Option<Timestamp>, ReadError> {
-        let Some((tip, start)) = self.tips.first().and_then(|tip| Some((tip, tip.start_of(epoch.next()?)?))) else {
-            return Ok(None);
-        };
-        let (name, begun) = if start == tip.id {
-            (tip.commit.name.clone(), tip.commit.time)
-        } else {
-            let Some(file) = self.tables.commit_file(&start) else { return Ok(None) };
-            let Ok(name) = ObjectName::new(Folder::Commits, file) else { return Ok(None) };
-            match read_commit(objects, &name, &start) {
-                Ok((_, commit, ..)) => (name, commit.time),
-                Err(ReadError::Damaged(_)) => return Ok(None),
-                Err(error) => return Err(error),
+    /// Takes in commits under older keys that were stored while this device replaced the key, if they add to what is known here
+    /// and change nothing of it (spec §12.5). Whether there were any.
+    pub(crate) fn take_late(&mut self, objects: &Objects) -> Result<bool, ReadError> {
+        let listed = list(objects)?;
+        let new = newest_first(listed.difference(&self.listed).cloned());
+        let highest = self.highest_number().saturating_add(new.len() as u64);
+        let mut covered: HashSet<String> = HashSet::new();
+        for name in new {
+            let Ok(Some(tip)) = read_newest_tip(objects, &name) else { continue };
+            let is_late = tip.epoch < self.epoch && tip.commit.name == name && tip.commit.number <= highest;
+            if is_late && !covered.contains(name.file()) && tip.tables.only_add_to(&self.tables) {
+                covered.extend(tip.tables.commit_names().map(|(_, file)| file));
+                self.add_tip(tip);
             }
-        };
-        let stored = self.listed.get(&name).copied().flatten().filter(|_| !is_number_alone(&name));
-        Ok(stored.filter(|stored| stored.seconds <= begun.seconds.saturating_add(SECONDS_TO_STORE)))
+        }
+        Ok(self.tips.iter().any(|tip| tip.epoch < self.epoch))
     }
 
     /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.
     fn note_damage(&mut self, damage: Damage, objects: &Objects) -> Result<(), ReadError> {
-        if damage.cause == DamageCause::UnknownEpoch && is_key_replaced(objects)? {
+        // It tells what to ask of the owner, no more.
+        if damage.cause == DamageCause::UnknownEpoch
+            && has_config(objects, |header| objects.keyring.is_succeeded_by(header))?
+        {
             return Err(ReadError::Rotated);
         }
         self.damaged.push(damage);
         Ok(())
     }
 
-    /// Whether a commit of the key's own epoch is there, as it is once a rotation is complete.
-    pub(crate) fn is_in_force(&self, epoch: Epoch) -> bool {
-        epoch == Epoch::FIRST || !self.tips.is_empty()
+    /// Whether a tip is under the key at hand.
+    pub(crate) fn has_newest_tip(&self) -> bool {
+        self.epoch == Epoch::FIRST || self.tips.iter().any(|tip| tip.epoch == self.epoch)
+    }
+
+    /// Whether the key holds: a commit of its own epoch is there, as it is once a rotation is complete, or was lost.
+    pub(crate) fn is_in_force(&self) -> bool {
+        self.is_in_force
     }
 
     /// Commits that were written under an older key after it was replaced. They are not taken.
@@ -230,8 +250,7 @@ impl History {
         self.tips.iter().map(|tip| tip.commit.config.number).max().unwrap_or_default()
     }
 
-    /// Whether there is a row for every pack of the epochs before the newest: a full commit of that has them, but for those of
-    /// commits that came too late.
+    /// Whether there is a row for every pack of the epochs before the newest: a full commit of that has them.
     pub(crate) fn knows_older_packs(&self) -> bool {
         let is_full = |tip: &Tip| tip.full.as_ref().is_ok_and(|epoch| *epoch == self.epoch);
         self.tips.iter().any(is_full) && self.tips.iter().all(|tip| tip.epoch == self.epoch)
@@ -282,12 +301,19 @@ impl History {
     pub(crate) fn lacks(&mut self, objects: &Objects, seen: &SeenTips, now: Timestamp) -> Result<bool, ReadError> {
         let with_age = |tip: &SeenTip| (tip.commit.clone(), tip.age(now) >= SECONDS_UNTIL_DROPPED);
         let mut unread: Vec<(Parent, bool)> = seen.0.iter().map(with_age).collect();
-        let mut known: HashSet<CommitId> = self.tips.iter().map(|tip| tip.id).collect();
+        let mut known: HashSet<CommitId> = HashSet::new();
         while let Some((remembered, may_be_dropped)) = unread.pop() {
             if (may_be_dropped && self.tables.is_dropped(&remembered.id)) || !known.insert(remembered.id) {
                 continue;
             }
-            if !self.listed.contains_key(&remembered.name) {
+            // Who has the key could store another beside it, which exchanges what its rows refer to.
+            if let Some(tip) = self.tips.iter().find(|tip| tip.id == remembered.id) {
+                match self.continues(tip) {
+                    true => continue,
+                    false => return Ok(true),
+                }
+            }
+            if !self.listed.contains(&remembered.name) {
                 return Ok(true);
             }
             let damage = match read_tip(objects, &remembered.name) {
@@ -297,9 +323,9 @@ impl History {
                     unread.extend(tip.commit.parents.into_iter().map(|parent| (parent, may_be_dropped)));
                     continue;
                 }
+                Ok(tip) if !self.continues(&tip) => return Ok(true),
                 Ok(Tip { full: Err(damage), .. }) => damage,
-                Ok(tip) if self.continues(&tip) => continue,
-                Ok(_) => return Ok(true),
+                Ok(_) => continue,
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => damage,
                 Err(error) => return Err(error),
             };
@@ -320,7 +346,7 @@ impl History {
     /// Reads what other writers added, if anything; tells whether there was something. A storage that now shows less
     /// than before is rolled back.
     pub(crate) fn refresh(&mut self, objects: &Objects) -> Result<bool, PublishError> {
-        if list(objects)?.keys().eq(self.listed.keys()) {
+        if list(objects)? == self.listed {
             return Ok(false);
         }
         let mut fresh = Self::load(objects)?;
@@ -383,7 +409,7 @@ impl History {
         // A copy, or what came under an old key, makes no other an ancestor.
         let named: HashMap<String, CommitId> = self.named_commits().collect();
         let counts = |name: &&ObjectName| is_old(name) && named.contains_key(name.file());
-        let newest_old = self.listed.keys().filter(counts).max_by_key(|name| number_of(name));
+        let newest_old = self.listed.iter().filter(counts).max_by_key(|name| number_of(name));
         let Some(newest_old) = newest_old else { return Ok(HashSet::new()) };
         let newest_tip = read_tip(objects, newest_old)?;
         if named.get(newest_old.file()) != Some(&newest_tip.id) {
@@ -392,8 +418,8 @@ impl History {
         let ancestors = newest_tip.tables;
         let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
         let mut old: HashSet<ObjectName> =
-            self.listed.keys().filter(|name| ancestors.contains(name.file())).cloned().collect();
-        let mut unread: Vec<ObjectName> = self.listed.keys().filter(|name| !old.contains(name)).cloned().collect();
+            self.listed.iter().filter(|name| ancestors.contains(name.file())).cloned().collect();
+        let mut unread: Vec<ObjectName> = self.listed.iter().filter(|name| !old.contains(name)).cloned().collect();
         while let Some(name) = unread.pop().filter(|_| old.len() >= least) {
             let body = objects.read_body(ObjectKind::Commit, &name);
             let commit = body.and_then(|body| Ok(Commit::decode(&body).map_err(|error| Damage::new(&name, error))?.0));
@@ -418,15 +444,19 @@ impl History {
 
     /// Whether all commits have numbers that only one writer could take.
     pub(crate) fn is_exclusive(&self) -> bool {
-        self.listed.keys().all(is_number_alone)
+        self.listed.iter().all(is_number_alone)
     }
 
     /// The first number after the tips' that no listed name has. Names alone prove nothing: a stray file with a
     /// high number must not use numbers up.
     pub(crate) fn next_number(&self) -> Option<u64> {
-        let taken: HashSet<u64> = self.listed.keys().filter_map(number_of).collect();
-        let after = self.tips.iter().map(|tip| tip.commit.number).max().unwrap_or_default();
-        (after..MAX_NUMBER).map(|number| number + 1).find(|number| !taken.contains(number))
+        let taken: HashSet<u64> = self.listed.iter().filter_map(number_of).collect();
+        (self.highest_number()..MAX_NUMBER).map(|number| number + 1).find(|number| !taken.contains(number))
+    }
+
+    /// The highest number of a tip.
+    fn highest_number(&self) -> u64 {
+        self.tips.iter().map(|tip| tip.commit.number).max().unwrap_or_default()
     }
 
     fn next_tip(
@@ -461,29 +491,18 @@ impl History {
             config: change.config.max(self.config()),
             older_epochs: objects.keyring.older(),
             growth,
-            epoch_starts: self.epoch_starts(objects.keyring.newest()),
         };
         let epoch = objects.keyring.newest();
         let full = base.filter(|_| growth.depth > 0).map_or(Ok(epoch), |base| base.full.clone());
         Tip { id: CommitId::NONE, epoch, commit, len: 0, tables, full, mended: Vec::new() }
     }
 
-    /// The commits that began the epochs up to this one, as far as they have begun. Where damage left no commit that knows,
-    /// there is none.
-    fn epoch_starts(&self, epoch: Epoch) -> Vec<CommitId> {
-        let has_begun = self.tips.iter().any(|tip| tip.epoch == epoch);
-        let last = if has_begun { epoch.0 } else { epoch.0.saturating_sub(1) };
-        let start = |begun| self.tips.iter().find_map(|tip| tip.start_of(Epoch(begun))).unwrap_or(CommitId::NONE);
-        (1..=last).map(start).collect()
-    }
-
     /// Makes the commit just written the only tip.
     fn advance(&mut self, mut tip: Tip, body: &[u8]) {
         tip.id = CommitId::of(body);
         tip.len = body.len() as u64;
-        // The storage's time of it is learnt when it is listed.
-        self.listed.insert(tip.commit.name.clone(), None);
-        self.epoch = tip.epoch;
+        self.listed.insert(tip.commit.name.clone());
+        (self.epoch, self.is_in_force) = (tip.epoch, true);
         self.tables = tip.tables.clone();
         self.tips = vec![tip];
         self.mended.clear();
@@ -491,14 +510,6 @@ impl History {
 }
 
 impl Tip {
-    /// The commit that began an epoch, as far as this one knows.
-    fn start_of(&self, epoch: Epoch) -> Option<CommitId> {
-        match self.commit.epoch_starts.get(epoch.0.checked_sub(1)? as usize) {
-            Some(start) => Some(*start).filter(|start| *start != CommitId::NONE),
-            None => (self.epoch == epoch).then_some(self.id),
-        }
-    }
-
     /// All tables for a full commit, else what the first parent's lack.
     fn tables_to_write(&self, history: &History) -> Tables {
         match history.tips.first() {

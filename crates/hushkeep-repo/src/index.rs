@@ -204,7 +204,7 @@ impl Index {
 
     /// Every content of files that a pack holds.
     pub(crate) fn data_of(&self, pack: &PackInfo) -> impl Iterator<Item = Run> {
-        let data = pack.table.segments.iter().filter(|segment| segment.class == Class::Data);
+        let data = pack.table.segments.iter().filter(|segment| segment.class.is_data());
         data.flat_map(|segment| &segment.stretches).filter_map(|stretch| self.run(pack, *stretch))
     }
 
@@ -307,7 +307,7 @@ mod tests {
 
     fn segment(class: Class, first: u32, count: u32) -> Segment {
         let stretches = vec![Stretch { list: 0, first, count }];
-        Segment { class, coding: Coding::Plain, sealed_len: 26, raw_len: 10, stretches }
+        Segment { class, coding: Coding::Plain, sealed_len: 516, raw_len: 500, stretches }
     }
 
     fn id(byte: u8) -> ObjectId {
@@ -317,7 +317,7 @@ mod tests {
     fn pack(number: u8, list: u8, segments: Vec<Segment>) -> PackInfo {
         let lists = vec![ListEntry { id: id(list), epoch: Epoch(0), names_digest: [0; 16] }];
         let table = PackTable { lists, segments };
-        PackInfo { id: id(number), epoch: Epoch(0), salt: [0; 32], len: 1000, table }
+        PackInfo { id: id(number), epoch: Epoch(0), salt: [0; 32], len: 10_000, table }
     }
 
     #[test]
@@ -334,13 +334,13 @@ mod tests {
         assert_eq!(index.list_end(list), 8);
         let names = index.names_of(list).iter().map(|(at, _)| *at);
         assert_eq!(names.collect::<Vec<_>>(), [SegmentAt { pack: 0, segment: 1 }]);
-        assert_eq!(index.pack(0).unwrap().segment(1).unwrap().1, 68 + 26);
+        assert_eq!(index.pack(0).unwrap().segment(1).unwrap().1, 68 + 516);
     }
 
     #[test]
     fn the_data_of_a_pack_are_neither_its_nodes_nor_its_names() {
         let mut index = Index::default();
-        let kinds = [(Class::Data, 0, 3), (Class::Metadata, 3, 2), (Class::Data, 5, 1), (Class::Names, 0, 6)];
+        let kinds = [(Class::Data, 0, 3), (Class::Metadata, 3, 2), (Class::Other(7), 5, 1), (Class::Names, 0, 6)];
         let pack = pack(1, 1, kinds.map(|(class, first, count)| segment(class, first, count)).to_vec());
         index.add(pack.clone());
         let list = index.list(&id(1)).unwrap();
@@ -418,7 +418,7 @@ mod tests {
     }
 
     fn arbitrary_segment(lists: u32) -> impl Strategy<Value = Segment> {
-        let class = prop::sample::select(vec![Class::Data, Class::Metadata, Class::Names]);
+        let class = prop::sample::select(vec![Class::Data, Class::Metadata, Class::Names, Class::Other(9)]);
         let stretch = (0..lists, 0u32..99, 1u32..9).prop_map(|(list, first, count)| Stretch { list, first, count });
         (class, any::<bool>(), 0u32..9999, prop::collection::vec(stretch, 1..4)).prop_map(
             |(class, is_plain, raw_len, stretches)| {

@@ -40,6 +40,20 @@ impl Keyring {
         header.repository == self.repository && header.epoch > self.current
     }
 
+    /// Whether a key is that of the current epoch alone. Each rotation draws another: who has one that was replaced could make up
+    /// a later epoch of it, and be found out by the secret of its true one.
+    pub(crate) fn is_of_one_epoch(&self, key: &BackupKey) -> bool {
+        let is_of = |(epoch, (secret, _)): (&Epoch, &(EpochSecret, _))| {
+            key.epoch_secret(&self.repository, *epoch).ct_eq(secret)
+        };
+        !self.epochs.range(..self.current).any(is_of)
+    }
+
+    /// Whether a header says that it is of an earlier epoch of this repository. Nobody vouches for it.
+    pub(crate) fn is_preceded_by(&self, header: &Header) -> bool {
+        header.repository == self.repository && header.epoch < self.current
+    }
+
     /// The keyring of the next epoch, under a new key. `None` after the last epoch that there can be.
     pub(crate) fn next(&self, key: &BackupKey) -> Option<Self> {
         let mut next = Self::new(key, self.repository, self.current.next()?);

@@ -65,7 +65,7 @@ pub use check::{Affected, CheckError, CheckOptions, CheckReport, Finding};
 pub use config::{Protector, ProtectorKind};
 pub use error::{Damage, DamageCause, ReadError};
 pub use history::ForgottenSnapshot;
-pub use node::{Entry, EntryKind, FileEntry};
+pub use node::{Entry, EntryKind, FileEntry, NewerEntry};
 pub use progress::{Progress, Quiet};
 pub use prune::{Amount, PruneError, PruneOptions, PruneReport};
 pub use repository::{

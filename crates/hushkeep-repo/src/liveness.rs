@@ -21,8 +21,8 @@ pub(crate) struct Needs {
 }
 
 impl Needs {
-    /// Adds what a file list needs. Damage is an error: who takes it for granted that nothing more is needed would
-    /// throw away what is.
+    /// Adds what a file list needs. Damage is an error, and so is what only newer versions understand: who takes it for
+    /// granted that nothing more is needed would throw away what is.
     pub(crate) fn add_list(&mut self, root: NodeName, contents: &Contents) -> Result<(), ReadError> {
         if !self.lists.insert(contents.node(root)?) {
             return Ok(());
@@ -32,13 +32,23 @@ impl Needs {
             self.add(Run { start: node, count: 1 }, contents)?;
         }
         for entry in reader {
-            let EntryKind::File(file) = entry?.kind else { continue };
-            match file.content {
-                Content::Chunks(runs) => runs.into_iter().try_for_each(|run| self.add(run, contents))?,
-                Content::Pages { map, .. } => self.add_map(map.start, contents)?,
+            match entry?.kind {
+                EntryKind::File(file) => self.add_file(file.content, contents)?,
+                EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => {}
+                EntryKind::Newer(_) => {
+                    let list = contents.node(root)?;
+                    return Err(contents.damaged_content(list, DamageCause::NewerVersion).into());
+                }
             }
         }
         Ok(())
+    }
+
+    fn add_file(&mut self, content: Content, contents: &Contents) -> Result<(), ReadError> {
+        match content {
+            Content::Chunks(runs) => runs.into_iter().try_for_each(|run| self.add(run, contents)),
+            Content::Pages { map, .. } => self.add_map(map.start, contents),
+        }
     }
 
     fn add_map(&mut self, node: ContentRef, contents: &Contents) -> Result<(), ReadError> {

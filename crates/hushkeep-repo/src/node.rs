@@ -13,7 +13,7 @@ use crate::refs::NodeName;
 
 pub(crate) use anchor::Anchored;
 pub(crate) use entry::Content;
-pub use entry::{Entry, EntryKind, FileEntry};
+pub use entry::{Entry, EntryKind, FileEntry, NewerEntry};
 pub(crate) use file_list::{BlockWriter, FileListNode, Op, read_block};
 pub(crate) use page_map::{PageMap, PageMapNode};
 #[cfg(fuzzing)]

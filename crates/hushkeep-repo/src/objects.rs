@@ -155,7 +155,8 @@ impl Objects {
         body: &[u8],
         rng: &mut dyn CryptoRng,
     ) -> Result<u64, StorageError> {
-        let object = seal::seal_single(self.keys(), kind, Vec::new(), &codec::encode_body(body), MIN_OBJECT_LEN, rng);
+        let coded = codec::encode_body(body).ok_or_else(|| StorageError::new(StorageErrorKind::TooLong, name))?;
+        let object = seal::seal_single(self.keys(), kind, Vec::new(), &coded, MIN_OBJECT_LEN, rng);
         self.storage.put(name, &object)?;
         self.keep(&CacheKey::whole(name), &object);
         Ok(object.len() as u64)
@@ -224,7 +225,8 @@ impl Objects {
         let footer_at = len.saturating_sub(FOOTER_LEN as u64);
         let (read, part) = self.read_aligned(&name, footer_at..len, len)?;
         let footer = read.get(part).and_then(<[u8]>::first_chunk).ok_or_else(|| damaged(DamageCause::Length))?;
-        let trailer_at = footer_at.checked_sub(trailer_len(*footer) as u64);
+        let trailer_len = trailer_len(*footer).map_err(|error| damaged(error.into()))?;
+        let trailer_at = footer_at.checked_sub(trailer_len as u64);
         let trailer_at = trailer_at.ok_or_else(|| damaged(OpenError::Truncated.into()))?;
         let (read, part) = self.read_aligned(&name, trailer_at..footer_at, len)?;
         let (pad_len, table) =

@@ -15,7 +15,7 @@ use crate::index_writer::{IndexError, NewIndex};
 use crate::objects::index_name;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
-use crate::repository::Repository;
+use crate::repository::{Repository, bad_packs};
 use crate::retention::seconds_until_dropped;
 use crate::snapshot::SnapshotId;
 use crate::state::StateError;
@@ -157,6 +157,7 @@ impl Repository {
         options: &PruneOptions,
     ) -> Result<(Plan, PruneReport), PruneError> {
         self.refresh()?;
+        self.contents.update(self.history.tables(), bad_packs(self.state.as_ref()))?;
         self.refuse_damage()?;
         let clock = StorageClock::read(&self.contents.objects, None)?;
         let plan = self.plan_prune(forgotten, options, &clock)?;
@@ -170,7 +171,7 @@ impl Repository {
         let features = self.contents.objects.storage.features();
         let latest = clock.now.map(|stored| stored.max(now));
         let ripe = plan.ripe(clock, latest, features);
-        report.dropped = amount(&ripe);
+        report.dropped = amount(&[ripe.as_slice(), &plan.to_drop].concat());
         report.waiting = plan.waiting(&ripe);
         report.no_clock = clock.now.is_none();
         report.wait_seconds = seconds_until_dropped(features).unsigned_abs();
@@ -201,8 +202,12 @@ impl Repository {
         self.contents.add_own(new.clone(), Some(index.row.id));
         let just_stored = index_name(&index.row.id);
         let clock = StorageClock::read(&self.contents.objects, Some(&just_stored))?;
-        let ripe = plan.ripe(&clock, clock.now, self.contents.objects.storage.features());
-        report.dropped = amount(&ripe);
+        // What was found damaged just now may be whole in what is to be dropped.
+        let ripe = match report.damage.is_empty() {
+            true => plan.ripe(&clock, clock.now, self.contents.objects.storage.features()),
+            false => Vec::new(),
+        };
+        report.dropped = amount(&[ripe.as_slice(), &plan.to_drop].concat());
         report.waiting = plan.waiting(&ripe);
         let old_commits = self.old_commits(&clock, report)?;
 
@@ -212,7 +217,7 @@ impl Repository {
                 return Err(PruneError::Busy);
             }
             let mut tables = plan_rows(plan, &new, &index, number);
-            ripe.iter().for_each(|row| tables.insert_pack(row.dropped(number)));
+            ripe.iter().chain(&plan.to_drop).for_each(|row| tables.insert_pack(row.dropped(number)));
             let mut commits = before.clone();
             commits.drop_commits(|file| old_commits.contains(file));
             tables.merge(&commits);

@@ -20,10 +20,10 @@ use crate::contents::Contents;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, ForgottenSnapshot, History, PublishError, SeenTips, Tables};
 use crate::keyring::Keyring;
-use crate::objects::{Objects, number_of};
-use crate::snapshot::Snapshot;
+use crate::objects::{Objects, number_of, pack_name};
+use crate::snapshot::{Snapshot, SnapshotId};
 use crate::state::{StateError, StateKey};
-use crate::storage::{Folder, StorageError};
+use crate::storage::{Folder, ObjectName, StorageError};
 use crate::{State, Storage, Timestamp};
 pub use find::{FindError, FoundProtector, LockedRepository};
 pub use forget::ForgetError;
@@ -139,20 +139,25 @@ impl Repository {
 
     fn open(
         mut objects: Objects,
+        (key, config_object): (&BackupKey, &ObjectName),
         (config, config_name, stored_configs): (Config, ConfigName, StoredConfigs),
         state: Arc<dyn State>,
         rng: SharedRng,
         now: Timestamp,
     ) -> Result<Self, UnlockError> {
         let mut history = History::load(&objects)?;
-        if !history.is_in_force(objects.keyring.newest()) {
+        if !history.is_in_force() {
             return Err(UnlockError::NotInForce);
         }
-        let unremembered = check_history(&mut history, &objects, &config_name, state.as_ref(), now)?;
         for older in history.older_epochs() {
             let damaged = |cause: WireError| Damage { object: Folder::Commits.name().to_owned(), cause: cause.into() };
             objects.keyring.add_older(older).map_err(|error| ReadError::Damaged(damaged(error)))?;
         }
+        // Before this device remembers anything of it.
+        if !objects.keyring.is_of_one_epoch(key) {
+            return Err(ReadError::from(Damage::new(config_object, DamageCause::Content)).into());
+        }
+        let unremembered = check_history(&mut history, &objects, &config_name, state.as_ref(), now)?;
         let mut contents = Contents::load(objects, history.tables(), bad_packs(state.as_ref()))?;
         contents.salvage(&history)?;
         let snapshots = read_snapshots(&history)?;
@@ -175,6 +180,16 @@ impl Repository {
     /// The repository's id.
     pub fn id(&self) -> RepositoryId {
         *self.contents.objects.keyring.repository()
+    }
+
+    /// Whether a commit under the key can be read: else it holds only because that was lost.
+    pub fn is_key_proven(&self) -> bool {
+        self.history.has_newest_tip()
+    }
+
+    /// Which key holds: how often it was replaced.
+    pub fn epoch(&self) -> Epoch {
+        self.contents.objects.keyring.newest()
     }
 
     /// The ways to get the key back.
@@ -215,13 +230,18 @@ impl Repository {
         self.history.outdated().iter().map(ToString::to_string)
     }
 
+    /// Snapshots of which a newer version says something that this one does not understand: they are there, and that is all.
+    pub fn unknown_snapshots(&self) -> impl Iterator<Item = SnapshotId> {
+        self.history.tables().unknown_snapshots()
+    }
+
     /// The snapshots that were forgotten, in no particular order.
     pub fn forgotten_snapshots(&self) -> impl Iterator<Item = ForgottenSnapshot> {
         self.history.tables().forgotten_snapshots()
     }
 
     /// Whether this program may write here: not where a newer one says that older ones must not, nor where one wrote an
-    /// index that this one cannot read, and would replace (spec §14).
+    /// index that this one cannot read, and would replace, or a pack of which it does not know all (spec §14).
     pub(crate) fn check_writable(&self) -> Result<(), ReadError> {
         let (own, named) = (self.config_name, self.history.config());
         if !self.config.may_write()
@@ -229,6 +249,9 @@ impl Repository {
         {
             let object = format!("{}/{:010}", Folder::Config.name(), own.number.max(named.number));
             return Err(Damage { object, cause: DamageCause::NewerVersion }.into());
+        }
+        if let Some(pack) = &self.contents.newer {
+            return Err(Damage::new(&pack_name(pack), DamageCause::NewerVersion).into());
         }
         let newer = self.contents.damage.iter().find(|damage| damage.cause.is_newer_version());
         newer.map_or(Ok(()), |damage| Err(damage.clone().into()))
@@ -244,13 +267,13 @@ impl Repository {
         change: &Change,
         additions: impl FnMut(&Self, u64) -> Result<Tables, E>,
     ) -> Result<(u64, u64), E> {
-        self.publish_under(None, change, additions)
+        self.publish_under(&mut None, change, additions)
     }
 
-    /// The same, sealed under the keys of `sealer`, if that is given.
+    /// The same, sealed under the keys of `next`, if that is given: the repository goes on with them, and takes them.
     pub(crate) fn publish_under<E: From<PublishError>>(
         &mut self,
-        sealer: Option<&Objects>,
+        next: &mut Option<Objects>,
         change: &Change,
         mut additions: impl FnMut(&Self, u64) -> Result<Tables, E>,
     ) -> Result<(u64, u64), E> {
@@ -270,12 +293,13 @@ impl Repository {
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
             let mut tables = self.rows_of_salvaged();
             tables.merge(&additions(self, number)?);
-            let objects = sealer.unwrap_or(&self.contents.objects);
+            let objects = next.as_ref().unwrap_or(&self.contents.objects);
             let stored = {
                 let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
                 self.history.store(objects, number, change, &tables, &mut **rng)
             };
             if let Some(len) = stored.map_err(PublishError::from)? {
+                next.take().into_iter().for_each(|objects| self.contents.objects = objects);
                 self.published(change.time)?;
                 return Ok((number, len));
             }
@@ -314,11 +338,13 @@ impl Repository {
         rows
     }
 
-    fn published(&mut self, now: Timestamp) -> Result<(), PublishError> {
+    /// Remembers what was just published. What cannot be read just now, the next refresh makes up for: the change is made.
+    pub(crate) fn published(&mut self, now: Timestamp) -> Result<(), PublishError> {
+        self.is_behind = true;
         self.contents.name_salvaged();
-        self.catch_up()?;
         let seen = self.history.seen_since(&remembered_tips(self.state.as_ref())?, now);
         self.state.store(StateKey::Tips, &seen.encode())?;
+        let _ = self.catch_up();
         if let Some(cache) = self.contents.objects.storage.cache() {
             cache.retain(&|key| self.may_be_read_again(key));
         }
@@ -388,7 +414,7 @@ fn remembered_tips(state: &dyn State) -> Result<SeenTips, StateError> {
 }
 
 /// The packs that this device found bad. If it cannot say, none: then damage is met where it is.
-fn bad_packs(state: &dyn State) -> BadPacks {
+pub(crate) fn bad_packs(state: &dyn State) -> BadPacks {
     BadPacks::load(state).unwrap_or_default()
 }
 

@@ -83,7 +83,7 @@ pub enum ItemError {
     /// Its place cannot be written.
     #[error(transparent)]
     Target(#[from] TargetError),
-    /// Its contents are damaged.
+    /// Its contents are damaged, or it is something that only newer versions understand.
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// It belongs to a database that could not be restored, and would spoil the one that lies in its place.
@@ -238,6 +238,10 @@ impl Restore<'_, '_> {
             EntryKind::HardLink { .. } => {
                 self.links.push(entry);
                 Ok(())
+            }
+            EntryKind::Newer(_) => {
+                let damage = self.repository.newer_entry(&entry);
+                self.problem(entry.path, damage.into())
             }
         }
     }

@@ -1,7 +1,6 @@
 //! What a repository takes, and what it holds.
 
 use crate::error::ReadError;
-use crate::pack::Class;
 use crate::repository::Repository;
 use crate::storage::Folder;
 
@@ -61,7 +60,7 @@ impl Repository {
             stored_bytes: 0,
         };
         let segments = self.contents.packs().flat_map(|(_, pack)| &pack.table.segments);
-        for segment in segments.filter(|segment| segment.class == Class::Data) {
+        for segment in segments.filter(|segment| segment.class.is_data()) {
             stats.contents += segment.count();
             stats.contents_bytes += u64::from(segment.raw_len);
             stats.stored_bytes += u64::from(segment.sealed_len);

@@ -29,6 +29,9 @@ pub trait Storage: Send + Sync {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError>;
 
     /// Reads a whole object.
+    ///
+    /// Fails with [`StorageErrorKind::TooLong`] if it is longer than [`Folder::max_len`], before anything is made of that
+    /// length: anyone may have put it there.
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StorageError>;
 
     /// Reads the bytes of `range`, or as many of them as the object has: a range beyond its end is empty.
@@ -79,6 +82,15 @@ impl Folder {
             Self::Commits => "commits",
             Self::Index => "index",
             Self::Packs => "packs",
+        }
+    }
+
+    /// The greatest length of an object in it, in bytes (spec §13).
+    pub const fn max_len(self) -> u64 {
+        match self {
+            Self::Config => 4 << 20,
+            Self::Commits | Self::Index => 1 << 30,
+            Self::Packs => (1 << 38) - 1,
         }
     }
 }
@@ -198,6 +210,9 @@ pub enum StorageErrorKind {
     /// again at once will not help.
     #[error("the storage cannot read what it holds")]
     Unreadable,
+    /// The object is longer than one in its folder may be.
+    #[error("the object is longer than any may be")]
+    TooLong,
     /// Anything else; trying again will not help.
     #[error("the storage failed")]
     Failed,

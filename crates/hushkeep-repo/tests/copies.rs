@@ -41,7 +41,7 @@ fn tree(file: u64) -> MemoryTree {
 
 impl Place {
     /// `spoil` changes the new pack.
-    fn new(spoil: impl FnOnce(&mut Vec<u8>)) -> Self {
+    fn new(spoil: impl FnOnce(&mut [u8])) -> Self {
         let memory = MemoryStorage::new(Features { create_if_absent: true });
         memory.set_time(at(NOW));
         let storage: Arc<dyn Storage> = Arc::new(memory.clone());
@@ -78,7 +78,11 @@ impl Place {
 
     /// What a check of everything finds, and whether any file is lost by it.
     fn check(&self) -> Vec<(String, bool)> {
-        let report = self.open().check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap();
+        self.check_reading(1.0)
+    }
+
+    fn check_reading(&self, read_data: f64) -> Vec<(String, bool)> {
+        let report = self.open().check(&CheckOptions { read_data }, &Quiet).unwrap();
         report.findings.into_iter().map(|finding| (finding.damage.object, !finding.affected.is_empty())).collect()
     }
 
@@ -95,7 +99,7 @@ fn options(now: i64) -> PruneOptions {
     PruneOptions { now: at(now), max_unused: 0.0, max_repack_bytes: u64::MAX, dry_run: false }
 }
 
-fn spoil_all(pack: &mut Vec<u8>) {
+fn spoil_all(pack: &mut [u8]) {
     let end = pack.len() - 400;
     pack[68..end].fill(0);
 }
@@ -106,8 +110,8 @@ fn made_good(repository: &Repository) -> Vec<String> {
 
 #[test]
 fn what_one_pack_lost_is_read_from_another() {
-    let one_bit = |pack: &mut Vec<u8>| pack[1000] ^= 1;
-    for spoil in [spoil_all as fn(&mut Vec<u8>), one_bit] {
+    let one_bit = |pack: &mut [u8]| pack[1000] ^= 1;
+    for spoil in [spoil_all as fn(&mut [u8]), one_bit] {
         let place = Place::new(spoil);
         let repository = place.open();
         assert!(made_good(&repository).is_empty());
@@ -123,6 +127,16 @@ fn what_one_pack_lost_is_read_from_another() {
         }
         assert_eq!(place.check(), [(place.spoiled.to_string(), false)]);
     }
+}
+
+/// Lists are read by every check, and what is wrong with them is told even where another pack has them, too.
+#[test]
+fn damage_that_did_no_harm_is_told_by_every_check() {
+    let place = Place::new(spoil_all);
+    for read_data in [0.0, 1.0] {
+        assert_eq!(place.check_reading(read_data), [(place.spoiled.to_string(), false)]);
+    }
+    assert!(place.prune().is_ok(), "it is known now");
 }
 
 /// A prune would drop the packs that the contents are whole in.
@@ -154,4 +168,24 @@ fn a_backup_builds_on_nothing_that_it_read_from_a_copy() {
     place.marked.iter().chain([&place.spoiled]).for_each(|pack| place.storage.delete(pack).unwrap());
     let repository = Device::new(2).open(&place.storage);
     assert_restores(&repository, repository.snapshots().last().unwrap(), &place.tree);
+}
+
+/// Whichever byte is wrong: what the backup met of it, it stores anew, lists, maps and names alike.
+#[test]
+fn whatever_a_backup_found_damaged_the_next_snapshot_does_without() {
+    // Behind the contents of files, which a backup does not read.
+    let behind = 20 * 4096 + FILE_LEN;
+    let mut told = 0;
+    for at in (behind..behind + 2500).step_by(50) {
+        let place = Place::new(|pack| pack[at] ^= 1);
+        let report = backup(&mut place.open(), &place.tree, place.now);
+        if report.damage.iter().any(|damage| damage.object == place.spoiled.to_string()) {
+            told += 1;
+            place.marked.iter().for_each(|pack| place.storage.delete(pack).unwrap());
+            let repository = Device::new(2).open(&place.storage);
+            let newest = repository.snapshots().last().unwrap();
+            assert!(restore_into(&repository, newest, &MemoryTarget::default(), false).is_ok(), "byte {at}");
+        }
+    }
+    assert!(told > 0);
 }

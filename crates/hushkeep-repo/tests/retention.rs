@@ -433,6 +433,7 @@ fn the_old_protectors_are_found_below_those_of_a_rotation_that_was_not_completed
     let device = Device::new(1);
     let mut repository = device.create(&place.storage);
     let recovery_key = repository.protectors().to_vec();
+    backup(&mut repository, &tree(&[1], 1), NOW);
     let passphrase = |byte| Protector::new(ID, ProtectorKind::Passphrase(vec![byte]), String::new(), at(NOW));
     repository.set_protectors([recovery_key.as_slice(), &[passphrase(1)]].concat(), at(NOW)).unwrap();
     let dying = FaultStorage::new(Arc::clone(&place.storage), |call| {
@@ -450,7 +451,22 @@ fn the_old_protectors_are_found_below_those_of_a_rotation_that_was_not_completed
     });
     assert_eq!(wraps.collect::<Vec<_>>(), [[2], [1]]);
     assert!(matches!(open_with(&new_key(), &device, &place.storage), Err(UnlockError::NotInForce)));
-    assert_eq!(device.open(&place.storage).protectors().len(), 2);
+    let mut repository = device.open(&place.storage);
+    assert_eq!(repository.protectors().len(), 2);
+
+    // The rotation's commit may be on its way to a device that sees it late: its config is not that device's to delete.
+    repository.set_protectors(recovery_key, at(NOW)).unwrap();
+    let locked = LockedRepository::find(Arc::clone(&place.storage), None).unwrap();
+    let wraps = locked.protectors().filter(|protector| matches!(protector.kind, ProtectorKind::Passphrase(_)));
+    assert_eq!(wraps.count(), 1, "the new passphrase");
+    // Nor does damage of what was written under the old key end the rotation.
+    let first = "commits/0000000001".parse().unwrap();
+    let mut object = place.storage.get(&first).unwrap();
+    object[200] ^= 1;
+    place.storage.delete(&first).unwrap();
+    place.storage.put(&first, &object).unwrap();
+    let opened = open_with(&new_key(), &Device::new(2), &place.storage).map(drop);
+    assert!(matches!(opened, Err(UnlockError::NotInForce)), "{opened:?}");
 }
 
 /// The device dies before it has deleted what opens no more: the next backup, of whichever device, does so.

@@ -56,6 +56,7 @@ fn nothing_is_ever_lost() {
 #[derive(Default)]
 struct Model {
     live: BTreeMap<SnapshotId, Expected>,
+    forgotten: BTreeMap<SnapshotId, Expected>,
     /// Trees of backups that failed: their snapshots may be there or not.
     unsure: Vec<Expected>,
     /// Snapshots whose forgetting failed.
@@ -67,8 +68,24 @@ struct Model {
 #[derive(Clone)]
 struct Expected {
     nodes: BTreeMap<RelPath, Node>,
-    /// It was published under a key that had been replaced by then: nobody takes it, and its device will be told.
+    /// It was published under a key that had been replaced by then, or at the same time: nobody takes it, and its device will
+    /// be told. Or it was forgotten in that way, and is there again.
     too_late: bool,
+}
+
+impl Model {
+    /// A device replaced the key, and saw these snapshots. What others published meanwhile and it did not see counts for
+    /// nothing.
+    fn part(&mut self, seen: &BTreeSet<SnapshotId>) {
+        for (id, expected) in &mut self.live {
+            expected.too_late |= !seen.contains(id);
+        }
+        for id in seen {
+            if let Some(expected) = self.forgotten.remove(id) {
+                self.live.insert(*id, Expected { too_late: true, ..expected });
+            }
+        }
+    }
 }
 
 struct Simulation {
@@ -400,7 +417,10 @@ fn forget(
             true
         }
         Ok(()) => {
-            ids.iter().for_each(|id| drop(model.live.remove(id)));
+            for id in ids {
+                let expected = model.live.remove(&id);
+                model.forgotten.extend(expected.map(|expected| (id, expected)));
+            }
             true
         }
         Err(error) => {
@@ -445,6 +465,9 @@ fn rotate(
     let protectors = repository.protectors().to_vec();
     let result = repository.rotate(&key_of(key), protectors, now);
     let mut model = model.lock().unwrap();
+    if !view.features().create_if_absent && !matches!(result, Err(RotateError::Unchanged(_))) {
+        model.part(&repository.snapshots().iter().map(|snapshot| snapshot.id).collect());
+    }
     match result {
         Ok(_) | Err(RotateError::Changed(_)) => {
             model.keys = vec![key];

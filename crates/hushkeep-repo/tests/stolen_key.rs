@@ -11,8 +11,9 @@ use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::seal::{OpenError, Opener, Parts};
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
-use hushkeep_repo::{FindError, LockedRepository, PruneOptions, Quiet, Repository, Storage, UnlockError};
-use hushkeep_storage::MemoryStorage;
+use hushkeep_repo::{FindError, LockedRepository, PruneOptions, Quiet, ReadError, Repository, Storage, UnlockError};
+use hushkeep_storage::fault::Fault;
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 const DAY: i64 = 86_400;
 
@@ -183,37 +184,48 @@ fn a_commit_under_an_old_key_is_told_and_not_used() {
     assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
 }
 
-/// The one who tells the times is the storage.
+/// Nor does any clock let it in: in a folder whoever may write there sets the times of files, and a storage tells what it likes.
 #[test]
-fn a_commit_under_an_old_key_counts_if_the_storage_says_that_it_is_older_than_the_rotation() {
-    let owner = Device::new(1);
-    let (memory, storage) = rotated(&owner);
-    forge(&memory, &storage, NOW, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
-    for device in [&owner, &Device::new(5)] {
-        let repository = open_with(&other_key(4), device, &storage).unwrap();
-        assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 2, 3], 0));
-        assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
-        assert_restores(&repository, &repository.snapshots()[2], &tree("after"));
+fn no_clock_lets_a_commit_under_an_old_key_in() {
+    for create_if_absent in [true, false] {
+        let owner = Device::new(1);
+        let (memory, storage) = rotated_on(memory_with(Features { create_if_absent }), &owner);
+        forge(&memory, &storage, NOW, |stolen| {
+            backup(stolen, &tree("forged"), NOW);
+            stolen.forget(&[stolen.snapshots()[0].id], at(NOW)).unwrap();
+        });
+        for device in [&owner, &Device::new(5)] {
+            let repository = open_with(&other_key(4), device, &storage).unwrap();
+            assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 2));
+            assert_eq!(repository.forgotten_snapshots().count(), 0);
+            assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
+        }
     }
-    forge(&memory, &storage, NOW, |stolen| {
-        let first = stolen.snapshots()[0].id;
-        stolen.forget(&[first], at(NOW)).unwrap();
-    });
-    let repository = open_with(&other_key(4), &owner, &storage).unwrap();
-    assert_eq!((numbers(&repository), repository.forgotten_snapshots().count()), (vec![2, 3], 1));
 }
 
-/// In a folder whoever may write there sets the times of files; but where a name is given once, they do not count.
+/// Where two devices can publish at once, what another stored while the key was replaced is taken in by who replaces it.
 #[test]
-fn where_nobody_comes_too_late_no_clock_lets_a_commit_under_an_old_key_in() {
-    let owner = Device::new(1);
-    let (memory, storage) = rotated_on(memory_with(Features { create_if_absent: true }), &owner);
-    let file_names = storage.list(Folder::Commits).unwrap().into_iter().map(|info| info.name.file().to_owned());
-    assert!(file_names.into_iter().all(|file| !file.contains('-')));
+fn what_another_device_stored_during_a_rotation_is_taken_in() {
+    let (memory, storage) = memory();
+    let (owner, fellow) = (Device::new(1), Device::new(2));
+    backup(&mut owner.create(&storage), &tree("before"), NOW);
+    let (shared, other) = (Arc::clone(&storage), fellow.clone());
+    let mut has_stored = false;
+    let meanwhile = FaultStorage::new(Arc::clone(&storage), move |call| {
+        if !has_stored && call.operation == Operation::Put && call.subject.starts_with("commits/") {
+            has_stored = true;
+            backup(&mut other.open(&shared), &tree("meanwhile"), NOW + 60);
+        }
+        None
+    });
+    let meanwhile: Arc<dyn Storage> = Arc::new(meanwhile);
+    let mut repository = owner.open(&meanwhile);
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW + 60)).unwrap();
     forge(&memory, &storage, NOW, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
-    for device in [&owner, &Device::new(5)] {
+    for device in [&owner, &fellow, &Device::new(5)] {
         let repository = open_with(&other_key(4), device, &storage).unwrap();
-        assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
+        assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 2], 1));
+        assert_restores(&repository, &repository.snapshots()[1], &tree("meanwhile"));
     }
 }
 
@@ -306,7 +318,6 @@ fn just_rotated(features: Features) -> (MemoryStorage, Arc<dyn Storage>, ObjectN
     (memory, storage, rotation)
 }
 
-/// Where names can be taken once only nothing comes too late, whatever copies of the rotation lie there.
 #[test]
 fn a_copy_of_the_rotation_under_another_name_lets_nobody_in() {
     let (memory, storage, rotation) = just_rotated(Features { create_if_absent: true });
@@ -317,34 +328,6 @@ fn a_copy_of_the_rotation_under_another_name_lets_nobody_in() {
     let repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
     assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1], 1));
     assert!(repository.damaged_commits().is_empty());
-}
-
-/// Elsewhere, who stores the rotation again gives it a newer time; but not a day after it says that it was made.
-#[test]
-fn a_rotation_that_is_stored_again_lets_nobody_in() {
-    for (again, is_taken) in [(NOW + 5000, true), (NOW + 2 * DAY, false)] {
-        let (memory, storage, rotation) = just_rotated(Features { create_if_absent: false });
-        forge(&memory, &storage, NOW + 4000, |stolen| drop(backup(stolen, &tree("forged"), NOW)));
-        memory.set_time(at(again));
-        let object = storage.get(&rotation).unwrap();
-        storage.delete(&rotation).unwrap();
-        storage.put(&rotation, &object).unwrap();
-        let repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
-        assert_eq!(numbers(&repository), if is_taken { vec![1, 2] } else { vec![1] });
-    }
-}
-
-/// What came too late for a rotation is taken, and what is wrong with it is told.
-#[test]
-fn damage_of_what_came_too_late_is_told() {
-    let (memory, storage, _) = just_rotated(Features { create_if_absent: false });
-    let before = names(&storage, Folder::Commits);
-    forge(&memory, &storage, NOW + 1800, |late| (0..2).for_each(|_| drop(backup(late, &tree("late"), NOW + 1800))));
-    let late: Vec<_> = names(&storage, Folder::Commits).into_iter().filter(|name| !before.contains(name)).collect();
-    let open = || open_with(&other_key(4), &Device::new(5), &storage).unwrap();
-    assert_eq!((late.len(), numbers(&open()), open().damaged_commits().len()), (2, vec![1, 2, 3], 0));
-    storage.delete(&late[0]).unwrap();
-    assert_eq!((numbers(&open()), open().damaged_commits().len()), (vec![1, 3], 1));
 }
 
 fn two_files(text: &str) -> MemoryTree {
@@ -376,6 +359,63 @@ fn a_change_of_protectors_beside_a_damaged_rotation_loses_no_pack() {
     let repository = open_with(&other_key(4), &Device::new(3), &storage).unwrap();
     let newest = repository.snapshots().last().unwrap().clone();
     assert_restores(&repository, &newest, &two_files("new"));
+}
+
+/// A rotation that was completed deletes the configs of before: where none is left, its commit was lost.
+#[test]
+fn a_rotation_that_is_missing_locks_nobody_out() {
+    let (_, storage, rotation) = just_rotated(Features { create_if_absent: true });
+    storage.delete(&rotation).unwrap();
+    let mut repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
+    let damaged: Vec<_> = repository.damaged_commits().iter().map(|damage| damage.object.clone()).collect();
+    assert_eq!((numbers(&repository), damaged), (vec![1], vec!["commits".to_owned()]));
+    assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
+    backup(&mut repository, &tree("after"), NOW + 7200);
+    let repository = open_with(&other_key(4), &Device::new(6), &storage).unwrap();
+    assert_eq!((numbers(&repository), repository.damaged_commits().len()), (vec![1, 2], 0));
+}
+
+/// A config under an old key stands before the others: its thief knows its passphrase, which still gives the old key.
+#[test]
+fn a_config_under_an_old_key_hides_no_other() {
+    let (_, storage, _) = just_rotated(Features { create_if_absent: true });
+    let (_, before) = memory();
+    let mut stolen = Device::new(1).create(&before);
+    (0..5).for_each(|_| drop(stolen.set_protectors(stolen.protectors().to_vec(), at(NOW)).unwrap()));
+    for name in names(&before, Folder::Config) {
+        storage.put(&name, &before.get(&name).unwrap()).unwrap();
+    }
+    let opened = open_with(&key(), &Device::new(5), &storage);
+    assert!(matches!(opened, Err(UnlockError::Read(ReadError::Rotated))), "{:?}", opened.err());
+    let mut repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
+    assert_eq!((numbers(&repository), names(&storage, Folder::Config).len()), (vec![1], 2 + 6));
+    backup(&mut repository, &tree("after"), NOW + 7200);
+    assert_eq!(names(&storage, Folder::Config).len(), 2, "those of the old key go, whatever their numbers");
+}
+
+/// A pack of a backup that was killed before the rotation: who has the old key can put another in its place.
+#[test]
+fn nothing_under_an_old_key_is_taken_up_again() {
+    let (memory, storage) = memory_with(Features { create_if_absent: true });
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &tree("before"), NOW);
+    let dying: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), |call| {
+        (call.operation == Operation::Put && call.subject.starts_with("index/")).then_some(Fault::CrashBefore)
+    }));
+    let killed = try_backup(&mut device.open(&dying), &tree("killed then"), NOW).map(drop);
+    assert!(killed.is_err(), "{killed:?}");
+    let mut repository = device.open(&storage);
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW)).unwrap();
+    let packs = names(&storage, Folder::Packs).len();
+    assert_eq!((packs, backup(&mut repository, &tree("killed then"), NOW).bytes_new), (2, 11));
+    memory.set_time(at(NOW + 2 * DAY));
+    backup(&mut repository, &tree("killed then"), NOW + 2 * DAY);
+    let now = at(NOW + 2 * DAY);
+    let options = PruneOptions { now, max_unused: 1.0, max_repack_bytes: 0, dry_run: false };
+    let report = repository.prune(&options, &Quiet).unwrap();
+    assert_eq!((report.dropped.packs, report.marked.packs), (1, 0), "nobody may use it: it need not wait");
+    assert_eq!(names(&storage, Folder::Packs).len(), 2);
+    assert_restores(&repository, &repository.snapshots()[1], &tree("killed then"));
 }
 
 /// A commit that lies under another name only is damaged, and then what is left counts.

@@ -12,12 +12,13 @@ use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::RepositoryId;
-use hushkeep_repo::storage::{Features, Folder, ObjectName};
+use hushkeep_repo::storage::{Features, Folder, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
-    CheckOptions, LockedRepository, PruneOptions, Quiet, ReadError, RelPath, Repository, RestoreError, Storage,
-    UnlockError,
+    CheckOptions, Damage, DamageCause, LockedRepository, PruneOptions, Quiet, ReadError, RelPath, Repository,
+    RestoreError, Storage, UnlockError,
 };
-use hushkeep_storage::MemoryStorage;
+use hushkeep_storage::fault::{Call, Fault};
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 const DAY: i64 = 86_400;
 
@@ -283,5 +284,25 @@ fn what_was_deleted_and_is_shown_again_changes_nothing() {
         backup(&mut repository, &tree(7), NOW + 33 * DAY);
         let newest = repository.snapshots().last().unwrap();
         assert!(restored_nodes(&repository, newest) == expected_nodes(&tree(7)));
+    }
+}
+
+/// Whoever can put a file there could fill the memory of whoever reads it whole.
+#[test]
+fn an_object_that_is_too_long_is_damaged_and_not_read() {
+    let (memory, device): (Arc<dyn Storage>, _) = (Arc::new(MemoryStorage::default()), Device::new(1));
+    let mut repository = device.create(&memory);
+    (0..2).for_each(|day| drop(backup(&mut repository, &tree(day), NOW + i64::try_from(day).unwrap())));
+    for folder in [Folder::Config, Folder::Commits, Folder::Index] {
+        let name = names(&memory, folder).into_iter().max().unwrap();
+        let long = name.to_string();
+        let plan = move |call: &Call<'_>| {
+            let is_read = call.operation == Operation::Get && call.subject == long;
+            is_read.then_some(Fault::Refuse(StorageErrorKind::TooLong))
+        };
+        let storage: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), plan));
+        let report = Device::new(2).open(&storage).check(&CheckOptions { read_data: 0.0 }, &Quiet).unwrap();
+        let found: Vec<_> = report.findings.into_iter().map(|finding| finding.damage).collect();
+        assert_eq!(found, [Damage { object: name.to_string(), cause: DamageCause::Length }]);
     }
 }

@@ -114,16 +114,20 @@ impl FolderStorage {
         Ok(*self.exclusive.get_or_init(|| exclusive))
     }
 
-    fn read_range(&self, name: &ObjectName, range: &Range<u64>) -> io::Result<Vec<u8>> {
-        let mut file = self.open_object(name)?;
-        let end = range.end.min(file.metadata()?.len());
-        let len = end.saturating_sub(range.start);
-        let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| ErrorKind::OutOfMemory)?);
-        if len > 0 {
-            file.seek(SeekFrom::Start(range.start))?;
-            file.take(len).read_to_end(&mut bytes)?;
+    /// Reads a whole object, unless it is too long: the error is of kind [`ErrorKind::FileTooLarge`] then.
+    fn read(&self, name: &ObjectName) -> io::Result<Vec<u8>> {
+        let file = self.open_object(name)?;
+        let len = file.metadata()?.len();
+        if len > name.folder().max_len() {
+            return Err(ErrorKind::FileTooLarge.into());
         }
-        Ok(bytes)
+        read_from(file, 0..len)
+    }
+
+    fn read_range(&self, name: &ObjectName, range: Range<u64>) -> io::Result<Vec<u8>> {
+        let file = self.open_object(name)?;
+        let end = range.end.min(file.metadata()?.len());
+        read_from(file, range.start..end)
     }
 
     fn read_folder(&self, folder: Folder) -> io::Result<Vec<ObjectInfo>> {
@@ -146,11 +150,11 @@ impl Storage for FolderStorage {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StorageError> {
-        self.get_range(name, 0..u64::MAX)
+        self.read(name).map_err(|e| read_error(name, e))
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-        self.read_range(name, &range).map_err(|e| if is_unreadable(&e) { unreadable(name, e) } else { error(name, e) })
+        self.read_range(name, range).map_err(|e| read_error(name, e))
     }
 
     fn list(&self, folder: Folder) -> Result<Vec<ObjectInfo>, StorageError> {
@@ -164,6 +168,17 @@ impl Storage for FolderStorage {
             _ => Ok(()),
         }
     }
+}
+
+/// Reads a range that lies in the file, or is empty.
+fn read_from(mut file: File, range: Range<u64>) -> io::Result<Vec<u8>> {
+    let len = range.end.saturating_sub(range.start);
+    let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| ErrorKind::OutOfMemory)?);
+    if len > 0 {
+        file.seek(SeekFrom::Start(range.start))?;
+        file.take(len).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn object_info(folder: Folder, entry: io::Result<DirEntry>) -> io::Result<Option<ObjectInfo>> {
@@ -261,8 +276,13 @@ fn is_unreadable(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
-fn unreadable(name: &ObjectName, source: io::Error) -> StorageError {
-    StorageError::new(StorageErrorKind::Unreadable, name).because(source)
+fn read_error(name: &ObjectName, source: io::Error) -> StorageError {
+    let kind = match source.kind() {
+        _ if is_unreadable(&source) => StorageErrorKind::Unreadable,
+        ErrorKind::FileTooLarge => StorageErrorKind::TooLong,
+        other => kind(other),
+    };
+    StorageError::new(kind, name).because(source)
 }
 
 fn kind(kind: ErrorKind) -> StorageErrorKind {

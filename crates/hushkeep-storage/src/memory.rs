@@ -65,7 +65,12 @@ impl Storage for MemoryStorage {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Vec<u8>, StorageError> {
-        self.get_range(name, 0..u64::MAX)
+        let max_len = name.folder().max_len();
+        let object = self.get_range(name, 0..max_len + 1)?;
+        if object.len() as u64 > max_len {
+            return Err(StorageError::new(StorageErrorKind::TooLong, name));
+        }
+        Ok(object)
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {

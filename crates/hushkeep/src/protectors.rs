@@ -1,7 +1,7 @@
 //! The ways to get the backup key back, and changing them.
 
 use hushkeep_core::name::ProtectorId;
-use hushkeep_core::wrap::{KdfParams, OutOfMemory, Passphrase, PassphraseWrap};
+use hushkeep_core::wrap::{KdfParams, OutOfMemory, Passphrase, PassphraseWrap, WrapPlace};
 use hushkeep_repo::{ConfigError, Protector, ProtectorKind};
 
 use crate::unlock::Opened;
@@ -59,8 +59,8 @@ pub enum AddError {
 pub fn add_passphrase(opened: &mut Opened, passphrase: &Passphrase, label: &str) -> Result<ProtectorId, AddError> {
     let rng = &mut crate::random();
     let id = ProtectorId::generate(rng);
-    let repository = opened.repository.id();
-    let wrap = PassphraseWrap::seal(&opened.key, passphrase, KdfParams::DEFAULT, &repository, id, rng)?;
+    let place = WrapPlace { repository: opened.repository.id(), protector: id, epoch: opened.repository.epoch() };
+    let wrap = PassphraseWrap::seal(&opened.key, passphrase, KdfParams::DEFAULT, &place, rng)?;
     let kind = ProtectorKind::Passphrase(wrap.encode());
     let now = crate::now();
     let mut protectors = opened.repository.protectors().to_vec();

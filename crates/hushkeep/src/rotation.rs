@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::recovery::RecoveryKey;
-use hushkeep_core::wrap::{OutOfMemory, Passphrase, PassphraseWrap};
+use hushkeep_core::wrap::{OutOfMemory, Passphrase, PassphraseWrap, WrapPlace};
 use hushkeep_repo::{self as repo, ConfigError, Protector, ProtectorKind};
 
 use crate::home::{DeviceState, HomeError, key_file_contents};
@@ -83,7 +83,8 @@ impl Rotation {
         let (mut carried, mut refused) = (Vec::new(), SecretError::NoPassphrase);
         for old in self.dropped(opened) {
             let ProtectorKind::Passphrase(wrap) = &old.kind else { continue };
-            match open_wrap(wrap, passphrase, &opened.repository.id(), old.id) {
+            let (repository, epoch) = (opened.repository.id(), opened.repository.epoch());
+            match open_wrap(wrap, passphrase, &WrapPlace { repository, protector: old.id, epoch }) {
                 Ok(_) => carried.push(self.wrapped_anew(opened, old, wrap, passphrase)?),
                 Err(error) => refused = error,
             }
@@ -152,8 +153,11 @@ impl Rotation {
     ) -> Result<Protector, SecretError> {
         let rng = &mut crate::random();
         let params = PassphraseWrap::decode(wrap).map_err(|_| SecretError::PassphraseDamaged)?.params();
-        let repository = opened.repository.id();
-        let wrap = PassphraseWrap::seal(&self.key, passphrase, params, &repository, old.id, rng);
+        // After the last epoch there is no rotation, which says so itself.
+        let epoch = opened.repository.epoch();
+        let epoch = epoch.next().unwrap_or(epoch);
+        let place = WrapPlace { repository: opened.repository.id(), protector: old.id, epoch };
+        let wrap = PassphraseWrap::seal(&self.key, passphrase, params, &place, rng);
         let wrap = wrap.map_err(|OutOfMemory { memory_kib }| SecretError::OutOfMemory { memory_kib })?;
         let mut protector = old.clone();
         protector.kind = ProtectorKind::Passphrase(wrap.encode());

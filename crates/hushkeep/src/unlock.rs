@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
-use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_core::name::ProtectorId;
 use hushkeep_core::recovery::{Parsed, RecoveryKey, RecoveryKeyError};
-use hushkeep_core::wrap::{Passphrase, PassphraseWrap, UnwrapError};
+use hushkeep_core::wrap::{Passphrase, PassphraseWrap, UnwrapError, WrapPlace};
 use hushkeep_repo::state::StateKey;
 use hushkeep_repo::{self as repo, FoundProtector, ProtectorKind, ReadError, Repository, State};
 use zeroize::Zeroizing;
@@ -55,6 +55,9 @@ pub enum SecretError {
     /// The passphrase opens nothing here.
     #[error("the passphrase is wrong")]
     WrongPassphrase,
+    /// There are more passphrases than are tried, as if somebody had put configs there to hide the right one.
+    #[error("of the passphrases that the repository seems to have, only the first {MAX_TRIED} were tried")]
+    NotAllTried,
     /// This repository has no passphrase.
     #[error("this repository has no passphrase")]
     NoPassphrase,
@@ -120,7 +123,7 @@ pub enum UnlockError {
     Home(#[from] HomeError),
 }
 
-/// How many protectors are tried: what a config says is not proven before one of them opens it, and each try can
+/// How many passphrases are tried: what a config says is not proven before one of them opens it, and each try can
 /// cost a gigabyte and many seconds. Two configs can have 32 each.
 const MAX_TRIED: usize = 64;
 
@@ -177,7 +180,7 @@ impl Found {
 
     /// Whether a passphrase may open this repository.
     pub fn has_passphrase(&self) -> bool {
-        self.locked.protectors().any(|protector| matches!(protector.kind, ProtectorKind::Passphrase(_)))
+        self.locked.protectors().any(|protector| wrap_of(protector).is_some())
     }
 
     /// Opens the repository by the key of a rotation of which this device did not see the end, if it went through.
@@ -185,6 +188,8 @@ impl Found {
         let mut failure = None;
         for key in self.device.next_keys()?.into_iter().filter(|key| self.locked.accepts(key)) {
             match self.open(&key) {
+                // Another device's rotation may have come first: then what is damaged for this key is that.
+                Ok(repository) if !repository.is_key_proven() && self.accepts_kept_key()? => {}
                 Ok(repository) => {
                     // While commits are damaged, older keys may be taken again when they are whole. What cannot be
                     // written now is tried again at the next opening.
@@ -198,6 +203,11 @@ impl Found {
             }
         }
         failure.map_or(Ok(None), Err)
+    }
+
+    /// Whether the key that this device keeps, beside that of a rotation of which it did not see the end, may open the repository.
+    fn accepts_kept_key(&self) -> Result<bool, UnlockError> {
+        Ok(self.device.key()?.is_some_and(|key| self.locked.accepts(&key)))
     }
 
     /// Asks the owner until something opens the repository. `refused` is why a first way did not.
@@ -234,21 +244,24 @@ impl Found {
     fn open_by_passphrase(&self, text: &str, open: Open<'_>) -> Result<Opened, UnlockError> {
         let passphrase = Passphrase::new(text).map_err(|_| SecretError::EmptyPassphrase)?;
         let (mut refused, mut failure) = (SecretError::NoPassphrase, None);
-        for FoundProtector { repository, id, kind } in self.locked.protectors().take(MAX_TRIED) {
-            let ProtectorKind::Passphrase(wrap) = kind else { continue };
-            let key = match open_wrap(wrap, &passphrase, &repository, id) {
+        let mut passphrases = self.locked.protectors().filter_map(wrap_of);
+        for (place, wrap) in passphrases.by_ref().take(MAX_TRIED) {
+            let key = match open_wrap(wrap, &passphrase, &place) {
                 Ok(key) if self.locked.accepts(&key) => Ok(key),
                 Ok(_) => Err(SecretError::PassphraseDamaged),
                 Err(error) => Err(error),
             };
             match key.map(|key| (open(&key), key)) {
-                Ok((Ok(repository), key)) => return self.opened(repository, key, OpenedBy::Passphrase(id)),
-                // It may be left of a rotation that was never completed: the same passphrase gives an earlier key.
+                Ok((Ok(repository), key)) => {
+                    return self.opened(repository, key, OpenedBy::Passphrase(place.protector));
+                }
+                // The same passphrase may give another key by another config.
                 Ok((Err(error), _)) if may_be_left_over(&error) => failure = failure.or(Some(error)),
                 Ok((Err(error), _)) => return Err(error),
                 Err(error) => refused = error,
             }
         }
+        let refused = if passphrases.next().is_some() { SecretError::NotAllTried } else { refused };
         Err(failure.unwrap_or(refused.into()))
     }
 
@@ -286,23 +299,30 @@ impl Found {
     }
 }
 
-/// Whether a key that fits a config may be one that never came into force.
+/// Whether a key that fits a config may be one that never came into force, or that was replaced: who has an old key can store a
+/// config with the passphrase of before and a high number.
 fn may_be_left_over(error: &UnlockError) -> bool {
     let UnlockError::Repository(error) = error else { return false };
-    matches!(error, repo::UnlockError::NotInForce | repo::UnlockError::Read(ReadError::Damaged(_)))
+    matches!(error, repo::UnlockError::NotInForce | repo::UnlockError::Read(ReadError::Damaged(_) | ReadError::Rotated))
+}
+
+/// The record of a protector that is a passphrase, and where it belongs.
+fn wrap_of(protector: FoundProtector<'_>) -> Option<(WrapPlace, &[u8])> {
+    match protector.kind {
+        ProtectorKind::Passphrase(wrap) => Some((protector.place, wrap)),
+        _ => None,
+    }
 }
 
 /// The key behind a passphrase, from the record of a protector.
-pub(crate) fn open_wrap(
-    wrap: &[u8],
-    passphrase: &Passphrase,
-    repository: &RepositoryId,
-    id: ProtectorId,
-) -> Result<BackupKey, SecretError> {
+pub(crate) fn open_wrap(wrap: &[u8], passphrase: &Passphrase, place: &WrapPlace) -> Result<BackupKey, SecretError> {
     let wrap = PassphraseWrap::decode(wrap).map_err(|_| SecretError::PassphraseDamaged)?;
-    wrap.open(passphrase, repository, id).map_err(|error| match error {
+    wrap.open(passphrase, place).map_err(|error| match error {
         UnwrapError::WrongPassphrase => SecretError::WrongPassphrase,
         UnwrapError::OutOfMemory(error) => SecretError::OutOfMemory { memory_kib: error.memory_kib },
         _ => SecretError::PassphraseDamaged,
     })
 }
+
+#[cfg(test)]
+mod tests;

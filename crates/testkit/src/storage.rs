@@ -20,12 +20,13 @@ use hushkeep_repo::storage::{Folder, ObjectName, Storage, StorageError, StorageE
 /// At the first broken promise.
 pub fn conformance(make: impl Fn() -> Box<dyn Storage>) {
     type Case = fn(&dyn Storage);
-    let cases: [(&str, Case); 13] = [
+    let cases: [(&str, Case); 14] = [
         ("an empty storage lists as empty", empty_folders_list_as_empty),
         ("objects of every size come back", every_size_comes_back),
         ("names of every shape and length", every_name_works),
         ("ranges", ranges_are_clipped_to_the_object),
         ("what is missing is not found", missing_objects_are_not_found),
+        ("what is too long is not read whole", objects_that_are_too_long_are_not_read_whole),
         ("a second put", second_put_keeps_the_first_or_replaces_it),
         ("racing puts", of_racing_puts_one_wins),
         ("delete", delete_removes_and_may_be_repeated),
@@ -97,6 +98,21 @@ fn missing_objects_are_not_found(storage: &dyn Storage) {
         assert_eq!(error_kind(storage.get(&missing)), StorageErrorKind::NotFound, "{missing}");
         assert_eq!(error_kind(storage.get_range(&missing, 0..10)), StorageErrorKind::NotFound, "{missing}");
         assert_eq!(error_kind(storage.get_range(&missing, 0..0)), StorageErrorKind::NotFound, "{missing}");
+    }
+}
+
+fn objects_that_are_too_long_are_not_read_whole(storage: &dyn Storage) {
+    let longest = usize::try_from(Folder::Config.max_len()).unwrap();
+    for len in [longest, longest + 1] {
+        let name = ObjectName::new(Folder::Config, format!("len-{len}")).unwrap();
+        storage.put(&name, &bytes(0, len)).unwrap();
+        let read = storage.get(&name);
+        if len == longest {
+            assert!(read.unwrap().len() == len, "the longest object");
+        } else {
+            assert_eq!(error_kind(read), StorageErrorKind::TooLong);
+        }
+        assert_eq!(storage.get_range(&name, 0..3).unwrap(), bytes(0, 3));
     }
 }
 

@@ -39,6 +39,9 @@ def _run(arguments: argparse.Namespace) -> int:
     repository = _open(arguments)
     if arguments.memory:
         _compare_with_memory(repository, arguments.memory)
+    if repository.unknown_snapshots:
+        count = len(repository.unknown_snapshots)
+        _complain(f"not shown: {count} more snapshots, of which this program cannot tell anything")
     exit_code = COMMANDS[arguments.command](repository, arguments)
     for outdated in repository.history.outdated_names:
         _complain(f"not used: {outdated} was written with a key that was given up")

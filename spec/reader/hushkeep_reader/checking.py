@@ -70,7 +70,7 @@ def _check_padding(repository: Repository, pack: Pack, table: Table) -> None:
 
 def _check_segment(repository: Repository, pack: Pack, table: Table, segment: SegmentRow) -> None:
     place = next(places_in(pack, table, segment))
-    if segment.segment_class is SegmentClass.NAMES:
+    if segment.segment_class == SegmentClass.NAMES:
         repository.contents.read_name_list_at(place)
     else:
         repository.contents.refuse_unless_whole(place)

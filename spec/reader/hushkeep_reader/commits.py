@@ -2,11 +2,18 @@
 
 from dataclasses import dataclass
 
-from .encoding import Cursor, Time, read_record
+from .encoding import Cursor, read_record
 from .errors import Damaged, Malformed, NewerVersion, WrongKey, blaming
 from .keys import KeyRing, Kind, digest, read_older_secrets
 from .nodes import MAX_DEPTH
-from .sealing import Header, decode_body, open_single, read_header, read_unproven_header
+from .sealing import (
+    Header,
+    decode_body,
+    open_single,
+    read_header,
+    read_unproven_header,
+    read_unproven_headers,
+)
 from .storage import NumberedName, Storage, is_file_name, object_name, read_numbered_name
 from .tables import Tables, read_tables
 
@@ -27,15 +34,12 @@ class Commit:
     own_file_name: str
     """The one that it says of itself. Under another it is a copy."""
     epoch: int
-    time: Time
     parents: list[Parent]
     config_number: int
     config_digest: bytes
     older_secrets: dict[int, bytes]
     depth: int
     own_tables: Tables
-    epoch_starts: tuple[bytes, ...]
-    """The ids of the commits that began the epochs 1, 2 … up to this commit's own."""
 
     @property
     def object_name(self) -> str:
@@ -48,44 +52,31 @@ class Commit:
 
 def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     """§11.1."""
-    record = read_record(body, last_known=16)
+    record = read_record(body, last_known=15)
     if record.integer(1) != name.number:
         raise Malformed("its number is not the one in its name")
+    record.time(3)
     for only_checked in (4, 8, 9):
         record.integer(only_checked)
-    own_file_name = record.raw(16)
+    own_file_name = record.raw(15)
     if not is_file_name(own_file_name):
         raise Malformed("the name that it has of itself cannot be that of an object")
     parents = [_read_parent(cursor) for cursor in record.cursor(2).items()]
     depth = record.integer(7, below=MAX_DEPTH + 1)
     if depth and not parents:
         raise Malformed("it is a delta without a base")
-    commit_id = digest("hushkeep/1 commit id", body)
-    epoch_starts = _read_ids(record.raw(15))
-    if len(epoch_starts) == epoch - 1:
-        epoch_starts += (commit_id,)
-    if len(epoch_starts) != epoch:
-        raise Malformed("it does not name the first commit of each epoch")
     return Commit(
-        id=commit_id,
+        id=digest("hushkeep/1 commit id", body),
         name=name,
         own_file_name=own_file_name.decode(),
         epoch=epoch,
-        time=record.time(3),
         parents=parents,
         config_number=record.integer(5),
         config_digest=record.fixed(14, 16),
         older_secrets=read_older_secrets(record.raw(6), sealed_under=epoch),
         depth=depth,
         own_tables=read_tables(record, first_field=10),
-        epoch_starts=epoch_starts,
     )
-
-
-def _read_ids(data: bytes) -> tuple[bytes, ...]:
-    if len(data) % 16:
-        raise Malformed("ids are cut short")
-    return tuple(data[at : at + 16] for at in range(0, len(data), 16))
 
 
 def open_commit(data: bytes, header: Header, name: NumberedName, ring: KeyRing) -> Commit:
@@ -176,5 +167,4 @@ class CommitReader:
             return open_commit(data, read_header(data, Kind.COMMIT), name, self._ring)
 
     def _says_a_config_that_the_key_was_changed(self) -> bool:
-        headers = (read_unproven_header(self._storage, Kind.CONFIG, name) for name in self._storage.numbered(Kind.CONFIG))
-        return any(header and header.is_after(self._ring) for header in headers)
+        return any(header.is_after(self._ring) for header in read_unproven_headers(self._storage, Kind.CONFIG))

@@ -11,6 +11,7 @@ from .storage import NumberedName, Storage, object_name
 
 READER_VERSION = 1
 RECOVERY_KEY_PROTECTOR = 1
+MAX_PROTECTORS = 32
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ def open_config(unproven: UnprovenConfig, keys: EpochKeys) -> Config:
         body = open_single(unproven.data, header, ring)
         record = read_record(body, last_known=3)
         number = record.integer(1)
-        if number != unproven.name.number:
-            raise Malformed("its number is not the one in its name")
+        if number == 0 or number != unproven.name.number:
+            raise Malformed("its number is 0, or not the one in its name")
         if _count_labels(record.cursor(2)) != len(unproven.protectors):
             raise Malformed("it does not have one label for each protector")
         older = read_older_secrets(record.raw(3), sealed_under=header.epoch)
@@ -115,6 +116,8 @@ def _read_unproven_config(storage: Storage, name: NumberedName) -> UnprovenConfi
         if reader_version > READER_VERSION:
             raise TooNew(f"the repository asks for a reader of version {reader_version}")
         protectors = [_read_protector(cursor.byte_string()) for cursor in record.cursor(3).items()]
+        if len(protectors) > MAX_PROTECTORS:
+            raise Malformed("it has too many protectors")
         if len({protector.id for protector in protectors}) != len(protectors):
             raise Malformed("two of its protectors have one id")
         return UnprovenConfig(name, data, header, record.fixed(2, 16), protectors)
@@ -140,7 +143,10 @@ def _count_labels(cursor: Cursor) -> int:
 
 
 def _choose_repository(storage: Storage, configs: list[UnprovenConfig]) -> bytes:
-    """The repository id that most configs have; between equals the newest commit decides, then the newest config (§12.4, 2)."""
+    """The repository id that most configs have (§12.4, 2).
+
+    Between equals the newest commit decides, then the newest config.
+    """
     counts = Counter(config.header.repository for config in configs)
     most = [repository for repository, count in counts.items() if count == max(counts.values())]
     if len(most) == 1:

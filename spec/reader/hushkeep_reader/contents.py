@@ -7,7 +7,7 @@ from itertools import accumulate, pairwise
 
 from .catalog import Catalog, Place
 from .compression import decompress
-from .errors import Damaged, Malformed, blaming
+from .errors import Damaged, Malformed, Refused, TooNew, blaming
 from .keys import KeyRing, Kind
 from .name_lists import NameList, read_name_list
 from .pack_tables import Coding, ListRow, Stretch
@@ -48,6 +48,8 @@ class Contents:
         self._name_lists: dict[ListRow, NameList] = {}
         self._segments: OrderedDict[tuple[bytes, int], list[bytes | None]] = OrderedDict()
         self._cached_bytes = 0
+        self.made_good: dict[str, Refused] = {}
+        """What was found damaged or too new, by object, and read from another pack that holds it, too."""
 
     def refuse_unknown_lists(self, list_ids: list[bytes]) -> None:
         """What is in the lists that a node names may be gone, but the lists must be known (§10.3)."""
@@ -71,17 +73,19 @@ class Contents:
 
     def find(self, list_id: bytes, position: int) -> Content:
         """One content, from the first place where it is whole."""
-        failure = _gone(list_id, position)
+        failures: list[Refused] = []
         for place in self.catalog.places(list_id, position):
             try:
                 content = self._open(place)[place.number_in_segment(position)]
-            except Damaged as damaged:
-                failure = damaged
+            except Refused as refused:
+                failures.append(refused)
                 continue
             if content is not None:
+                self.made_good |= {refused.subject: refused for refused in failures}
                 return Content(content, place.pack.object_name)
-            failure = Damaged(place.pack.object_name, f"its content {position} does not have the name it should have")
-        raise failure
+            reason = f"its content {position} does not have the name it should have"
+            failures.append(Damaged(place.pack.object_name, reason))
+        raise failures[-1] if failures else _gone(list_id, position)
 
     def _open(self, place: Place) -> list[bytes | None]:
         """The contents of the segment of a place; None for each that does not have its name."""
@@ -135,8 +139,8 @@ class Contents:
         for place in self.catalog.name_lists(row):
             try:
                 return self.read_name_list_at(place)
-            except Damaged as damaged:
-                failure = damaged
+            except Refused as refused:
+                failure = refused
         raise failure
 
     def read_name_list_at(self, place: Place) -> NameList:
@@ -155,7 +159,13 @@ class Contents:
         if len(sealed) != segment.sealed_length:
             raise Malformed("it is cut short")
         data = pack.opener(self._ring).open(segment.number, sealed)
-        return decompress(data, segment.length) if segment.coding is Coding.ZSTANDARD else data
+        match segment.coding:
+            case Coding.PLAIN:
+                return data
+            case Coding.ZSTANDARD:
+                return decompress(data, segment.length)
+            case _:
+                raise TooNew("a segment has an unknown coding")
 
 
 def _size(contents: list[bytes | None]) -> int:

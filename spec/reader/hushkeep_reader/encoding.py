@@ -149,6 +149,7 @@ def read_record(data: bytes, last_known: int, optional: Collection[int] = ()) ->
     """A record whose section lists the fields from 1 to `last_known` (§1.3)."""
     fields: dict[int, bytes] = {}
     unknown: dict[int, bytes] = {}
+    too_new: list[int] = []
     previous = 0
     for cursor in Cursor(data).items():
         number, critical = divmod(cursor.varint(below=2 * U32), 2)
@@ -159,9 +160,11 @@ def read_record(data: bytes, last_known: int, optional: Collection[int] = ()) ->
         if number <= last_known:
             fields[number] = value
         elif critical:
-            raise TooNew(f"a record has the field {number}, which this reader does not know and must not ignore")
+            too_new.append(number)
         else:
             unknown[number] = value
+    if too_new:
+        raise TooNew(f"a record has the field {too_new[0]}, which this reader does not know and must not ignore")
     for number in range(1, last_known + 1):
         if number not in fields and number not in optional:
             raise Malformed(f"a record lacks its field {number}")

@@ -22,9 +22,12 @@ FILE_FLAGS = FLAG_SPARSE | FLAG_MERGED | FLAG_PAGES | FLAG_HASHED
 MAX_MODE = 4_095
 PAGE_SIZES = [1 << exponent for exponent in range(9, 17)]
 MIN_REFERENCE_LENGTH = 3
+MAX_BLOCK_PATHS_LENGTH = 64 << 20
 
 
 class EntryKind(IntEnum):
+    """Those above are for later versions."""
+
     FOLDER = 1
     FILE = 2
     SYMBOLIC_LINK = 3
@@ -83,7 +86,24 @@ class File:
         return 0 if isinstance(self.contents, Pages) else sum(part.count for part in self.contents)
 
 
-Entry = Folder | File | SymbolicLink | HardLink
+Known = Folder | File | SymbolicLink | HardLink
+
+
+@dataclass(frozen=True)
+class Newer:
+    """An entry that only a newer program understands. Nothing is given at its path (§10.4)."""
+
+    reason: str
+    known: Known | None
+    """What it would be without what is not understood; None for a kind of later versions."""
+
+
+Entry = Known | Newer
+
+
+def known_part(entry: Entry | None) -> Known | None:
+    """An entry as far as it is understood."""
+    return entry.known if isinstance(entry, Newer) else entry
 
 
 class Line(NamedTuple):
@@ -122,13 +142,16 @@ def read_file_list(contents: Contents, name: NodeName) -> FileList:
 def _cut_at_misplaced(whole: FileList) -> FileList:
     """Cuts off what would be restored through something else than a folder of the list (§7.2)."""
     earlier: dict[bytes, Entry | None] = {}
-    for number, (path, entry, object_name) in enumerate(whole.entries):
-        is_root = path == ROOT
-        if is_root != (number == 0) or not (is_root or isinstance(earlier.get(parent(path)), Folder)):
-            misplaced = Damaged(object_name, f"{show(path)} does not lie in a folder of the list")
-            return FileList(whole.entries[:number], misplaced)
-        earlier[path] = entry
-    return whole
+    placed: list[Line] = []
+    for line in whole.entries:
+        is_root = line.path == ROOT
+        folder = None if is_root else earlier.get(parent(line.path))
+        if is_root == bool(placed) or not (is_root or isinstance(folder, Folder)):
+            misplaced = Damaged(line.object_name, f"{show(line.path)} does not lie in a folder of the list")
+            return FileList(placed, misplaced)
+        earlier[line.path] = line.entry
+        placed.append(line)
+    return FileList(placed, whole.failure)
 
 
 class _Layer:
@@ -138,7 +161,7 @@ class _Layer:
         with blaming(node.object_name):
             node.record.integer(8)
             self._anchors = Anchors(node.record.ids(5), node.record.cursor(6), contents)
-            self._blocks = [self._anchors.read_reference(cursor) for cursor in node.record.cursor(7).items()]
+            self._blocks = [self._anchors.read_single(cursor) for cursor in node.record.cursor(7).items()]
         self._contents = contents
         self._last: list[bytes] | None = None
         self.failure: Refused | None = None
@@ -155,7 +178,6 @@ class _Layer:
             self.failure = refused
 
     def _read_block(self, reference: ContentRange) -> Iterator[Line]:
-        """Of several contents the first is the block."""
         block = self._contents.find(reference.list_id, reference.first)
         with blaming(block.object_name):
             for path, entry in _read_lines(block.data, self._anchors):
@@ -170,12 +192,16 @@ def _read_lines(block: bytes, anchors: Anchors) -> Iterator[tuple[bytes, Entry |
     if not block:
         raise Malformed("a block of the list is empty")
     path = b""
+    paths_length = 0
     for cursor in Cursor(block).items():
         shared = cursor.varint()
         if shared > len(path):
             raise Malformed("a line shares more with the one before than that has")
         path = path[:shared] + cursor.byte_string()
         refuse_bad_path(path)
+        paths_length += len(path)
+        if paths_length > MAX_BLOCK_PATHS_LENGTH:
+            raise Malformed("the paths of a block are too long together")
         yield path, _read_entry(cursor, anchors)
 
 
@@ -185,31 +211,42 @@ def _read_entry(cursor: Cursor, anchors: Anchors) -> Entry | None:
     if tag == 0:
         return None
     kind = tag & KIND_MASK
-    if kind not in list(EntryKind):
-        raise (TooNew if kind else Malformed)("an entry is of an unknown kind")
-    if kind != EntryKind.FILE and tag & FILE_FLAGS:
+    if kind == 0:
+        raise Malformed("a line that removes has a flag")
+    if kind in list(EntryKind) and kind != EntryKind.FILE and tag & FILE_FLAGS:
         raise Malformed("an entry that is no file has a flag for files")
-    if tag & FLAG_EXTRA:
-        _check_extra(cursor.byte_string())
+    reason = _read_extra(cursor.byte_string()) if tag & FLAG_EXTRA else None
     metadata = _read_metadata(cursor)
     match kind:
         case EntryKind.FOLDER:
-            return Folder(metadata)
+            known: Known = Folder(metadata)
+        case EntryKind.FILE:
+            known = _read_file(cursor, tag, metadata, anchors)
         case EntryKind.SYMBOLIC_LINK:
-            return SymbolicLink(metadata, cursor.byte_string())
+            known = SymbolicLink(metadata, cursor.byte_string())
         case EntryKind.HARD_LINK:
-            target = cursor.byte_string()
-            refuse_bad_path(target)
-            return HardLink(metadata, target)
+            known = HardLink(metadata, _read_path(cursor))
         case _:
-            return _read_file(cursor, tag, metadata, anchors)
+            cursor.byte_string()
+            return Newer("the entry is of an unknown kind", None)
+    return Newer(reason, known) if reason else known
 
 
-def _check_extra(data: bytes) -> None:
-    """Fields of later versions: a critical one is refused, others are of no use to a reader (§10.4)."""
+def _read_extra(data: bytes) -> str | None:
+    """Why an entry is not understood: for a critical field of later versions. Others are of no use here (§10.4)."""
     if not data:
         raise Malformed("an entry has an empty record of extra fields")
-    read_record(data, last_known=0)
+    try:
+        read_record(data, last_known=0)
+    except TooNew as too_new:
+        return str(too_new)
+    return None
+
+
+def _read_path(cursor: Cursor) -> bytes:
+    path = cursor.byte_string()
+    refuse_bad_path(path)
+    return path
 
 
 def _read_metadata(cursor: Cursor) -> Metadata:
@@ -242,7 +279,4 @@ def _read_pages(cursor: Cursor, anchors: Anchors) -> Pages:
     page_size = cursor.varint()
     if page_size not in PAGE_SIZES:
         raise Malformed("a page size is no power of two from 512 to 65,536")
-    page_map = anchors.read_reference(cursor)
-    if page_map.count != 1:
-        raise Malformed("a page map is more than one content")
-    return Pages(page_size, page_map)
+    return Pages(page_size, anchors.read_single(cursor))

@@ -3,14 +3,11 @@
 from dataclasses import dataclass
 
 from .commits import Commit, CommitReader
-from .errors import Damaged, NewerVersion
+from .errors import Damaged, NewerVersion, WrongKey
 from .keys import KeyRing, Kind
-from .sealing import read_unproven_header
+from .sealing import read_unproven_header, read_unproven_headers
 from .storage import NumberedName, Storage, object_name
 from .tables import Tables
-
-# A commit is stored within this time, in seconds, after its own; if the storage says later, it was stored again.
-LONGEST_STORING = 86_400
 
 
 @dataclass(frozen=True)
@@ -26,10 +23,7 @@ class History:
     newer_outdated: list[NumberedName]
     """Outdated ones that a newer program wrote."""
     knows_older_packs: bool
-    """Whether there is a row for every pack of the epochs before the newest.
-
-    A full commit of that has them, but for those of commits that came too late.
-    """
+    """Whether there is a row for every pack of the epochs before the newest: a full commit of that has them."""
 
     @property
     def outdated_names(self) -> list[str]:
@@ -44,59 +38,114 @@ class History:
 
 
 def read_history(storage: Storage, ring: KeyRing) -> History:
-    """Finds the tips and joins their tables."""
+    """Finds the tips and joins their tables.
+
+    A key that was replaced, or is that of a rotation that was not completed, is a wrong one (§12.4, 5).
+    """
+    reader = CommitReader(storage, ring)
     listed = storage.numbered(Kind.COMMIT)
-    found = _Tips(storage, ring)
-    outdated: list[Commit] = []
-    copies: list[Commit] = []
-    for name in listed:
-        commit = found.open(name)
-        if commit and commit.is_copy:
-            copies.append(commit)
-        elif commit and commit.epoch < ring.newest_epoch:
-            outdated.append(commit)
-        elif commit:
-            found.add(commit)
-    unused = _add_seen_too_late(storage, found, listed, outdated)
-    known = {commit.id for commit in outdated}
-    if not found.tips and (found.damage or found.lost(copies, known)):
-        # Damage left no tip: then outdated commits are better than nothing.
-        for commit in outdated:
-            found.add_outdated(commit)
-        unused = []
-    found.damage += found.lost(copies, known)
-    if not found.tips and found.damage:
+    found = _Tips(storage, ring, reader, listed, oldest_epoch=ring.newest_epoch)
+    lost: list[Damaged] = []
+    if not found.tips and ring.newest_epoch > 0:
+        lost = _damage_that_left_no_tip(storage, ring, found)
+        # Then outdated commits are better than nothing. They hide what is damaged below them, but not what was lost.
+        found = _Tips(storage, ring, reader, listed, oldest_epoch=0)
+    if not found.tips and listed:
         raise Damaged("commits/", "none of the commits can be read")
-    is_newest_alone = all(tip.epoch == ring.newest_epoch for tip in found.tips)
-    knows_older_packs = is_newest_alone and ring.newest_epoch in found.full_epochs
     return History(
-        found.reader, listed, found.tips, found.tables, found.damage, unused, found.newer_outdated, knows_older_packs
+        reader=reader,
+        listed=listed,
+        tips=found.tips,
+        tables=found.tables,
+        damage=list({damaged.subject: damaged for damaged in [*lost, *found.damage]}.values()),
+        outdated=[commit for commit in found.outdated if not found.covers(commit)],
+        newer_outdated=[name for name in found.newer_outdated if not found.covers_name(name)],
+        knows_older_packs=found.knows_older_packs,
     )
 
 
-class _Tips:
-    """The tips that were found up to now."""
+def refuse_replaced_key(storage: Storage, ring: KeyRing) -> None:
+    """Whatever covers them: no commit continues one of a later epoch, but who stole a replaced key could claim it."""
+    if not any(header.is_after(ring) for header in read_unproven_headers(storage, Kind.CONFIG)):
+        return
+    if any(header.is_after(ring) for header in read_unproven_headers(storage, Kind.COMMIT)):
+        raise WrongKey("the key of this repository was replaced; the new one is needed")
 
-    def __init__(self, storage: Storage, ring: KeyRing) -> None:
-        self.reader = CommitReader(storage, ring)
+
+def _damage_that_left_no_tip(storage: Storage, ring: KeyRing, found: "_Tips") -> list[Damaged]:
+    """Why there is no tip although the config holds (§12.4, 5). Without such damage, it does not."""
+    damage = [
+        damaged for name, damaged in found.damaged.items() if _may_be_of_epoch(storage, name, ring.newest_epoch)
+    ]
+    if damage:
+        return damage
+    if any(header.is_before(ring) for header in read_unproven_headers(storage, Kind.CONFIG)):
+        raise WrongKey("the key is that of a rotation that was not completed; the old one is needed")
+    return [Damaged("commits/", f"the commit that began the epoch {ring.newest_epoch} is missing")]
+
+
+def _may_be_of_epoch(storage: Storage, name: NumberedName, epoch: int) -> bool:
+    """Whether a damaged commit does not say that it is of an earlier one. One that is missing is not damaged."""
+    header = read_unproven_header(storage, Kind.COMMIT, name)
+    return storage.has(Kind.COMMIT, name.file_name) if header is None else header.epoch >= epoch
+
+
+class _Tips:
+    """The tips among the commits that are listed. Those of epochs before the oldest one that counts are outdated."""
+
+    def __init__(
+        self, storage: Storage, ring: KeyRing, reader: CommitReader, listed: list[NumberedName], oldest_epoch: int
+    ) -> None:
         self.tips: list[Commit] = []
         self.tables = Tables()
-        self.damage: list[Damaged] = []
+        self.damaged: dict[NumberedName, Damaged] = {}
+        self.outdated: list[Commit] = []
         self.newer_outdated: list[NumberedName] = []
-        self.full_epochs: set[int] = set()
         self._storage = storage
         self._ring = ring
+        self._reader = reader
+        self._oldest_epoch = oldest_epoch
+        self._damaged_bases: list[Damaged] = []
+        self._full_epochs: set[int] = set()
         self._ancestors: set[str] = set()
+        self._read_all(listed)
 
-    def open(self, name: NumberedName) -> Commit | None:
-        """A commit, unless it is an ancestor, damaged, or of an older key and not understood."""
-        if name.file_name in self._ancestors:
-            return None
-        self.reader.refuse_newer_key(name)
+    @property
+    def damage(self) -> list[Damaged]:
+        return [*self.damaged.values(), *self._damaged_bases]
+
+    @property
+    def knows_older_packs(self) -> bool:
+        newest = self._ring.newest_epoch
+        return newest in self._full_epochs and all(tip.epoch == newest for tip in self.tips)
+
+    def covers(self, commit: Commit) -> bool:
+        """Whether it is an ancestor of a tip, or a tip under a second name."""
+        is_tip = any(commit.id == tip.id for tip in self.tips)
+        return is_tip or self.covers_name(commit.name) or commit.id in self.tables.commits
+
+    def covers_name(self, name: NumberedName) -> bool:
+        return name.file_name in self._ancestors
+
+    def _read_all(self, listed: list[NumberedName]) -> None:
+        copies: list[Commit] = []
+        for name in listed:
+            commit = None if self.covers_name(name) else self._open(name)
+            if commit and commit.is_copy:
+                copies.append(commit)
+            elif commit and commit.epoch < self._oldest_epoch:
+                self.outdated.append(commit)
+            elif commit:
+                self._add(commit)
+        self._blame_lost(copies)
+
+    def _open(self, name: NumberedName) -> Commit | None:
+        """A commit, unless it is damaged, or of an older key and not understood."""
+        self._reader.refuse_newer_key(name)
         try:
-            return self.reader.open(name)
+            return self._reader.open(name)
         except Damaged as damaged:
-            self.damage.append(damaged)
+            self.damaged[name] = damaged
         except NewerVersion:
             header = read_unproven_header(self._storage, Kind.COMMIT, name)
             if not header or header.epoch >= self._ring.newest_epoch:
@@ -104,76 +153,21 @@ class _Tips:
             self.newer_outdated.append(name)
         return None
 
-    def covers(self, commit: Commit) -> bool:
-        """Whether it is an ancestor of a tip, or a tip under a second name."""
-        is_tip = any(commit.id == tip.id for tip in self.tips)
-        return is_tip or commit.name.file_name in self._ancestors or commit.id in self.tables.commits
-
-    def add(self, commit: Commit) -> None:
+    def _add(self, commit: Commit) -> None:
         if self.covers(commit):
             return
-        tables, full = self.reader.tables(commit)
+        tables, full = self._reader.tables(commit)
         if isinstance(full, Damaged):
-            self.damage.append(full)
+            self._damaged_bases.append(full)
         else:
-            self.full_epochs.add(full.epoch)
+            self._full_epochs.add(full.epoch)
         self.tips.append(commit)
         self.tables = self.tables.join(tables)
         self._ancestors |= tables.ancestor_file_names()
 
-    def add_outdated(self, commit: Commit) -> None:
-        """One of which only a newer program understands a base is none either."""
-        try:
-            self.add(commit)
-        except NewerVersion:
-            self.newer_outdated.append(commit.name)
-
-    def lost(self, copies: list[Commit], known: set[bytes]) -> list[Damaged]:
-        """Commits of which there is nothing but a copy under another name."""
-        lost = (copy for copy in copies if copy.id not in known and not self.covers(copy))
-        return [Damaged(copy.object_name, "it lies under another name than its own") for copy in lost]
-
-
-def _add_seen_too_late(
-    storage: Storage, found: _Tips, listed: list[NumberedName], outdated: list[Commit]
-) -> list[Commit]:
-    """Adds what was stored before its own epoch ended, and only seen too late. Gives what must not be used."""
-    ends = {commit.epoch: _stored_end_of(storage, found, listed, commit.epoch) for commit in outdated}
-    unused = []
-    for commit in outdated:
-        if found.covers(commit):
-            continue
-        stored, end = storage.stored_at(Kind.COMMIT, commit.name.file_name), ends[commit.epoch]
-        if end is not None and stored is not None and stored <= end:
-            found.add_outdated(commit)
-        else:
-            unused.append(commit)
-    return unused
-
-
-def _stored_end_of(storage: Storage, found: _Tips, listed: list[NumberedName], epoch: int) -> int | None:
-    """When the storage got the commit that ended an epoch by beginning the next, if it could miss an earlier one.
-
-    One whose name is the number alone took it before anybody else could, after it had seen all that was there. Nor does
-    a time count that is much later than the commit's own: who stores it again would make room for what came after it.
-    """
-    first = _first_of_epoch(found, epoch + 1)
-    if not first or first.name not in listed or "-" not in first.name.file_name:
-        return None
-    stored = storage.stored_at(Kind.COMMIT, first.name.file_name)
-    if stored is None or stored // 10**9 > first.time.seconds + LONGEST_STORING:
-        return None
-    return stored
-
-
-def _first_of_epoch(found: _Tips, epoch: int) -> Commit | None:
-    if not found.tips or epoch > len(found.tips[0].epoch_starts):
-        return None
-    tip, start = found.tips[0], found.tips[0].epoch_starts[epoch - 1]
-    if start == tip.id:
-        return tip
-    row = found.tables.commit_rows.get(start)
-    try:
-        return found.reader.open_named(start, row.file_name) if row else None
-    except (Damaged, NewerVersion):
-        return None
+    def _blame_lost(self, copies: list[Commit]) -> None:
+        """A commit of which there is nothing but a copy under another name is damaged."""
+        known = {commit.id for commit in self.outdated}
+        for copy in copies:
+            if copy.id not in known and not self.covers(copy):
+                self.damaged[copy.name] = Damaged(copy.object_name, "it lies under another name than its own")

@@ -91,6 +91,14 @@ class KeyRing:
             raise Malformed(f"it is sealed under the epoch {epoch}, of which no secret is known")
         return self.epochs[epoch]
 
+    def is_of_one_epoch(self, backup_key: bytes) -> bool:
+        """Whether this key is that of the newest epoch alone: each rotation draws another (§12.4, 5)."""
+        return not any(
+            hmac.compare_digest(EpochKeys.of_backup_key(backup_key, self.repository, epoch).secret, keys.secret)
+            for epoch, keys in self.epochs.items()
+            if epoch != self.newest_epoch
+        )
+
     def with_older(self, secrets: dict[int, bytes]) -> "KeyRing":
         older = {epoch: EpochKeys(self.repository, secret) for epoch, secret in secrets.items()}
         return KeyRing(self.repository, older | self.epochs)

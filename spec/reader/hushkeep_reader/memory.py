@@ -28,27 +28,29 @@ class SeenTip:
 
 def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[SeenTip]:
     """Refuses a history that lacks what was seen before, and tells what to remember from now on."""
-    continued = {tip.id for tip in history.tips}
+    tips = {tip.id: tip for tip in history.tips}
     outdated = {commit.id: commit for commit in history.outdated}
+    checked: set[bytes] = set()
     kept: list[SeenTip] = []
     unread = list(remembered)
     while unread:
         seen = unread.pop(0)
-        if seen.id in continued or _was_dropped_long_ago(history, seen, now):
+        if seen.id in checked or _was_dropped_long_ago(history, seen, now):
             continue
-        continued.add(seen.id)
-        if seen.name not in history.listed:
+        checked.add(seen.id)
+        if seen.id not in tips and seen.name not in history.listed:
             raise RolledBack(f"the commit {seen.name.file_name}, which was seen before, is gone")
         if seen.id in outdated:
             # It came too late for a rotation. What went before it must be there.
             unread += _parents(outdated[seen.id], seen.seen)
             continue
         try:
-            _refuse_unless_continued(history, seen)
+            _refuse_unless_continued(history, seen, tips.get(seen.id))
         except Damaged as damaged:
-            # It may come back whole, and must then still be continued.
-            history.damage.append(damaged)
-            kept.append(seen)
+            _tell_once(damaged, history.damage)
+            if seen.id not in tips:
+                # It may come back whole, and must then still be continued.
+                kept.append(seen)
     return kept + [SeenTip(tip.id, tip.name, now) for tip in history.tips]
 
 
@@ -62,17 +64,26 @@ def _parents(commit: Commit, seen: int) -> list[SeenTip]:
     return [SeenTip(parent_id, name, seen) for parent_id, name in names if name]
 
 
-def _refuse_unless_continued(history: History, seen: SeenTip) -> None:
-    """That the commit is called an ancestor proves nothing: its rows must all be there."""
-    commit = history.reader.open_vouched(seen.name)
+def _refuse_unless_continued(history: History, seen: SeenTip, tip: Commit | None) -> None:
+    """That the commit is a tip or called an ancestor proves nothing: its rows must all be there.
+
+    Beside a tip another may lie, whose rows exchange what those of the first refer to.
+    """
+    commit = tip or history.reader.open_vouched(seen.name)
     is_continued = commit.id == seen.id
     if is_continued:
         tables, full = history.reader.tables(commit)
-        if isinstance(full, Damaged):
-            raise full
         is_continued = history.tables.continue_all(tables.without_left_out(history.tables))
+        if is_continued and isinstance(full, Damaged):
+            raise full
     if not is_continued:
         raise RolledBack(f"the history does not continue the commit {seen.name.file_name}, which was seen before")
+
+
+def _tell_once(damaged: Damaged, damage: list[Damaged]) -> None:
+    """What is damaged below a tip was told when the tips were read."""
+    if damaged.subject not in [told.subject for told in damage]:
+        damage.append(damaged)
 
 
 def clock() -> int:

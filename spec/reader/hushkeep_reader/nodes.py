@@ -25,9 +25,10 @@ def read_node_name(cursor: Cursor) -> NodeName:
 
 @dataclass(frozen=True)
 class Node:
-    """The record of a node, and the object that it was found in."""
+    """The record of a node, its length in bytes, and the object that it was found in."""
 
     record: Record
+    length: int
     object_name: str
 
 
@@ -43,7 +44,7 @@ def read_chain(contents: Contents, name: NodeName | None, last_known: int) -> It
                 raise Malformed("a base's depth is not one less")
             name = _base(record) if depth else None
         expected_depth = depth - 1
-        yield Node(record, content.object_name)
+        yield Node(record, len(content.data), content.object_name)
 
 
 def _base(record: Record) -> NodeName:
@@ -88,4 +89,11 @@ class Anchors:
         reference = ContentRange(list_id, position + offset, count)
         if count == 0 or reference.end >= U32:
             raise Malformed("a reference is empty or out of range")
+        return reference
+
+    def read_single(self, cursor: Cursor) -> ContentRange:
+        """A reference to a node or block, which is always one content."""
+        reference = self.read_reference(cursor)
+        if reference.count != 1:
+            raise Malformed("a block or a page map is more than one content")
         return reference

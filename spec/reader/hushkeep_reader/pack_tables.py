@@ -6,24 +6,30 @@ from enum import IntEnum
 from itertools import pairwise
 
 from .encoding import U32, Cursor
-from .errors import Malformed, TooNew
+from .errors import Malformed
+from .keys import NAME_LENGTH
 
 HEADER_LENGTH = 68
 TAG_LENGTH = 16
 MAX_SEGMENT_LENGTH = 64 << 20
-MAX_PACK_LENGTH = 1 << 40
+MAX_SEALED_LENGTH = 65 << 20
+MAX_PACK_LENGTH = 1 << 38
 MIN_LIST_LENGTH = 33
 MIN_SEGMENT_LENGTH = 7
 MIN_STRETCH_LENGTH = 3
 
 
 class SegmentClass(IntEnum):
+    """Contents of a class of later versions are taken like data."""
+
     DATA = 0
     METADATA = 1
     NAMES = 2
 
 
 class Coding(IntEnum):
+    """What is in a segment of a coding of later versions cannot be read."""
+
     PLAIN = 0
     ZSTANDARD = 1
 
@@ -56,8 +62,8 @@ class SegmentRow:
 
     number: int
     start: int
-    segment_class: SegmentClass
-    coding: Coding
+    segment_class: int
+    coding: int
     sealed_length: int
     length: int
     stretches: list[Stretch]
@@ -112,17 +118,17 @@ def read_count(cursor: Cursor, item_length: int) -> int:
 
 def _read_segment_row(cursor: Cursor, number: int, start: int, list_count: int) -> SegmentRow:
     coding, segment_class = divmod(cursor.byte(), 16)
-    if segment_class not in list(SegmentClass) or coding not in list(Coding):
-        raise TooNew("a segment has an unknown class or coding")
     sealed_length, length = cursor.varint(below=U32), cursor.varint(below=U32)
-    if sealed_length < TAG_LENGTH or (coding == Coding.PLAIN and sealed_length != length + TAG_LENGTH):
+    if not TAG_LENGTH <= sealed_length <= MAX_SEALED_LENGTH:
+        raise Malformed("a segment has an impossible length")
+    if coding == Coding.PLAIN and sealed_length != length + TAG_LENGTH:
         raise Malformed("a segment's lengths contradict each other")
     if length > MAX_SEGMENT_LENGTH:
         raise Malformed("a segment is too long")
     stretches = [_read_stretch(cursor, list_count) for _ in range(read_count(cursor, MIN_STRETCH_LENGTH))]
     if not stretches:
         raise Malformed("a segment has no stretch")
-    return SegmentRow(number, start, SegmentClass(segment_class), Coding(coding), sealed_length, length, stretches)
+    return SegmentRow(number, start, segment_class, coding, sealed_length, length, stretches)
 
 
 def _read_stretch(cursor: Cursor, list_count: int) -> Stretch:
@@ -158,13 +164,15 @@ def _refuse_unsound_lists(table: Table, introduced_lists: Mapping[bytes, bytes])
 def _refuse_unsound_name_lists(table: Table) -> None:
     if len(table.segments) < len(table.lists):
         raise Malformed("it has fewer segments than lists")
-    if any(segment.segment_class is SegmentClass.NAMES for segment in table.contents):
+    if any(segment.segment_class == SegmentClass.NAMES for segment in table.contents):
         raise Malformed("it has a name list where none belongs")
     for number, segment in enumerate(table.name_lists):
         [stretch, *more] = segment.stretches
         is_of_its_list = (stretch.list_number, stretch.first) == (number, 0)
-        if segment.segment_class is not SegmentClass.NAMES or more or not is_of_its_list:
+        if segment.segment_class != SegmentClass.NAMES or more or not is_of_its_list:
             raise Malformed("its last segments are not the names of its lists")
+        if stretch.count * NAME_LENGTH > segment.length:
+            raise Malformed("a name list has more names than bytes for them")
 
 
 def _refuse_unsound_contents(table: Table, pack_id: bytes) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from .encoding import U32, Cursor, encode_byte_string, encode_varint
 from .errors import Malformed, blaming
 from .keys import KeyRing, Kind, digest
-from .pack_tables import HEADER_LENGTH, TAG_LENGTH, Table, read_table, refuse_unsound
+from .pack_tables import HEADER_LENGTH, MAX_PACK_LENGTH, TAG_LENGTH, Table, read_table, refuse_unsound
 from .sealing import LENGTH_LENGTH, Header, Opener, read_header, read_trailer_length
 from .storage import Storage, object_name
 
@@ -71,6 +71,8 @@ def read_pack_itself(storage: Storage, pack_id: bytes, ring: KeyRing, length: in
     with blaming(object_name(Kind.PACK, file_name)):
         header = read_header(storage.read_range(Kind.PACK, file_name, 0, HEADER_LENGTH), Kind.PACK)
         length = storage.length(Kind.PACK, file_name) if length is None else length
+        if length >= MAX_PACK_LENGTH:
+            raise Malformed("it is too long")
         end = length - LENGTH_LENGTH
         if end < HEADER_LENGTH:
             raise Malformed("it is cut short")

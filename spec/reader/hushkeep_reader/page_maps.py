@@ -7,7 +7,9 @@ from .contents import ContentRange, Contents
 from .encoding import U32, Cursor, Record
 from .errors import Malformed, blaming
 from .file_lists import PAGE_SIZES
-from .nodes import NodeName, read_chain
+from .nodes import Node, NodeName, read_chain
+
+MAX_MAP_LENGTH = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Run:
 
 def read_page_map(contents: Contents, name: NodeName, page_size: int, length: int) -> list[Run]:
     """The pages of a database, without a gap, for a file whose entry has this page size and length."""
-    newest_first = list(read_chain(contents, name, last_known=8))
+    newest_first = list(_bounded(read_chain(contents, name, last_known=8)))
     pages: list[Run] = []
     for node in reversed(newest_first):
         with blaming(node.object_name):
@@ -38,6 +40,17 @@ def read_page_map(contents: Contents, name: NodeName, page_size: int, length: in
         if newest_first[0].record.integer(6) != length:
             raise Malformed("its page map is for a file of another length")
     return pages
+
+
+def _bounded(chain: Iterator[Node]) -> Iterator[Node]:
+    """The nodes of a map, until they are too much to be held together."""
+    length = 0
+    for node in chain:
+        length += node.length
+        if length > MAX_MAP_LENGTH:
+            with blaming(node.object_name):
+                raise Malformed("its page map and the bases of that are too long together")
+        yield node
 
 
 def _apply(contents: Contents, record: Record, page_size: int, base: list[Run]) -> list[Run]:

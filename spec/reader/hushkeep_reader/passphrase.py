@@ -43,19 +43,19 @@ def read_wrap(data: bytes) -> Wrap:
     )
 
 
-def open_wrap(wrap: Wrap, passphrase: str, repository: bytes, protector: bytes) -> bytes:
+def open_wrap(wrap: Wrap, passphrase: str, repository: bytes, epoch: int, protector: bytes) -> bytes:
     """The backup key (§5.3). Nothing is deciphered before the commitment tells that the passphrase is right."""
     root = _root(wrap, passphrase)
     commitment = derive(root, repository, b"hushkeep/1 passphrase commitment")
     if not hmac.compare_digest(commitment, wrap.commitment):
         raise WrongKey("the passphrase does not open this repository")
     cipher_key = derive(root, repository, b"hushkeep/1 passphrase wrap key")
-    costs = b"".join(map(encode_u32, (wrap.memory_kib, wrap.passes, wrap.lanes)))
-    associated = b"hushkeep/1 passphrase wrap" + repository + protector + costs + wrap.salt + encode_u64(0)
+    numbers = b"".join(map(encode_u32, (epoch, wrap.memory_kib, wrap.passes, wrap.lanes)))
+    associated = b"hushkeep/1 passphrase wrap" + repository + protector + numbers + wrap.salt + encode_u64(0)
     try:
         return ChaCha20Poly1305(cipher_key).decrypt(bytes(12), wrap.sealed_key, associated)
     except InvalidTag as error:
-        raise Malformed("the sealed key was changed, or moved here from another protector") from error
+        raise Malformed("the sealed key was changed, or moved here from another protector or epoch") from error
 
 
 def normalize(passphrase: str) -> bytes:

@@ -8,7 +8,7 @@ from .catalog import Catalog
 from .configs import UnprovenConfig, matching_configs, open_config, read_unproven_configs
 from .contents import Contents
 from .errors import Damaged, NewerVersion, NoConfigLeft, NotPossible, Refused, WrongKey
-from .history import History, read_history
+from .history import History, read_history, refuse_replaced_key
 from .index import find_packs, find_unnamed_packs
 from .keys import KeyRing
 from .memory import SeenTip, check_memory, clock
@@ -32,7 +32,13 @@ class Repository:
     @property
     def damage(self) -> list[Refused]:
         """All that was found damaged, or too new, up to now."""
-        return [*self.config_damage, *self.history.damage, *self.pack_damage]
+        made_good = self.contents.made_good.values() if "contents" in self.__dict__ else []
+        return [*self.config_damage, *self.history.damage, *self.pack_damage, *made_good]
+
+    @property
+    def unknown_snapshots(self) -> list[bytes]:
+        """The ids of snapshots that are there, and of which nothing else can be told (§11.2)."""
+        return self.history.tables.unknown_snapshots
 
     @cached_property
     def contents(self) -> Contents:
@@ -61,7 +67,10 @@ class Repository:
 
 
 def open_repository(storage: Storage, unlock: Unlock) -> Repository:
-    """Goes through §12.4 and §11.4."""
+    """Goes through §12.4 and §11.4.
+
+    All protectors are tried, however many forged configs stand before the right one: a reader need not give up.
+    """
     damage: list[Damaged] = []
     newer: list[NewerVersion] = []
     configs = read_unproven_configs(storage, damage, newer)
@@ -75,19 +84,40 @@ def open_repository(storage: Storage, unlock: Unlock) -> Repository:
 def _open_one_of(
     storage: Storage, configs: list[UnprovenConfig], unlock: Unlock, damage: list[Damaged], newer: list[NewerVersion]
 ) -> Repository:
-    failure: Damaged | WrongKey | None = None
+    failure: Refused | WrongKey | None = None
     for backup_key in backup_keys(configs, unlock):
-        for unproven in matching_configs(configs, backup_key):
-            try:
-                repository = _open_with(storage, unproven, backup_key, configs, damage)
-                damage += _needless(configs, repository.ring, newer)
-                return repository
-            except _DoesNotHold as reason:
-                failure = failure if isinstance(failure, Damaged) else reason.failure
-                damage += [reason.failure] if isinstance(reason.failure, Damaged) else []
+        try:
+            repository = _open_by_key(storage, backup_key, configs, damage)
+            damage += _needless(configs, repository.ring, newer)
+            return repository
+        except _DoesNotHold as reason:
+            failure = failure if isinstance(failure, Refused) else reason.failure
+            if isinstance(reason.failure, NewerVersion):
+                newer.append(reason.failure)
     if isinstance(failure, WrongKey):
         raise failure
     raise NoConfigLeft("the newest config is withheld or damaged, and an older one must not be trusted", damage)
+
+
+def _open_by_key(
+    storage: Storage, backup_key: bytes, configs: list[UnprovenConfig], damage: list[Damaged]
+) -> Repository:
+    """The repository, by the first config of this key that holds (§12.4, 4 and 5).
+
+    If none does, it is told rather that the key was replaced than that one of its configs is damaged. Nothing of this
+    key is gone on with beside what a newer program wrote.
+    """
+    failure: _DoesNotHold | None = None
+    for unproven in matching_configs(configs, backup_key):
+        try:
+            return _open_with(storage, unproven, backup_key, configs, damage)
+        except _DoesNotHold as reason:
+            if isinstance(reason.failure, NewerVersion):
+                raise
+            failure = failure if failure and isinstance(failure.failure, WrongKey) else reason
+            damage += [reason.failure] if isinstance(reason.failure, Damaged) else []
+    assert failure, "a key is tried only if it is that of a config"
+    raise failure
 
 
 def _needless(configs: list[UnprovenConfig], ring: KeyRing, newer: list[NewerVersion]) -> Iterator[Damaged]:
@@ -102,7 +132,7 @@ def _needless(configs: list[UnprovenConfig], ring: KeyRing, newer: list[NewerVer
 class _DoesNotHold(Exception):
     """That a config does not hold. The next one may."""
 
-    def __init__(self, failure: Damaged | WrongKey) -> None:
+    def __init__(self, failure: Refused | WrongKey) -> None:
         super().__init__(failure)
         self.failure = failure
 
@@ -110,17 +140,21 @@ class _DoesNotHold(Exception):
 def _open_with(
     storage: Storage, unproven: UnprovenConfig, backup_key: bytes, configs: list[UnprovenConfig], damage: list[Damaged]
 ) -> Repository:
-    """The repository, if this config holds (§12.4, 5 and 6)."""
+    """The repository, if this config holds (§12.4, 5 and 6). One with a key that was replaced does not."""
     try:
         config = open_config(unproven, unproven.keys(backup_key))
-    except Damaged as damaged:
-        raise _DoesNotHold(damaged) from damaged
-    history = read_history(storage, config.ring)
-    if unproven.header.epoch > 0 and not history.tips:
-        raise _DoesNotHold(WrongKey("the key is that of a rotation that was not completed; the old one is needed"))
+    except Refused as refused:
+        raise _DoesNotHold(refused) from refused
+    try:
+        refuse_replaced_key(storage, config.ring)
+        history = read_history(storage, config.ring)
+    except (WrongKey, NewerVersion) as failure:
+        raise _DoesNotHold(failure) from failure
     ring = config.ring
     for tip in history.tips:
         ring = ring.with_older(tip.older_secrets)
+    if not ring.is_of_one_epoch(backup_key):
+        raise _DoesNotHold(Damaged(unproven.object_name, "its key is that of an earlier epoch, too"))
     if not config.is_newest(history.newest_config(unproven.header.epoch)):
         raise _DoesNotHold(Damaged(unproven.object_name, "the commits name a newer config"))
     snapshots = read_snapshots(history.tables.live_snapshots())

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from .blake3 import Hasher
 from .contents import Contents
-from .errors import Malformed, NotPossible, Refused, blaming
-from .file_lists import Entry, File, Folder, HardLink, Pages, SymbolicLink, read_file_list
+from .errors import Malformed, NotPossible, Refused, TooNew, blaming
+from .file_lists import Entry, File, Folder, HardLink, Newer, Pages, SymbolicLink, known_part, read_file_list
 from .nodes import NodeName
 from .page_maps import read_page_map
 from .paths import ROOT, SEPARATOR, show
@@ -37,13 +37,13 @@ def restore(contents: Contents, snapshot: Snapshot, target: Target) -> list[Fail
 
 def _restore_source(contents: Contents, source: Source, target: Target, failures: list[Failure]) -> None:
     file_list = read_file_list(contents, source.file_list)
-    files: set[bytes] = set()
+    files: dict[bytes, Entry | None] = {}
     for path, entry, object_name in file_list.entries:
         with _collecting(failures, _place(source, path)), blaming(object_name):
-            if isinstance(entry, File):
-                files.add(path)
-            elif isinstance(entry, HardLink) and entry.target not in files:
-                raise Malformed("it is a hard link to what is no earlier file of the list")
+            if isinstance(known_part(entry), File):
+                files[path] = entry
+            elif isinstance(entry, HardLink):
+                _refuse_bad_hard_link(files.get(entry.target))
             _restore_entry(contents, source, target, _place(source, path), entry)
     # A folder's mode may forbid to write in it, and writing in it changes its time.
     for path, entry, _ in reversed(file_list.entries):
@@ -52,6 +52,14 @@ def _restore_source(contents: Contents, source: Source, target: Target, failures
                 target.finish_folder(_place(source, path), entry.metadata)
     if file_list.failure:
         raise file_list.failure
+
+
+def _refuse_bad_hard_link(file: Entry | None) -> None:
+    """§10.4, with the entry of the file that it should be another name of."""
+    if file is None:
+        raise Malformed("it is a hard link to what is no earlier file of the list")
+    if isinstance(file, Newer):
+        raise TooNew(file.reason)
 
 
 @contextmanager
@@ -73,6 +81,8 @@ def _restore_entry(contents: Contents, source: Source, target: Target, place: by
             target.make_symbolic_link(place, entry.metadata, entry.target)
         case HardLink():
             target.make_hard_link(place, _place(source, entry.target))
+        case Newer():
+            raise TooNew(entry.reason)
 
 
 def _place(source: Source, path: bytes) -> bytes:

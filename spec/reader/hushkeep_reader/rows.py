@@ -7,6 +7,7 @@ from .encoding import Cursor
 from .errors import Malformed
 
 LIVE = 0
+FORGOTTEN = 1
 DROPPED_PACK = 255
 
 
@@ -42,6 +43,16 @@ class CommitRow:
     def is_dropped(self) -> bool:
         """Whether its object may be gone."""
         return self.status != LIVE
+
+
+def is_forgotten_snapshot(row: bytes) -> bool:
+    """Whether a row tells which snapshot was forgotten, and by which device. What is behind that is ignored."""
+    cursor = Cursor(row)
+    try:
+        status, _number, _device = cursor.byte(), cursor.varint(), cursor.take(16)
+    except Malformed:
+        return False
+    return status == FORGOTTEN
 
 
 def read_pack_row(row: bytes) -> PackRow | None:

@@ -19,6 +19,8 @@ MAX_EPOCH = 65_535
 TAG_LENGTH = 16
 LENGTH_LENGTH = 4
 MIN_TRAILER_LENGTH = LENGTH_LENGTH + TAG_LENGTH
+# §2.5: a reader makes room for a trailer before it is proven.
+MAX_TRAILER_LENGTH = 64 << 20
 TRAILER_NUMBER = (1 << 64) - 1
 MAX_BODY_LENGTH = 512 << 20
 
@@ -40,6 +42,10 @@ class Header:
     def is_after(self, ring: KeyRing) -> bool:
         """Whether it says, unproven, that this repository was given a later key (§3.6, §11.4)."""
         return self.repository == ring.repository and self.epoch > ring.newest_epoch
+
+    def is_before(self, ring: KeyRing) -> bool:
+        """Whether it says, unproven, that it is of this repository and of an epoch before the newest (§12.4, 5)."""
+        return self.repository == ring.repository and self.epoch < ring.newest_epoch
 
 
 def read_header(data: bytes, kind: Kind) -> Header:
@@ -72,6 +78,12 @@ def read_unproven_header(storage: Storage, kind: Kind, name: NumberedName) -> He
         return read_header(storage.read_range(kind, name.file_name, 0, HEADER_LENGTH + MAX_CLEAR_LENGTH), kind)
     except (Malformed, TooNew, Damaged):
         return None
+
+
+def read_unproven_headers(storage: Storage, kind: Kind) -> list[Header]:
+    """Those of all configs or commits that can be read."""
+    headers = (read_unproven_header(storage, kind, name) for name in storage.numbered(kind))
+    return [header for header in headers if header]
 
 
 class Opener:
@@ -110,7 +122,7 @@ class Opener:
 def read_trailer_length(end: bytes, available: int) -> int:
     """The last four bytes of an object, held against what there is between them and the header (§2.1)."""
     length = int.from_bytes(end, "little")
-    if not MIN_TRAILER_LENGTH <= length <= available:
+    if not MIN_TRAILER_LENGTH <= length <= min(available, MAX_TRAILER_LENGTH):
         raise Malformed("its trailer has an impossible length")
     return length
 
@@ -147,6 +159,8 @@ def decode_body(coded: bytes) -> bytes:
     cursor = Cursor(coded)
     coding = cursor.byte()
     if coding == 0:
+        if cursor.left > MAX_BODY_LENGTH:
+            raise Malformed("its body is too long")
         return cursor.rest()
     if coding == 1:
         length = cursor.varint(below=MAX_BODY_LENGTH + 1)

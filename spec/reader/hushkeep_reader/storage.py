@@ -1,5 +1,6 @@
 """§2.2, names on the storage, and §6.3, a storage in a folder of a file system."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,9 @@ FILE_NAME = re.compile(r"[a-z0-9-]{1,80}")
 ID_NAME = re.compile(r"[0-9a-f]{32}")
 NUMBERED_NAME = re.compile(r"([0-9]{10}|[1-9][0-9]{10,})(-.*)?")
 MAX_NUMBER = 1 << 63
+
+# §13: the greatest lengths of what is read whole.
+MAX_LENGTHS = {Kind.CONFIG: 4 << 20, Kind.COMMIT: 1 << 30, Kind.INDEX: 1 << 30}
 
 
 @dataclass(frozen=True, order=True)
@@ -40,9 +44,8 @@ def read_numbered_name(file_name: str) -> NumberedName | None:
 class Storage:
     """The objects below a root folder."""
 
-    def __init__(self, root: Path, tells_times: bool = True) -> None:
+    def __init__(self, root: Path) -> None:
         self._root = root
-        self._tells_times = tells_times
         if not any((root / kind.folder).is_dir() for kind in Kind):
             raise NoRepository(f"{root}: there is no repository here; is the disk mounted?")
 
@@ -56,10 +59,17 @@ class Storage:
         return [bytes.fromhex(file_name) for file_name in self._list(kind) if ID_NAME.fullmatch(file_name)]
 
     def read(self, kind: Kind, file_name: str) -> bytes:
+        """A whole config, commit or index object, unless it is longer than one can be (§7.1)."""
+        if self.length(kind, file_name) > MAX_LENGTHS[kind]:
+            raise Damaged(object_name(kind, file_name), "it is too long")
         try:
             return self._path(kind, file_name).read_bytes()
         except OSError as error:
             raise _unreadable(kind, file_name, error) from error
+
+    def has(self, kind: Kind, file_name: str) -> bool:
+        """Whether there is something, be it readable or not. A listing may be late."""
+        return self._path(kind, file_name).exists()
 
     def length(self, kind: Kind, file_name: str) -> int:
         try:
@@ -67,23 +77,20 @@ class Storage:
         except OSError as error:
             raise _unreadable(kind, file_name, error) from error
 
-    def stored_at(self, kind: Kind, file_name: str) -> int | None:
-        """When an object was stored, by the storage's clock, in nanoseconds. None if that cannot be told (§6.1)."""
-        if not self._tells_times:
-            return None
-        try:
-            return self._path(kind, file_name).stat().st_mtime_ns
-        except OSError:
-            return None
-
     def read_range(self, kind: Kind, file_name: str, start: int, length: int) -> bytes:
-        """A part of an object; shorter than asked for where the object ends before."""
+        """A part of an object; shorter than asked for where the object ends before.
+
+        What is asked for comes from tables and may be any number: there is room made only for what is there (§7.1).
+        """
         begin = start - start % RANGE_ALIGNMENT
         end = start + length + -(start + length) % RANGE_ALIGNMENT
         try:
             with self._path(kind, file_name).open("rb") as file:
+                there = min(end, os.fstat(file.fileno()).st_size) - begin
+                if there <= 0:
+                    return b""
                 file.seek(begin)
-                return file.read(end - begin)[start - begin :][:length]
+                return file.read(there)[start - begin :][:length]
         except OSError as error:
             raise _unreadable(kind, file_name, error) from error
 

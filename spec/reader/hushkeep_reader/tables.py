@@ -13,6 +13,7 @@ from .rows import (
     CommitRow,
     PackRow,
     continues,
+    is_forgotten_snapshot,
     read_commit_row,
     read_index_row,
     read_pack_row,
@@ -40,6 +41,13 @@ class Tables:
     def live_snapshots(self) -> Rows:
         """The records of the snapshots, by id."""
         return {key: row[1:] for key, row in self.snapshots.items() if row[0] == LIVE}
+
+    @property
+    def unknown_snapshots(self) -> list[bytes]:
+        """The ids of those that are neither live nor surely forgotten: none may vanish untold (§11.2)."""
+        return sorted(
+            key for key, row in self.snapshots.items() if row[0] != LIVE and not is_forgotten_snapshot(row)
+        )
 
     @cached_property
     def pack_rows(self) -> dict[bytes, PackRow]:

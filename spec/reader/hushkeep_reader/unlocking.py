@@ -17,8 +17,8 @@ NOT_OF_THIS_REPOSITORY = "the key is not that of this repository"
 def backup_keys(configs: list[UnprovenConfig], unlock: Unlock) -> Iterator[bytes]:
     """The backup keys that are got by the configs and that one of these confirms: usually one.
 
-    The first config left should give it. Later ones are asked, too, for the first may be damaged, or that of a rotation
-    that was not completed.
+    The first config left should give it. Later ones are asked, too, for the first may be damaged, that of a rotation
+    that was not completed, or one that somebody stored who has an old key.
     """
     failure: ReaderFailure = WrongKey(NOT_OF_THIS_REPOSITORY)
     given: list[bytes] = []
@@ -43,7 +43,8 @@ def key_by_passphrase(config: UnprovenConfig, passphrase: str) -> bytes:
             continue
         try:
             with blaming(f"{config.object_name}, protector {protector.id.hex()}"):
-                return open_wrap(read_wrap(protector.data), passphrase, config.header.repository, protector.id)
+                header = config.header
+                return open_wrap(read_wrap(protector.data), passphrase, header.repository, header.epoch, protector.id)
         except (WrongKey, Refused) as error:
             failure = _graver(failure, error)
     raise failure

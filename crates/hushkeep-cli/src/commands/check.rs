@@ -47,13 +47,20 @@ pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> 
     if report.findings.is_empty() {
         return Ok(());
     }
-    let objects = format::count(report.findings.len() as u64, "damaged object");
-    Err(Failure::new(
-        Exit::Damaged,
-        format!("the repository has {objects} (named above)"),
-        &meaning(&report),
-        "make a new backup while you still have the files: what is missing is stored again",
-    ))
+    let objects = report.findings.len() as u64;
+    let (objects, next) = match report.findings.iter().all(is_newer) {
+        true => (format::count(objects, "newer object"), "install the newest version of hushkeep, and check again"),
+        false => (
+            format::count(objects, "damaged object"),
+            "make a new backup while you still have the files: what is missing is stored again",
+        ),
+    };
+    Err(Failure::new(Exit::Damaged, format!("the repository has {objects} (named above)"), &meaning(&report), next))
+}
+
+/// Whether an object is not damaged, but understood by newer versions only.
+fn is_newer(finding: &Finding) -> bool {
+    finding.damage.cause.is_newer_version()
 }
 
 /// What the damage means for the owner.
@@ -97,7 +104,8 @@ fn tell_report(report: &CheckReport, args: &CheckArgs, output: &mut Output) -> i
 }
 
 fn finding_text(finding: &Finding) -> String {
-    let mut text = format!("damaged: {}", finding.damage);
+    let sign = if is_newer(finding) { "newer" } else { "damaged" };
+    let mut text = format!("{sign}: {}", finding.damage);
     for affected in &finding.affected {
         let name = format!("snapshot {} (number {})", short(&affected.snapshot), affected.number);
         if affected.paths.is_empty() {

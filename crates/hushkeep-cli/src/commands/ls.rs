@@ -77,6 +77,7 @@ fn long(entry: &SnapshotEntry) -> String {
         EntryKind::File(file) => (file.len.to_string(), String::new()),
         EntryKind::Symlink { target } => ("-".to_owned(), format!(" -> {}", format::printable(target))),
         EntryKind::HardLink { original } => ("-".to_owned(), format!(" = {original}")),
+        EntryKind::Newer(_) => ("-".to_owned(), String::new()),
     };
     format!("{mode} {size:>12} {} {}{rest}", format::time(metadata.modified), entry.path)
 }
@@ -87,6 +88,7 @@ fn object(entry: &SnapshotEntry) -> Value {
         EntryKind::File(file) => ("file", Some(file.len), None),
         EntryKind::Symlink { target } => ("symlink", None, Some(format::printable(target))),
         EntryKind::HardLink { original } => ("hardlink", None, Some(original.to_string())),
+        EntryKind::Newer(_) => ("newer", None, None),
     };
     json!({
         "path": entry.path.to_string(),

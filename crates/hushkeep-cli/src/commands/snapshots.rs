@@ -40,6 +40,14 @@ pub(crate) fn run(args: &SnapshotsArgs, output: &mut Output) -> Result<(), Failu
         snapshots.iter().map(row),
     ))?;
     output.text(format_args!("{}\n", format::count(snapshots.len() as u64, "snapshot")))?;
+    let unknown: Vec<_> = opened.repository.unknown_snapshots().collect();
+    for id in &unknown {
+        output.object("unknown", json!({ "id": id.to_string() }))?;
+    }
+    if !unknown.is_empty() {
+        let count = format::count(unknown.len() as u64, "more snapshot");
+        output.text(format_args!("{count}, of which only a newer version of hushkeep can say what became of it\n"))?;
+    }
     if snapshots.iter().any(|snapshot| snapshot.problems > 0) {
         output.text("in those with problems, some items are missing, or changed while they were read\n")?;
     }

@@ -32,6 +32,7 @@ impl From<ForgetError> for Failure {
 impl From<PruneError> for Failure {
     fn from(error: PruneError) -> Self {
         match error {
+            PruneError::Incomplete(damage) if damage.cause.is_newer_version() => repo::ReadError::from(damage).into(),
             PruneError::Incomplete(damage) => Self {
                 meaning: "nothing was given back: what cannot be read may tell of what is still needed".to_owned(),
                 ..damaged(facts(&damage))

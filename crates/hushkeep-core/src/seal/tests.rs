@@ -125,7 +125,7 @@ fn a_segment_is_opened_where_it_lies_in_what_was_read() {
 #[test]
 fn the_footer_tells_where_the_trailer_begins() {
     let object = seal_single(&keys(1, 0), ObjectKind::Commit, Vec::new(), b"body", 0, &mut rng());
-    let trailer = trailer_len(*object.last_chunk().unwrap());
+    let trailer = trailer_len(*object.last_chunk().unwrap()).unwrap();
     assert_eq!(trailer, Parts::split(&object).unwrap().trailer.len());
     assert_eq!(trailer, PAD_FIELD_LEN + TAG_LEN);
 }

@@ -4,8 +4,11 @@ use rand_chacha::rand_core::SeedableRng;
 
 use super::*;
 
-const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 16]);
-const PROTECTOR: ProtectorId = ProtectorId::from_bytes([2; 4]);
+const PLACE: WrapPlace = WrapPlace {
+    repository: RepositoryId::from_bytes([1; 16]),
+    protector: ProtectorId::from_bytes([2; 4]),
+    epoch: Epoch(5),
+};
 
 fn key() -> BackupKey {
     BackupKey::generate(&mut ChaCha20Rng::seed_from_u64(1))
@@ -17,12 +20,11 @@ fn passphrase(text: &str) -> Passphrase {
 
 fn wrap() -> PassphraseWrap {
     let mut rng = ChaCha20Rng::seed_from_u64(2);
-    PassphraseWrap::seal(&key(), &passphrase("correct horse"), KdfParams::FLOOR, &REPOSITORY, PROTECTOR, &mut rng)
-        .unwrap()
+    PassphraseWrap::seal(&key(), &passphrase("correct horse"), KdfParams::FLOOR, &PLACE, &mut rng).unwrap()
 }
 
 fn open(wrap: &PassphraseWrap) -> Result<BackupKey, UnwrapError> {
-    wrap.open(&passphrase("correct horse"), &REPOSITORY, PROTECTOR)
+    wrap.open(&passphrase("correct horse"), &PLACE)
 }
 
 #[test]
@@ -33,14 +35,17 @@ fn the_right_passphrase_gives_the_key_back() {
 }
 
 #[test]
-fn another_passphrase_protector_or_repository_is_refused() {
+fn another_passphrase_protector_epoch_or_repository_is_refused() {
     let wrap = wrap();
-    let wrong = wrap.open(&passphrase("correct horse "), &REPOSITORY, PROTECTOR);
+    let wrong = wrap.open(&passphrase("correct horse "), &PLACE);
     assert_eq!(wrong.unwrap_err(), UnwrapError::WrongPassphrase);
-    let other = wrap.open(&passphrase("correct horse"), &REPOSITORY, ProtectorId::from_bytes([3; 4]));
-    assert_eq!(other.unwrap_err(), UnwrapError::Damaged);
-    let other = wrap.open(&passphrase("correct horse"), &RepositoryId::from_bytes([3; 16]), PROTECTOR);
-    assert_eq!(other.unwrap_err(), UnwrapError::WrongPassphrase);
+    for (place, refused) in [
+        (WrapPlace { protector: ProtectorId::from_bytes([3; 4]), ..PLACE }, UnwrapError::Damaged),
+        (WrapPlace { epoch: Epoch(6), ..PLACE }, UnwrapError::Damaged),
+        (WrapPlace { repository: RepositoryId::from_bytes([3; 16]), ..PLACE }, UnwrapError::WrongPassphrase),
+    ] {
+        assert_eq!(wrap.open(&passphrase("correct horse"), &place).unwrap_err(), refused, "{place:?}");
+    }
 }
 
 #[test]

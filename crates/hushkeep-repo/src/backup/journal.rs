@@ -40,7 +40,8 @@ impl<'a> Journal<'a> {
     }
 
     /// The packs of an unfinished backup that can be used: the journal names them, a fresh listing shows them at
-    /// their full length, no commit names them yet, and they open.
+    /// their full length, no commit names them yet, and they open under the newest key. (Under an older one, who stole that can
+    /// have put another in the place of one.)
     pub(super) fn usable(&self, objects: &Objects, tables: &Tables) -> Result<Vec<PackInfo>, ReadError> {
         let named = self.lock().all.clone();
         if named.is_empty() {
@@ -54,7 +55,14 @@ impl<'a> Journal<'a> {
                 continue;
             }
             match objects.read_pack_info(&id, len) {
-                Ok(info) if info.is_sound() && lists_are_known(&info, tables) => packs.push(info),
+                Ok(info)
+                    if info.epoch == objects.keyring.newest()
+                        && !info.table.is_newer()
+                        && info.is_sound()
+                        && lists_are_known(&info, tables) =>
+                {
+                    packs.push(info);
+                }
                 Ok(_) => {}
                 Err(ReadError::Damaged(_)) => {}
                 Err(error) => return Err(error),

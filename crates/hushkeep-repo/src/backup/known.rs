@@ -94,19 +94,19 @@ impl Known {
         known.find_bad(contents, resumed, bad_packs);
         let mut wanted = ContentSet::default();
         for root in newest_roots(snapshots) {
-            let before = contents.count_made_good();
-            match known.collect(contents, root, &mut wanted) {
-                Ok(()) if contents.count_made_good() == before => {}
-                // What was whole in another pack alone is told of, and not built on: that may be dropped.
-                Ok(()) => {
-                    contents.made_good().into_iter().for_each(|damage| known.note_damage(damage, tables));
-                    known.unreadable.insert((root.list, root.position));
-                }
-                Err(ReadError::Damaged(damage)) => {
-                    known.note_damage(damage, tables);
-                    known.unreadable.insert((root.list, root.position));
-                }
+            let (before, maps) = (contents.count_made_good(), known.maps.len());
+            let collected = known.collect(contents, root, &mut wanted);
+            let is_whole = collected.is_ok() && contents.count_made_good() == before;
+            match collected {
+                Ok(()) => {}
+                Err(ReadError::Damaged(damage)) => known.note_damage(damage, tables),
                 Err(error) => return Err(error),
+            }
+            if !is_whole {
+                // What was whole in another pack alone is told of, and not built on: that may be dropped.
+                contents.made_good().into_iter().for_each(|damage| known.note_damage(damage, tables));
+                known.unreadable.insert((root.list, root.position));
+                known.unreadable_maps.extend(known.maps.drain(maps..).map(|map| map.node));
             }
         }
         for pack in resumed {
@@ -215,7 +215,8 @@ impl Known {
     fn note_damage(&mut self, damage: Damage, tables: &Tables) {
         let is_marked =
             |pack: &PackRow| pack.marked_since().is_some() && pack_name(&pack.id).to_string() == damage.object;
-        if damage.cause != DamageCause::Missing || !tables.packs().any(|pack| is_marked(&pack)) {
+        let is_dropped = damage.cause == DamageCause::Missing && tables.packs().any(|pack| is_marked(&pack));
+        if !is_dropped && !self.damage.contains(&damage) {
             self.damage.push(damage);
         }
     }

@@ -111,7 +111,8 @@ impl Walk<'_> {
                 let met = self.originals.get(original).cloned().flatten();
                 met.ok_or_else(|| Repository::damaged_link(entry).into())
             }
-            _ => Ok(HashSet::new()),
+            EntryKind::Newer(_) => Err(self.repository.newer_entry(entry).into()),
+            EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => Ok(HashSet::new()),
         };
         let numbers = match found {
             Err(ReadError::Damaged(damage)) => HashSet::from([self.bad.number(damage)]),

@@ -19,7 +19,7 @@ use crate::pack::{Class, Coding, ListEntry, NameList, PackTable, Segment};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::state::StateError;
-use crate::storage::{Folder, StorageError};
+use crate::storage::{Folder, ObjectName, StorageError};
 
 /// How many packs are read at once, at most.
 const MAX_READERS: usize = 4;
@@ -56,7 +56,9 @@ impl BadPlaces {
 
     /// The number of a damage, noted now if it was not.
     pub(super) fn number(&mut self, damage: Damage) -> usize {
-        match self.damage.iter().position(|(known, _)| known.object == damage.object) {
+        let is_newer = |damage: &Damage| damage.cause.is_newer_version();
+        let is_same = |known: &Damage| known.object == damage.object && is_newer(known) == is_newer(&damage);
+        match self.damage.iter().position(|(known, _)| is_same(known)) {
             Some(number) => number,
             None => {
                 self.damage.push((damage, Vec::new()));
@@ -120,6 +122,31 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// Notes damage that the walk met and that other packs made good: it did no harm, yet.
+    pub(super) fn note_made_good(&self, bad: &mut BadPlaces) -> Result<(), StateError> {
+        let made_good = self.contents.made_good();
+        let name = |damage: &Damage| damage.object.parse::<ObjectName>().ok();
+        // What cannot be read just now may be read again.
+        let lasts = |damage: &&Damage| damage.cause != DamageCause::Unreadable && !damage.cause.is_newer_version();
+        let lasting = made_good.iter().filter(lasts);
+        let ids: Vec<ObjectId> = lasting.filter_map(|damage| name(damage)?.file().parse().ok()).collect();
+        for damage in made_good {
+            bad.number(damage);
+        }
+        BadPacks::load(self.state.as_ref())?.note(&[], &ids, self.state.as_ref())
+    }
+
+    /// Notes what only newer versions can read: whoever needs it is to be named.
+    pub(super) fn note_newer_segments(&self, bad: &mut BadPlaces) {
+        for (pack, info) in self.contents.packs() {
+            let rows = (0..).zip(&info.table.segments);
+            for (segment, _) in rows.filter(|(_, row)| matches!(row.coding, Coding::Other(_))) {
+                let damage = Damage::new(&pack_name(&info.id), DamageCause::NewerVersion);
+                bad.add_segment(SegmentAt { pack, segment }, damage);
+            }
+        }
     }
 
     /// Reads again what the storage could not read. One that reads nothing else either went away: that is no damage.
@@ -235,6 +262,8 @@ impl Repository {
         let contents = match row.coding {
             Coding::Plain => opened,
             Coding::Zstd => codec::decompress(&opened, row.raw_len as usize).ok_or(DamageCause::Content)?,
+            // It is as whole as anyone can tell who does not know the coding.
+            Coding::Other(_) => return Ok(()),
         };
         if row.class == Class::Names {
             let is_of_list = list_of(table, row).is_some_and(|list| list.has_names(&contents));

@@ -179,7 +179,8 @@ impl Parts {
             let infos = index::decode(body).unwrap_or_default();
             let mut body = index::encode(infos.iter().map(|info| packs.get(&info.id).unwrap_or(info)));
             apply(edits, Layer::Index, (number, self.indexes.len()), &mut body);
-            let object = seal(keys, ObjectKind::Index, Vec::new(), &codec::encode_body(&body), rng);
+            let object =
+                seal(keys, ObjectKind::Index, Vec::new(), &codec::encode_body(&body).expect("the body was read"), rng);
             rewriter.add_index(name, &object, &body);
             out.push((name.clone(), object));
         }
@@ -189,7 +190,10 @@ impl Parts {
             let mut body = rewriter.rewrite(body, edit_snapshot);
             apply(edits, Layer::Commit, place, &mut body);
             rewriter.rewritten(name, &body);
-            out.push((name.clone(), seal(keys, ObjectKind::Commit, Vec::new(), &codec::encode_body(&body), rng)));
+            out.push((
+                name.clone(),
+                seal(keys, ObjectKind::Commit, Vec::new(), &codec::encode_body(&body).expect("the body was read"), rng),
+            ));
         }
         for (name, clear, body) in &self.configs {
             let (clear, body) = edited_config(clear, body, edits);
@@ -236,6 +240,7 @@ impl OpenPack {
             segments.push(match row.coding {
                 Coding::Plain => opened,
                 Coding::Zstd => codec::decompress(&opened, row.raw_len as usize)?,
+                Coding::Other(_) => return None,
             });
             rest = after;
         }

@@ -1,6 +1,5 @@
 //! One commit (spec §11.1).
 
-use hushkeep_core::keys::Epoch;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 use zeroize::Zeroizing;
 
@@ -17,7 +16,7 @@ use crate::storage::{Folder, ObjectName};
 pub(crate) struct CommitId([u8; 16]);
 
 impl CommitId {
-    /// Stands for a commit that is not written yet, or not known.
+    /// Stands for a commit that is not written yet.
     pub(super) const NONE: Self = Self([0; 16]);
 
     pub(super) fn of(body: &[u8]) -> Self {
@@ -90,9 +89,6 @@ pub(super) struct Commit {
     /// The secrets of older epochs, so that the key and any one commit open everything (spec §3.6).
     pub(super) older_epochs: OlderEpochs,
     pub(super) growth: Growth,
-    /// The commits that began the epochs from the second on, as far as the commit's own; itself is not among them. None stands
-    /// for one that is not known.
-    pub(super) epoch_starts: Vec<CommitId>,
 }
 
 /// A commit that another names.
@@ -114,19 +110,14 @@ impl Commit {
         self.growth.write(&mut record, 7);
         tables.write(&mut record, 10);
         record.critical(14, self.config.digest);
-        let starts: Vec<u8> = self.epoch_starts.iter().flat_map(|id| id.0).collect();
-        Zeroizing::new(record.critical(15, starts).critical(16, self.name.file()).finish())
+        Zeroizing::new(record.critical(15, self.name.file()).finish())
     }
 
     /// Reads a commit's body (spec §11.1).
     pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
-        let record = Record::parse(body, 16)?;
-        let (starts, rest) = record.required(15)?.as_chunks();
-        if !rest.is_empty() {
-            return Err(WireError::Truncated);
-        }
+        let record = Record::parse(body, 15)?;
         let commit = Self {
-            name: decode_name(record.required(16)?)?,
+            name: decode_name(record.required(15)?)?,
             number: record.int(1)?,
             parents: decode_parents(record.required(2)?)?,
             time: Timestamp::read_all(record.required(3)?)?,
@@ -134,21 +125,12 @@ impl Commit {
             config: ConfigName { number: record.int(5)?, digest: record.array(14)? },
             older_epochs: OlderEpochs::from_bytes(record.required(6)?),
             growth: Growth::read(&record, 7)?,
-            epoch_starts: starts.iter().copied().map(CommitId).collect(),
         };
         // The base of a delta is its first parent.
         if commit.growth.depth > 0 && commit.parents.is_empty() {
             return Err(WireError::Range);
         }
         Ok((commit, Tables::read(&record, 10)?))
-    }
-
-    /// Refuses secrets of other than older epochs (spec §3.6), and another number of epochs' starts than the epoch that the commit
-    /// was sealed in has, or one less if it began that itself (spec §11.1).
-    pub(super) fn check_epochs(&self, sealed_in: Epoch) -> Result<(), WireError> {
-        self.older_epochs.read(sealed_in)?;
-        let (starts, epoch) = (self.epoch_starts.len(), sealed_in.0 as usize);
-        if starts == epoch || starts + 1 == epoch { Ok(()) } else { Err(WireError::Range) }
     }
 }
 
@@ -283,9 +265,9 @@ mod tests {
     }
 
     fn arbitrary_commit() -> impl Strategy<Value = Commit> {
-        let numbers = (any::<[u64; 3]>(), any::<[[u8; 16]; 2]>(), 0usize..=32);
+        let numbers = (any::<[u64; 3]>(), any::<[u8; 16]>(), 0usize..=32);
         (arbitrary_parents(), time(), any::<Vec<u8>>(), numbers).prop_map(|(parents, time, older_epochs, numbers)| {
-            let ([number, action, config], [digest, start], depth) = numbers;
+            let ([number, action, config], digest, depth) = numbers;
             let depth = if parents.is_empty() { 0 } else { depth };
             let growth = std::iter::successors(Some(Growth::default()), |growth| growth.next(number >> 8));
             Commit {
@@ -297,7 +279,6 @@ mod tests {
                 config: ConfigName { number: config, digest },
                 older_epochs: OlderEpochs::from_bytes(&older_epochs),
                 growth: growth.take(depth + 1).last().unwrap(),
-                epoch_starts: vec![CommitId(start); depth % 3],
             }
         })
     }
@@ -341,7 +322,6 @@ mod tests {
             config: ConfigName { number: 2, digest: [4; 16] },
             older_epochs: OlderEpochs::from_bytes(&[1, 2, 3]),
             growth: Growth::default().next(10).unwrap(),
-            epoch_starts: vec![CommitId([3; 16]), CommitId([4; 16])],
         };
         let mut tables = Tables::default();
         tables.insert_commit(&CommitId([7; 16]), &name);

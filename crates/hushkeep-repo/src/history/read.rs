@@ -1,21 +1,19 @@
 //! Reading commits: one that nothing vouches for, one that another names, and the chain of its bases (spec §11).
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
-use hushkeep_core::seal::Header;
+use hushkeep_core::seal::{HEADER_LEN, Header};
 
 use super::commit::{Commit, Parent};
 use super::{CommitId, Tables, Tip};
-use crate::Timestamp;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::growth::Growth;
 use crate::objects::{Objects, ReadCommit, number_of};
 use crate::storage::{Folder, ObjectName};
 
-/// Whether a config on the storage says that the repository has a later key (spec §11.4). Nobody vouches for it: it only
-/// tells what to ask of the owner where a commit cannot be opened.
-pub(super) fn is_key_replaced(objects: &Objects) -> Result<bool, ReadError> {
+/// Whether a config on the storage has a header of which this holds. Nobody vouches for it.
+pub(super) fn has_config(objects: &Objects, holds: impl Fn(&Header) -> bool) -> Result<bool, ReadError> {
     let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
     for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
         let object = objects.storage.get(&info.name);
@@ -23,19 +21,24 @@ pub(super) fn is_key_replaced(objects: &Objects) -> Result<bool, ReadError> {
             Err(ReadError::Damaged(_)) => continue,
             object => object?,
         };
-        let header = Header::parse_as(ObjectKind::Config, &object);
-        if header.is_ok_and(|header| objects.keyring.is_succeeded_by(&header)) {
+        if Header::parse_as(ObjectKind::Config, &object).is_ok_and(|header| holds(&header)) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Every commit that is listed, and when it was stored, by the storage's clock.
-pub(super) fn list(objects: &Objects) -> Result<BTreeMap<ObjectName, Option<Timestamp>>, ReadError> {
+/// Every commit that is listed.
+pub(super) fn list(objects: &Objects) -> Result<BTreeSet<ObjectName>, ReadError> {
     let listing = objects.storage.list(Folder::Commits).map_err(ReadError::Storage)?;
-    let commits = listing.into_iter().filter(|info| number_of(&info.name).is_some());
-    Ok(commits.map(|info| (info.name, info.stored)).collect())
+    Ok(listing.into_iter().map(|info| info.name).filter(|name| number_of(name).is_some()).collect())
+}
+
+/// The order in which commits are read: the highest number first.
+pub(super) fn newest_first(names: impl IntoIterator<Item = ObjectName>) -> Vec<ObjectName> {
+    let mut names: Vec<ObjectName> = names.into_iter().collect();
+    names.sort_unstable_by_key(|name| std::cmp::Reverse((number_of(name), name.file().to_owned())));
+    names
 }
 
 /// Reads a commit that another vouches for and, through its bases, the tables as it left them.
@@ -70,11 +73,28 @@ pub(super) fn as_damage(objects: &Objects, name: &ObjectName, error: ReadError) 
     if is_foreign { Damage::new(name, DamageCause::Content).into() } else { error }
 }
 
-/// Whether what lies on the storage says that it is sealed under an older key than the newest. What cannot be read says
-/// nothing.
+/// Whether what lies on the storage says that it is sealed under an older key than the newest.
 fn is_of_older_epoch(objects: &Objects, name: &ObjectName) -> bool {
-    let header = objects.storage.get(name).ok().and_then(|object| Header::parse_as(ObjectKind::Commit, &object).ok());
-    header.is_some_and(|header| header.epoch < objects.keyring.newest())
+    matches!(told_epoch(objects, name), Ok(Told::Epoch(epoch)) if epoch < objects.keyring.newest())
+}
+
+/// What lies on the storage under a commit's name says of its epoch.
+pub(super) enum Told {
+    Epoch(Epoch),
+    Nothing,
+    Missing,
+}
+
+pub(super) fn told_epoch(objects: &Objects, name: &ObjectName) -> Result<Told, ReadError> {
+    let read = objects.storage.get_range(name, 0..HEADER_LEN as u64);
+    match read.map_err(|error| ReadError::from_storage(error, name)) {
+        Ok(object) => {
+            Ok(Header::parse_as(ObjectKind::Commit, &object).map_or(Told::Nothing, |header| Told::Epoch(header.epoch)))
+        }
+        Err(ReadError::Damaged(damage)) if damage.cause == DamageCause::Missing => Ok(Told::Missing),
+        Err(ReadError::Damaged(_)) => Ok(Told::Nothing),
+        Err(error) => Err(error),
+    }
 }
 
 fn read_tip_from(objects: &Objects, name: &ObjectName, read: ReadCommit) -> Result<Tip, ReadError> {
@@ -108,7 +128,7 @@ fn read_tip_from(objects: &Objects, name: &ObjectName, read: ReadCommit) -> Resu
 /// copy.
 pub(super) fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
     let (commit, tables) = Commit::decode(body).map_err(|error| Damage::new(name, error))?;
-    commit.check_epochs(epoch).map_err(|error| Damage::new(name, error))?;
+    commit.older_epochs.read(epoch).map_err(|error| Damage::new(name, error))?;
     if number_of(name) != Some(commit.number) {
         return Err(Damage::new(name, DamageCause::Content).into());
     }

@@ -12,7 +12,7 @@ use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 
 use super::commit::CommitId;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, SnapshotId};
 use crate::storage::ObjectName;
 pub use rows::ForgottenSnapshot;
 pub(crate) use rows::{IndexRow, PackRow};
@@ -100,6 +100,14 @@ impl Tables {
         self.snapshots.values().any(|row| row.first().is_some_and(|status| NEWER_NEEDED.contains(status)))
     }
 
+    /// Snapshots that are neither live nor forgotten in a way that this version reads (spec §11.2).
+    pub(crate) fn unknown_snapshots(&self) -> impl Iterator<Item = SnapshotId> {
+        let is_unknown =
+            |id: &[u8; 16], row: &[u8]| row.first() != Some(&LIVE) && ForgottenSnapshot::decode(*id, row).is_none();
+        let unknown = self.snapshots.iter().filter(move |(id, row)| is_unknown(id, row));
+        unknown.map(|(id, _)| SnapshotId::from_bytes(*id))
+    }
+
     pub(crate) fn forgotten_snapshots(&self) -> impl Iterator<Item = ForgottenSnapshot> {
         self.snapshots.iter().filter_map(|(id, row)| ForgottenSnapshot::decode(*id, row))
     }
@@ -131,11 +139,6 @@ impl Tables {
 
     pub(super) fn has_commit(&self, id: &CommitId) -> bool {
         self.commits.contains_key(id.as_bytes())
-    }
-
-    /// The file name of a commit before.
-    pub(super) fn commit_file(&self, id: &CommitId) -> Option<String> {
-        self.commits.get(id.as_bytes()).and_then(|row| decode_commit(row)).map(|(_, file)| file)
     }
 
     /// The file names and ids of all commits before.
@@ -171,6 +174,16 @@ impl Tables {
                 }
             }
         }
+    }
+
+    /// Whether these add snapshots and packs to `known` and change none, and all their snapshots can be read.
+    pub(super) fn only_add_to(&self, known: &Self) -> bool {
+        let adds =
+            |own: &Table, known: &Table| own.iter().all(|(key, row)| known.get(key).is_none_or(|known| known == row));
+        let are_new = adds(&self.snapshots, &known.snapshots) && adds(&self.packs, &known.packs);
+        let mut joined = known.clone();
+        joined.merge(self);
+        are_new && joined.continues(known) && self.snapshots().all(|snapshot| snapshot.is_ok())
     }
 
     /// Whether every row of `earlier` is here, as it was or further along: a status may grow, and what it brings
@@ -327,7 +340,7 @@ mod tests {
         let forgotten = (keys(), any::<u64>(), any::<[u8; 16]>());
         (arbitrary(), forgotten, prop::collection::vec(foreign, 4)).prop_map(|(mut tables, forgotten, foreign)| {
             let (id, number, device) = forgotten;
-            let (id, device) = (crate::SnapshotId::from_bytes(id), ObjectId::from_bytes(device));
+            let (id, device) = (SnapshotId::from_bytes(id), ObjectId::from_bytes(device));
             tables.forget_snapshot(&ForgottenSnapshot { id, number, device });
             tables.all_mut().into_iter().zip(foreign).for_each(|(table, rows)| table.extend(rows));
             tables
@@ -410,7 +423,6 @@ mod tests {
         let mut tables = Tables::default();
         tables.insert_commit(&known, &name);
         assert!(tables.has_commit(&known) && !tables.has_commit(&unknown));
-        assert_eq!((tables.commit_file(&known), tables.commit_file(&unknown)), (Some(name.file().to_owned()), None));
         assert_eq!((tables.commit_id(name.file()), tables.commit_id("0000000008")), (Some(known), None));
         tables.drop_commits(|file| file != name.file());
         assert!(!tables.is_dropped(&known) && !tables.is_dropped(&unknown));
@@ -429,6 +441,35 @@ mod tests {
             let mut tables = Tables::default();
             tables.snapshots.insert([1; 16], vec![status]);
             assert_eq!(tables.has_newer_snapshots(), is_newer, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_comes_late_adds_and_changes_nothing() {
+        let tables = |packs: &[PackRow]| {
+            let mut tables = Tables::default();
+            packs.iter().for_each(|pack| tables.insert_pack(*pack));
+            tables
+        };
+        let known = tables(&[pack(1)]);
+        assert!(tables(&[pack(1), pack(2)]).only_add_to(&known) && tables(&[pack(2)]).only_add_to(&known));
+        for changed in [pack(1).marked(3).unwrap(), pack(1).dropped(3)] {
+            assert!(!tables(&[changed, pack(2)]).only_add_to(&known), "{changed:?}");
+        }
+        let mut unreadable = known.clone();
+        unreadable.snapshots.insert([1; 16], vec![LIVE, 9]);
+        assert!(!unreadable.only_add_to(&known));
+    }
+
+    #[test]
+    fn no_snapshot_goes_untold() {
+        let forgotten = ForgottenSnapshot { id: SnapshotId::from_bytes([1; 16]), number: 7, device: pack(1).id };
+        let mut tables = Tables::default();
+        tables.forget_snapshot(&forgotten);
+        assert_eq!((tables.unknown_snapshots().count(), tables.forgotten_snapshots().count()), (0, 1));
+        for row in [vec![1], vec![2], vec![128, 9], vec![255]] {
+            tables.snapshots.insert([1; 16], row.clone());
+            assert_eq!(tables.unknown_snapshots().collect::<Vec<_>>(), [forgotten.id], "{row:?}");
         }
     }
 

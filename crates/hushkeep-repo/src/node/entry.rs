@@ -16,7 +16,8 @@ pub struct Entry<R = Run> {
     pub metadata: Metadata,
     /// What it is.
     pub kind: EntryKind<R>,
-    /// An encoded record of fields that this version does not know, kept as it was.
+    /// An encoded record of fields that this version does not know, kept as it was. A critical one is in a
+    /// [`NewerEntry`] only.
     pub(crate) extra: Vec<u8>,
 }
 
@@ -37,6 +38,20 @@ pub enum EntryKind<R = Run> {
         /// That file.
         original: RelPath,
     },
+    /// What only newer versions understand (spec §14): nothing is given at its path, and nothing lies below it.
+    Newer(NewerEntry<R>),
+}
+
+/// What only newer versions understand, kept to be written again as it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewerEntry<R = Run>(Newer<R>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Newer<R> {
+    /// A kind that this version does not know, with all flags but that for the extra fields, and what is said of it.
+    Kind { tag: u8, data: Vec<u8> },
+    /// A kind that this version knows, with a critical extra field that it does not.
+    Field(Box<EntryKind<R>>),
 }
 
 /// A file with contents.
@@ -52,6 +67,20 @@ pub struct FileEntry<R = Run> {
     /// BLAKE3 of the whole contents, where they are more than one piece. A single piece is proven by its name.
     pub hash: Option<[u8; 32]>,
     pub(crate) content: Content<R>,
+}
+
+#[cfg(test)]
+impl<R> NewerEntry<R> {
+    /// An entry of a kind from 5 to 7, with any flags but the last.
+    pub(super) fn of_kind(tag: u8, data: Vec<u8>) -> Self {
+        assert!(tag & KIND_MASK >= FIRST_UNKNOWN && tag & EXTRA == 0);
+        Self(Newer::Kind { tag, data })
+    }
+
+    /// An entry with a critical extra field.
+    pub(super) fn of_field(kind: EntryKind<R>) -> Self {
+        Self(Newer::Field(Box::new(kind)))
+    }
 }
 
 impl<R> FileEntry<R> {
@@ -98,11 +127,18 @@ const EXTRA: u8 = 0x80;
 impl<R> Entry<R> {
     /// The same entry with its references translated.
     pub(crate) fn try_map<S, E>(self, mut translate: impl FnMut(R) -> Result<S, E>) -> Result<Entry<S>, E> {
-        let kind = match self.kind {
-            EntryKind::Directory => EntryKind::Directory,
-            EntryKind::Symlink { target } => EntryKind::Symlink { target },
-            EntryKind::HardLink { original } => EntryKind::HardLink { original },
-            EntryKind::File(FileEntry { len, sparse, merged, hash, content }) => {
+        let kind = self.kind.try_map(&mut translate)?;
+        Ok(Entry { path: self.path, metadata: self.metadata, kind, extra: self.extra })
+    }
+}
+
+impl<R> EntryKind<R> {
+    fn try_map<S, E>(self, translate: &mut dyn FnMut(R) -> Result<S, E>) -> Result<EntryKind<S>, E> {
+        Ok(match self {
+            Self::Directory => EntryKind::Directory,
+            Self::Symlink { target } => EntryKind::Symlink { target },
+            Self::HardLink { original } => EntryKind::HardLink { original },
+            Self::File(FileEntry { len, sparse, merged, hash, content }) => {
                 let content = match content {
                     Content::Chunks(runs) => {
                         Content::Chunks(runs.into_iter().map(translate).collect::<Result<Vec<_>, _>>()?)
@@ -111,43 +147,26 @@ impl<R> Entry<R> {
                 };
                 EntryKind::File(FileEntry { len, sparse, merged, hash, content })
             }
-        };
-        Ok(Entry { path: self.path, metadata: self.metadata, kind, extra: self.extra })
+            Self::Newer(NewerEntry(Newer::Kind { tag, data })) => {
+                EntryKind::Newer(NewerEntry(Newer::Kind { tag, data }))
+            }
+            Self::Newer(NewerEntry(Newer::Field(kind))) => {
+                EntryKind::Newer(NewerEntry(Newer::Field(Box::new(kind.try_map(translate)?))))
+            }
+        })
     }
 }
 
 impl Entry<Anchored> {
     /// Writes everything but the path, which the block writes (spec §10.4).
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.push(self.tag());
+        let extra = if self.extra.is_empty() { 0 } else { EXTRA };
+        out.push(self.kind.tag() | extra);
         if !self.extra.is_empty() {
             put_bytes(out, &self.extra);
         }
         write_metadata(&self.metadata, out);
-        match &self.kind {
-            EntryKind::Directory => {}
-            EntryKind::File(file) => file.write(out),
-            EntryKind::Symlink { target } => put_bytes(out, target),
-            EntryKind::HardLink { original } => put_bytes(out, original.as_bytes()),
-        }
-    }
-
-    fn tag(&self) -> u8 {
-        let extra = if self.extra.is_empty() { 0 } else { EXTRA };
-        extra
-            | match &self.kind {
-                EntryKind::Directory => DIRECTORY,
-                EntryKind::Symlink { .. } => SYMLINK,
-                EntryKind::HardLink { .. } => HARD_LINK,
-                EntryKind::File(file) => {
-                    let flag = |on: bool, flag: u8| if on { flag } else { 0 };
-                    let pages = matches!(file.content, Content::Pages { .. });
-                    FILE | flag(file.sparse, SPARSE)
-                        | flag(file.merged, MERGED)
-                        | flag(file.hash.is_some(), HASHED)
-                        | flag(pages, PAGES)
-                }
-            }
+        self.kind.write(out);
     }
 
     /// Reads what [`write`](Self::write) wrote; `None` stands for a removed path.
@@ -156,18 +175,61 @@ impl Entry<Anchored> {
         if tag == REMOVED {
             return Ok(None);
         }
-        let extra = if tag & EXTRA == 0 { Vec::new() } else { read_extra(reader)? };
+        let (extra, is_newer) = if tag & EXTRA == 0 { (Vec::new(), false) } else { read_extra(reader)? };
         let metadata = read_metadata(reader)?;
-        let kind = match tag & KIND_MASK {
-            FIRST_UNKNOWN.. => return Err(WireError::UnknownValue),
-            FILE => EntryKind::File(FileEntry::read(tag, reader)?),
-            _ if tag & (SPARSE | MERGED | PAGES | HASHED) != 0 => return Err(WireError::NotCanonical),
-            DIRECTORY => EntryKind::Directory,
-            SYMLINK => EntryKind::Symlink { target: reader.bytes()?.to_vec() },
-            HARD_LINK => EntryKind::HardLink { original: read_path(reader)? },
-            _ => return Err(WireError::Range),
+        let kind = match EntryKind::read(tag & !EXTRA, reader)? {
+            EntryKind::Newer(newer) => EntryKind::Newer(newer),
+            kind if is_newer => EntryKind::Newer(NewerEntry(Newer::Field(Box::new(kind)))),
+            kind => kind,
         };
         Ok(Some(Self { path, metadata, kind, extra }))
+    }
+}
+
+impl EntryKind<Anchored> {
+    /// Kind and flags.
+    fn tag(&self) -> u8 {
+        match self {
+            Self::Directory => DIRECTORY,
+            Self::Symlink { .. } => SYMLINK,
+            Self::HardLink { .. } => HARD_LINK,
+            Self::File(file) => {
+                let flag = |on: bool, flag: u8| if on { flag } else { 0 };
+                let pages = matches!(file.content, Content::Pages { .. });
+                FILE | flag(file.sparse, SPARSE)
+                    | flag(file.merged, MERGED)
+                    | flag(file.hash.is_some(), HASHED)
+                    | flag(pages, PAGES)
+            }
+            Self::Newer(NewerEntry(Newer::Kind { tag, .. })) => *tag,
+            Self::Newer(NewerEntry(Newer::Field(kind))) => kind.tag(),
+        }
+    }
+
+    /// Writes what comes behind the metadata.
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Directory => {}
+            Self::File(file) => file.write(out),
+            Self::Symlink { target: bytes } | Self::Newer(NewerEntry(Newer::Kind { data: bytes, .. })) => {
+                put_bytes(out, bytes);
+            }
+            Self::HardLink { original } => put_bytes(out, original.as_bytes()),
+            Self::Newer(NewerEntry(Newer::Field(kind))) => kind.write(out),
+        }
+    }
+
+    /// Reads what [`write`](Self::write) wrote.
+    fn read(tag: u8, reader: &mut Reader<'_>) -> Result<Self, WireError> {
+        Ok(match tag & KIND_MASK {
+            FIRST_UNKNOWN.. => Self::Newer(NewerEntry(Newer::Kind { tag, data: reader.bytes()?.to_vec() })),
+            FILE => Self::File(FileEntry::read(tag, reader)?),
+            _ if tag & (SPARSE | MERGED | PAGES | HASHED) != 0 => return Err(WireError::NotCanonical),
+            DIRECTORY => Self::Directory,
+            SYMLINK => Self::Symlink { target: reader.bytes()?.to_vec() },
+            HARD_LINK => Self::HardLink { original: read_path(reader)? },
+            _ => return Err(WireError::Range),
+        })
     }
 }
 
@@ -250,9 +312,11 @@ fn read_path(reader: &mut Reader<'_>) -> Result<RelPath, WireError> {
     RelPath::new(reader.bytes()?).map_err(|_| WireError::Range)
 }
 
-/// A record of which this version knows no field: it refuses a critical one, and keeps the rest.
-fn read_extra(reader: &mut Reader<'_>) -> Result<Vec<u8>, WireError> {
+/// A record of which this version knows no field, and whether one of them is critical.
+fn read_extra(reader: &mut Reader<'_>) -> Result<(Vec<u8>, bool), WireError> {
     let extra = reader.bytes()?;
-    Record::parse(extra, 0)?;
-    if extra.is_empty() { Err(WireError::NotCanonical) } else { Ok(extra.to_vec()) }
+    // Whether it is a record at all, whatever is in it.
+    Record::parse(extra, u32::MAX)?;
+    let is_newer = Record::parse(extra, 0).is_err();
+    if extra.is_empty() { Err(WireError::NotCanonical) } else { Ok((extra.to_vec(), is_newer)) }
 }

@@ -7,10 +7,16 @@ use super::anchor::{Anchored, Anchors};
 use super::entry::{Entry, write_removed};
 use crate::RelPath;
 use crate::index::Index;
-use crate::refs::{NodeName, Run};
+use crate::refs::{ContentRef, NodeName, Run};
 
 /// A block is closed when it is this long, in bytes.
 const BLOCK_LEN: usize = 1 << 20;
+
+/// A block is closed when its paths have so many bytes together, which sharing may make a few of the block's.
+const BLOCK_PATHS_LEN: usize = 16 << 20;
+
+/// The most bytes that the paths of a block have together (spec §10.2).
+const MAX_BLOCK_PATHS_LEN: usize = 64 << 20;
 
 /// One line of a block.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +42,7 @@ pub(crate) struct FileListNode {
     pub(crate) chain: Chain,
     pub(crate) anchors: Anchors,
     /// The blocks, in order.
-    pub(crate) blocks: Vec<Run>,
+    pub(crate) blocks: Vec<ContentRef>,
     /// How many bytes the blocks have: with the node's own, what the list costs.
     pub(crate) blocks_len: u64,
 }
@@ -61,7 +67,11 @@ impl FileListNode {
         let mut reader = Reader::new(record.required(7)?);
         let mut blocks = Vec::new();
         while !reader.is_empty() {
-            blocks.push(anchors.resolve(Anchored::read(&mut reader)?)?);
+            let block = anchors.resolve(Anchored::read(&mut reader)?)?;
+            if block.count != 1 {
+                return Err(WireError::Range);
+            }
+            blocks.push(block.start);
         }
         Ok(Self { chain, anchors, blocks, blocks_len: record.int(8)? })
     }
@@ -72,6 +82,8 @@ impl FileListNode {
 pub(crate) struct BlockWriter {
     block: Vec<u8>,
     previous: Vec<u8>,
+    /// How many bytes the paths of the block have together.
+    paths_len: usize,
 }
 
 impl BlockWriter {
@@ -86,12 +98,15 @@ impl BlockWriter {
             Op::Remove(_) => write_removed(&mut self.block),
         }
         self.previous = path.to_vec();
-        if self.block.len() >= BLOCK_LEN { self.finish() } else { None }
+        self.paths_len += path.len();
+        let is_full = self.block.len() >= BLOCK_LEN || self.paths_len >= BLOCK_PATHS_LEN;
+        if is_full { self.finish() } else { None }
     }
 
     /// The last block, if it holds anything.
     pub(crate) fn finish(&mut self) -> Option<Vec<u8>> {
         self.previous.clear();
+        self.paths_len = 0;
         let block = std::mem::take(&mut self.block);
         (!block.is_empty()).then_some(block)
     }
@@ -102,6 +117,7 @@ pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, Wir
     let mut reader = Reader::new(block);
     let mut ops: Vec<Op> = Vec::new();
     let mut previous = Vec::new();
+    let mut paths_len = 0;
     while !reader.is_empty() {
         let shared = usize::try_from(reader.varint()?).map_err(|_| WireError::Range)?;
         let suffix = reader.bytes()?;
@@ -110,6 +126,10 @@ pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, Wir
         }
         previous.truncate(shared);
         previous.extend_from_slice(suffix);
+        paths_len += previous.len();
+        if paths_len > MAX_BLOCK_PATHS_LEN {
+            return Err(WireError::Range);
+        }
         let path = RelPath::new(previous.clone()).map_err(|_| WireError::Range)?;
         if ops.last().is_some_and(|last| *last.path() >= path) {
             return Err(WireError::NotCanonical);
@@ -149,7 +169,8 @@ pub(crate) fn assert_round_trip(node: &[u8], block: &[u8]) {
         blocks.extend(op.ok().and_then(|op| writer.push(&op)));
     }
     blocks.extend(writer.finish());
-    let places: Vec<Anchored> = list.blocks.iter().filter_map(|run| anchor(*run).ok()).collect();
+    let places: Vec<Anchored> =
+        list.blocks.iter().filter_map(|block| anchor(Run { start: *block, count: 1 }).ok()).collect();
 
     let written = FileListNode::encode(&list.chain, &anchors, &places, list.blocks_len);
     let again = FileListNode::decode(&written, &index);
@@ -165,7 +186,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::node::{Content, EntryKind, FileEntry};
+    use crate::node::{Content, EntryKind, FileEntry, NewerEntry};
     use crate::properties::{damaged, time, unknown_fields};
     use crate::tree::Metadata;
 
@@ -191,14 +212,35 @@ mod tests {
         ]
     }
 
+    /// Fields of a later version, of which none is critical.
+    fn extra() -> impl Strategy<Value = Vec<u8>> {
+        unknown_fields(1).prop_map(|fields| RecordWriter::new().unknown(&fields).finish())
+    }
+
+    /// Fields of a later version, of which one is critical.
+    fn critical_extra() -> impl Strategy<Value = Vec<u8>> {
+        (unknown_fields(1), 1u32..9)
+            .prop_map(|(fields, field)| RecordWriter::new().unknown(&fields).critical(field, *b"later").finish())
+    }
+
+    fn kind_and_extra() -> impl Strategy<Value = (EntryKind<Anchored>, Vec<u8>)> {
+        let newer_kind = (5u8..8, 0u8..16, any::<Vec<u8>>())
+            .prop_map(|(kind, flags, data)| EntryKind::Newer(NewerEntry::of_kind(kind | flags << 3, data)));
+        let newer_field = kind().prop_map(|kind| EntryKind::Newer(NewerEntry::of_field(kind)));
+        prop_oneof![
+            (kind(), extra()),
+            (newer_kind, prop_oneof![extra(), critical_extra()]),
+            (newer_field, critical_extra()),
+        ]
+    }
+
     fn op() -> impl Strategy<Value = Op<Anchored>> {
         let path = || "[a-c]{1,3}(/[a-c]{1,3}){0,2}".prop_map(|path| RelPath::new(path).unwrap());
         let metadata =
             (0u32..=0o7777, time(), time()).prop_map(|(mode, modified, changed)| Metadata { mode, modified, changed });
-        let extra = unknown_fields(1).prop_map(|fields| RecordWriter::new().unknown(&fields).finish());
         prop_oneof![
             path().prop_map(Op::Remove),
-            (path(), metadata, kind(), extra).prop_map(|(path, metadata, kind, extra)| Op::Put(Entry {
+            (path(), metadata, kind_and_extra()).prop_map(|(path, metadata, (kind, extra))| Op::Put(Entry {
                 path,
                 metadata,
                 kind,
@@ -213,7 +255,7 @@ mod tests {
             list: hushkeep_core::name::ObjectId::from_bytes([list; 16]),
             position,
         });
-        let blocks = prop::collection::vec(anchored(), 0..3);
+        let blocks = prop::collection::vec(anchored().prop_map(|block| Anchored { count: 1, ..block }), 0..3);
         (prop::collection::vec(anchor, 3), blocks, any::<u64>(), prop::collection::vec(op(), 1..6)).prop_map(
             |(anchors, blocks, len, mut ops)| {
                 ops.sort_by(|a, b| a.path().cmp(b.path()));
@@ -244,5 +286,48 @@ mod tests {
         ) {
             assert_round_trip(&node, &block);
         }
+    }
+
+    #[test]
+    fn a_block_is_a_single_content() {
+        let list = NodeName { list: hushkeep_core::name::ObjectId::from_bytes([1; 16]), position: 0 };
+        let decode = |count| {
+            let block = Anchored { anchor: 0, offset: 0, count };
+            let node = FileListNode::encode(&Chain::default(), &[list], &[block], 9);
+            FileListNode::decode(&node, &super::super::announced([(&node, 5)])).map(|node| node.blocks.len())
+        };
+        assert_eq!((decode(1), decode(2)), (Ok(1), Err(WireError::Range)));
+    }
+
+    /// So many paths of 65,000 bytes that are equal but for the end.
+    fn long_paths(count: u32) -> impl Iterator<Item = RelPath> {
+        (0..count).map(|number| RelPath::new(format!("{}{number:05}", "x".repeat(64_995))).unwrap())
+    }
+
+    #[test]
+    fn few_bytes_never_stand_for_many_of_paths() {
+        let block = |count| {
+            let mut block = Vec::new();
+            for (number, path) in long_paths(count).enumerate() {
+                let shared = if number == 0 { 0 } else { 64_995 };
+                put_varint(&mut block, shared);
+                put_bytes(&mut block, &path.as_bytes()[usize::try_from(shared).unwrap()..]);
+                write_removed(&mut block);
+            }
+            read_block(&block, &Anchors::default()).map(|ops| ops.len())
+        };
+        let fitting = u32::try_from(MAX_BLOCK_PATHS_LEN / 65_000).unwrap();
+        assert_eq!(block(fitting), Ok(fitting as usize));
+        assert_eq!(block(fitting + 1), Err(WireError::Range));
+    }
+
+    #[test]
+    fn a_block_is_closed_before_its_paths_are_too_long_to_be_read() {
+        let mut writer = BlockWriter::default();
+        let ops = long_paths(600).map(Op::Remove);
+        let mut blocks: Vec<Vec<u8>> = ops.filter_map(|op| writer.push(&op)).collect();
+        blocks.extend(writer.finish());
+        let lens = blocks.iter().map(|block| read_block(block, &Anchors::default()).unwrap().len());
+        assert_eq!(lens.collect::<Vec<_>>(), [259, 259, 82]);
     }
 }

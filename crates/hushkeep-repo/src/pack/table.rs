@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 
 use hushkeep_core::keys::Epoch;
-use hushkeep_core::name::ObjectId;
+use hushkeep_core::name::{ContentName, ObjectId};
 use hushkeep_core::seal::TAG_LEN;
 use hushkeep_core::wire::{Reader, WireError, put_bytes, put_varint};
 
 use super::NameList;
 use crate::codec::MAX_SEGMENT_LEN;
 use crate::history::PackRow;
+use crate::storage::Folder;
 
-/// No object is this long, in bytes.
-const MAX_OBJECT_LEN: u64 = 1 << 40;
+/// No sealed segment is longer, in bytes: a reader makes room for it before it is proven.
+const MAX_SEALED_LEN: u32 = 65 << 20;
 
 /// What a row of the table takes at least, in bytes, and each of its stretches.
 const MIN_ROW_LEN: usize = 4 + MIN_STRETCH_LEN;
@@ -27,6 +28,15 @@ pub(crate) enum Class {
     Metadata,
     /// A name list.
     Names,
+    /// What only later versions know, by its number from 3 to 15: contents that are read like data.
+    Other(u8),
+}
+
+impl Class {
+    /// Whether it holds contents of files, as far as this version knows.
+    pub(crate) fn is_data(self) -> bool {
+        matches!(self, Self::Data | Self::Other(_))
+    }
 }
 
 /// How a segment's contents are written.
@@ -36,6 +46,8 @@ pub(crate) enum Coding {
     Plain,
     /// As one zstd frame.
     Zstd,
+    /// In a way that only later versions know, by its number from 2 to 15: what is written so cannot be read.
+    Other(u8),
 }
 
 /// One segment of a pack.
@@ -102,6 +114,12 @@ pub(crate) struct PackTable {
 }
 
 impl PackTable {
+    /// Whether a later version wrote it: it has a class or coding that this one does not know (spec §14).
+    pub(crate) fn is_newer(&self) -> bool {
+        let is_newer = |row: &Segment| matches!(row.class, Class::Other(_)) || matches!(row.coding, Coding::Other(_));
+        self.segments.iter().any(is_newer)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         put_varint(&mut out, self.lists.len() as u64);
@@ -195,11 +213,14 @@ impl PackInfo {
     /// its length (spec §8.3). That its lists are those which the commits know is for the caller to see.
     pub(crate) fn is_sound(&self) -> bool {
         let own_epoch = self.table.lists.iter().all(|list| list.id != self.id || list.epoch == self.epoch);
-        let contents = self.table.segments.iter().filter(|segment| segment.class != Class::Names);
-        let no_empty = contents.into_iter().all(|segment| segment.count() <= u64::from(segment.raw_len));
+        let has_room = |segment: &Segment| match segment.class {
+            Class::Names => segment.count() <= u64::from(segment.raw_len) / ContentName::LEN as u64,
+            _ => segment.count() <= u64::from(segment.raw_len),
+        };
+        let have_room = self.table.segments.iter().all(has_room);
         let sealed: u64 = self.table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
-        let is_used = !self.table.lists.is_empty() && sealed < self.len && self.len < MAX_OBJECT_LEN;
-        own_epoch && no_empty && is_used && self.table.lists_are_sound(self.id)
+        let is_used = !self.table.lists.is_empty() && sealed < self.len && self.len <= Folder::Packs.max_len();
+        own_epoch && have_room && is_used && self.table.lists_are_sound(self.id)
     }
 
     /// The row that a commit has of the pack when it names it first.
@@ -235,17 +256,20 @@ pub(crate) fn digest(context: &str, bytes: &[u8]) -> [u8; 16] {
     digest
 }
 
-/// One byte: the class, and 16 for zstd.
+/// One byte: the class, and 16 times the coding.
 fn segment_tag(class: Class, coding: Coding) -> u8 {
     let class = match class {
         Class::Data => 0,
         Class::Metadata => 1,
         Class::Names => 2,
+        Class::Other(class) => class,
     };
-    match coding {
-        Coding::Plain => class,
-        Coding::Zstd => class | 0x10,
-    }
+    let coding = match coding {
+        Coding::Plain => 0,
+        Coding::Zstd => 1,
+        Coding::Other(coding) => coding,
+    };
+    class | coding << 4
 }
 
 fn encode_segment(segment: &Segment, out: &mut Vec<u8>) {
@@ -266,12 +290,12 @@ fn decode_segment(reader: &mut Reader<'_>, lists: usize) -> Result<Segment, Wire
         0 => Class::Data,
         1 => Class::Metadata,
         2 => Class::Names,
-        _ => return Err(WireError::UnknownValue),
+        class => Class::Other(class),
     };
     let coding = match tag >> 4 {
         0 => Coding::Plain,
         1 => Coding::Zstd,
-        _ => return Err(WireError::UnknownValue),
+        coding => Coding::Other(coding),
     };
     let (sealed_len, raw_len) = (reader.varint_u32()?, reader.varint_u32()?);
     let mut stretches = Vec::new();
@@ -279,8 +303,8 @@ fn decode_segment(reader: &mut Reader<'_>, lists: usize) -> Result<Segment, Wire
         stretches.push(decode_stretch(reader, lists)?);
     }
     let body_len = (sealed_len as usize).checked_sub(TAG_LEN).ok_or(WireError::Range)?;
-    let plain_fits = coding != Coding::Plain || body_len == raw_len as usize;
-    if plain_fits && !stretches.is_empty() && raw_len as usize <= MAX_SEGMENT_LEN {
+    let fits = sealed_len <= MAX_SEALED_LEN && (coding != Coding::Plain || body_len == raw_len as usize);
+    if fits && !stretches.is_empty() && raw_len as usize <= MAX_SEGMENT_LEN {
         Ok(Segment { class, coding, sealed_len, raw_len, stretches })
     } else {
         Err(WireError::Range)
@@ -307,7 +331,7 @@ mod tests {
 
     fn names(list: u32, count: u32) -> Segment {
         let (class, coding) = (Class::Names, Coding::Plain);
-        Segment { class, coding, sealed_len: 116, raw_len: 100, stretches: vec![stretch(list, 0, count)] }
+        Segment { class, coding, sealed_len: 216, raw_len: 200, stretches: vec![stretch(list, 0, count)] }
     }
 
     fn list(id: u8, epoch: u32) -> ListEntry {
@@ -371,7 +395,9 @@ mod tests {
 
     #[test]
     fn a_list_is_whole_in_the_pack_that_introduces_it() {
-        let defects: [Defect; 10] = [
+        let defects: [Defect; 12] = [
+            |info| info.len = 1 << 38,
+            |info| info.table.segments[2].raw_len = 3 * 16 - 1,
             |info| info.table.lists[0].epoch = Epoch(1),
             |info| info.table.lists.push(info.table.lists[0].clone()),
             |info| info.table.segments[0].stretches[0].first = 1,
@@ -397,9 +423,31 @@ mod tests {
             |info| info.table.segments[0].raw_len = 3,
             |info| info.table.segments.swap(1, 2),
             |info| info.table.segments[1].stretches[0].first = 1,
-            |info| info.table.segments[2].class = Class::Metadata,
+            |info| info.table.segments[2].class = Class::Other(3),
         ];
         assert_unsound(repacked, &defects);
+    }
+
+    #[test]
+    fn what_only_later_versions_know_is_kept_and_holds_contents() {
+        for (class, coding) in [(Class::Other(3), Coding::Zstd), (Class::Other(15), Coding::Other(15))] {
+            let mut info = own();
+            (info.table.segments[0].class, info.table.segments[0].coding) = (class, coding);
+            let encoded = info.table.encode();
+            assert_eq!(PackTable::decode(&mut Reader::new(&encoded)), Ok(info.table.clone()));
+            assert!(info.is_sound() && info.table.is_newer() && !own().table.is_newer());
+        }
+    }
+
+    #[test]
+    fn every_class_and_coding_has_one_form() {
+        for tag in 0..=u8::MAX {
+            let encoded = [tag, 116, 100, 1, 0, 0, 1];
+            let segment = decode_segment(&mut Reader::new(&encoded), 1).unwrap();
+            let mut again = Vec::new();
+            encode_segment(&segment, &mut again);
+            assert_eq!(again, encoded);
+        }
     }
 
     #[test]

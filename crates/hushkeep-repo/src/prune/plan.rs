@@ -36,6 +36,8 @@ pub(super) struct Plan {
     pub(super) to_repack: Vec<PackRow>,
     /// Packs among those to mark that no commit names yet.
     pub(super) strays: Vec<PackInfo>,
+    /// Packs that no commit names and that nobody may use: under an older key.
+    pub(super) to_drop: Vec<PackRow>,
     /// Marked packs that nothing needs, neither now nor when they are dropped.
     marked: Vec<PackRow>,
     /// Those that may be ripe: reading the storage's clock will tell.
@@ -67,7 +69,8 @@ impl Plan {
 
     /// Whether there is anything to publish.
     pub(super) fn changes_anything(&self) -> bool {
-        !(self.to_mark.is_empty() && self.to_revive.is_empty() && self.to_repack.is_empty()) || self.maybe_ripe
+        let rows = [&self.to_mark, &self.to_revive, &self.to_repack, &self.to_drop];
+        rows.iter().any(|rows| !rows.is_empty()) || self.maybe_ripe
     }
 
     /// Which marked packs have been marked long enough at the time `now`.
@@ -121,7 +124,6 @@ impl Repository {
     ) -> Result<Plan, PruneError> {
         let mut plan = Plan::default();
         let kept = self.snapshots().iter().filter(|snapshot| !forgotten.contains(&snapshot.id));
-        let before = self.contents.count_made_good();
         for source in kept.flat_map(|snapshot| &snapshot.sources) {
             plan.needs.add_list(source.root, &self.contents).map_err(|error| match error {
                 ReadError::Damaged(damage) => PruneError::Incomplete(damage),
@@ -129,9 +131,7 @@ impl Repository {
             })?;
         }
         // What was whole in another pack alone may be in one that is to be dropped.
-        if self.contents.count_made_good() > before
-            && let Some(damage) = self.contents.made_good().pop()
-        {
+        if let Some(damage) = self.contents.made_good().pop() {
             return Err(PruneError::Incomplete(damage));
         }
         // A time that no other device's is far beyond: what may be old for it is not used again.
@@ -220,7 +220,7 @@ impl Repository {
     }
 
     /// Marks packs that no commit names and that have been there for long: left by backups that never ended. A backup
-    /// that is still under way makes them live again.
+    /// that is still under way makes them live again; but uses none under an older key.
     fn mark_strays(&self, plan: &mut Plan, clock: &StorageClock) -> Result<(), PruneError> {
         let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
         let is_old = |info: &ObjectInfo| {
@@ -233,9 +233,15 @@ impl Repository {
                 continue;
             }
             match self.contents.objects.read_pack_info(&id, info.len) {
+                // What a newer version left is not named: nothing could be written beside it then.
+                Ok(pack) if pack.table.is_newer() => {}
                 Ok(pack) if pack.is_sound() && lists_are_known(&pack, self.history.tables()) => {
-                    plan.to_mark.push(pack.row());
-                    plan.strays.push(pack);
+                    if pack.epoch < self.contents.objects.keyring.newest() {
+                        plan.to_drop.push(pack.row());
+                    } else {
+                        plan.to_mark.push(pack.row());
+                        plan.strays.push(pack);
+                    }
                 }
                 // What does not open is not known to be ours.
                 Ok(_) | Err(ReadError::Damaged(_)) => {}

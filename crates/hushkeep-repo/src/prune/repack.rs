@@ -15,6 +15,7 @@ use crate::pack::{Body, Class, Coding, PackInfo, PackWriter, Stretch, WrittenLis
 use crate::progress::Progress;
 use crate::refs::{ContentRef, ListNo};
 use crate::repository::Repository;
+use crate::storage::Folder;
 
 /// A segment is closed when its contents are this long, in bytes: as in a backup.
 const SEGMENT_LEN: usize = 1 << 20;
@@ -110,7 +111,9 @@ impl<'a> Repacker<'a> {
     }
 
     fn add(&mut self, kind: Kind, chunk: ContentRef, content: &[u8]) -> Result<(), PruneError> {
-        let Some(place) = self.groups.iter().position(|(other, _)| *other == kind) else { return Ok(()) };
+        // What only a newer version knows is not put together anew by this one.
+        let newer = || Damage { object: Folder::Packs.name().to_owned(), cause: DamageCause::NewerVersion };
+        let place = self.groups.iter().position(|(other, _)| *other == kind).ok_or_else(|| ReadError::from(newer()))?;
         if self.group(place).is_some_and(|group| group.bytes.len() + content.len() > MAX_SEGMENT_LEN) {
             self.close(place)?;
         }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
-use hushkeep_core::seal::{self, Header, OpenError};
+use hushkeep_core::seal::{self, HEADER_LEN, Header, OpenError};
 use hushkeep_core::wire::WireError;
+use hushkeep_core::wrap::WrapPlace;
 use rand_core::CryptoRng;
 
 use super::protectors::StoredConfigs;
@@ -36,10 +37,8 @@ pub struct LockedRepository {
 /// A way to a key, as a config tells of it before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FoundProtector<'a> {
-    /// The repository that the config says it is of.
-    pub repository: RepositoryId,
-    /// The protector's name.
-    pub id: ProtectorId,
+    /// Its name, and the repository and epoch that the config says it is of.
+    pub place: WrapPlace,
     /// What it is.
     pub kind: &'a ProtectorKind,
 }
@@ -105,8 +104,11 @@ impl LockedRepository {
     /// limits what its parameters may ask for, and how many are tried.
     pub fn protectors(&self) -> impl Iterator<Item = FoundProtector<'_>> {
         let all = self.configs.iter().flat_map(|config| {
-            let repository = config.header.repository;
-            config.clear.protectors.iter().map(move |(id, kind)| FoundProtector { repository, id: *id, kind })
+            let (repository, epoch) = (config.header.repository, config.header.epoch);
+            config.clear.protectors.iter().map(move |(id, kind)| {
+                let place = WrapPlace { repository, protector: *id, epoch };
+                FoundProtector { place, kind }
+            })
         });
         let mut told: Vec<FoundProtector<'_>> = Vec::new();
         all.filter(move |protector| {
@@ -159,8 +161,19 @@ impl LockedRepository {
                 }
             };
             let objects = Objects { storage: Arc::clone(&self.storage), keyring };
+            if self.is_replaced(&objects)? {
+                failure = ReadError::Rotated.into();
+                continue;
+            }
             let stored = self.stored_configs(&config, &name, &sealed.header, key);
-            match Repository::open(objects, (config, name, stored), Arc::clone(&state), Arc::clone(&rng), now) {
+            match Repository::open(
+                objects,
+                (key, &sealed.name),
+                (config, name, stored),
+                Arc::clone(&state),
+                Arc::clone(&rng),
+                now,
+            ) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
             }
@@ -176,6 +189,29 @@ impl LockedRepository {
 }
 
 impl LockedRepository {
+    /// Whether a config and a commit say that the key was replaced, whoever claims to continue that commit: who has the key that
+    /// was replaced could store one that does (spec §11.4).
+    fn is_replaced(&self, objects: &Objects) -> Result<bool, ReadError> {
+        if !self.configs.iter().any(|config| objects.keyring.is_succeeded_by(&config.header)) {
+            return Ok(false);
+        }
+        for info in self.storage.list(Folder::Commits).map_err(ReadError::Storage)? {
+            if number_of(&info.name).is_none() {
+                continue;
+            }
+            let read = self.storage.get_range(&info.name, 0..HEADER_LEN as u64);
+            let header = match read.map_err(|error| ReadError::from_storage(error, &info.name)) {
+                Err(ReadError::Damaged(_)) => continue,
+                header => header?,
+            };
+            let header = Header::parse_as(ObjectKind::Commit, &header);
+            if header.is_ok_and(|header| objects.keyring.is_succeeded_by(&header)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// How often a config is whole on the storage, what is wrong with others of its number, and which others should not
     /// be there.
     fn stored_configs(&self, config: &Config, name: &ConfigName, header: &Header, key: &BackupKey) -> StoredConfigs {
@@ -206,7 +242,7 @@ impl LockedRepository {
         stored
     }
 
-    /// Earlier configs under an older key, or with a protector that this one has not. One under a newer key is of a
+    /// Configs under an older key, and earlier ones with a protector that this one has not. One under a newer key is of a
     /// rotation of which the commit may still be on its way.
     fn outdated_by(&self, config: &Config, header: &Header) -> Vec<ObjectName> {
         let is_kept = |old: &(ProtectorId, ProtectorKind)| {
@@ -216,16 +252,17 @@ impl LockedRepository {
             let is_earlier = number_of(&sealed.name).is_some_and(|number| number < config.number);
             let is_of_older_key = sealed.header.epoch < header.epoch;
             let gives_more = sealed.header.epoch == header.epoch && !sealed.clear.protectors.iter().all(is_kept);
-            is_earlier && sealed.header.repository == header.repository && (is_of_older_key || gives_more)
+            sealed.header.repository == header.repository && (is_of_older_key || (is_earlier && gives_more))
         };
         self.configs.iter().filter(is_outdated).map(|sealed| sealed.name.clone()).collect()
     }
 }
 
-/// Whether another config may still hold: the commits name one of the same number, or none of this one's epoch.
+/// Whether another config may still hold: the commits name one of the same number, or none of this one's epoch, or its key was
+/// replaced.
 fn is_about_config(error: &UnlockError) -> bool {
     match error {
-        UnlockError::NotInForce => true,
+        UnlockError::NotInForce | UnlockError::Read(ReadError::Rotated) => true,
         UnlockError::Read(ReadError::Damaged(damage)) => damage.object.starts_with(Folder::Config.name()),
         _ => false,
     }

@@ -6,7 +6,7 @@ use rand_core::CryptoRng;
 
 use super::Repository;
 use crate::Timestamp;
-use crate::config::{Config, ConfigName, Protector};
+use crate::config::{Config, ConfigName, MAX_PROTECTORS, Protector};
 use crate::error::{Damage, ReadError};
 use crate::history::{Action, Change, History, PublishError, Tables};
 use crate::objects::{MAX_NUMBER, Objects, number_of, numbered_name};
@@ -19,9 +19,6 @@ const NUMBERS_KEPT: usize = 3;
 /// How often a config is stored. Commits name the newest one, and no earlier one may stand in for it: one damaged
 /// object must not lock the owner out.
 pub(crate) const COPIES: usize = 2;
-
-/// How many protectors a repository can have. Their data fit into a header's clear part.
-const MAX_PROTECTORS: usize = 32;
 
 /// Protectors that could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -153,11 +150,11 @@ impl Repository {
         }
     }
 
-    /// Publishes a config that is stored under `names`; deletes it again if it surely does not hold. With a
-    /// `sealer`, its keys begin an epoch.
+    /// Publishes a config that is stored under `names`; deletes it again if it surely does not hold. The keys of `next`, if
+    /// there are any, begin an epoch.
     pub(super) fn publish_config(
         &mut self,
-        sealer: Option<&Objects>,
+        mut next: Option<Objects>,
         config: &Config,
         names: &[ObjectName],
         now: Timestamp,
@@ -168,10 +165,10 @@ impl Repository {
             names.iter().try_for_each(|name| storage.delete(name))?;
             return Err(ConfigError::Conflict);
         }
-        let name = name_of(config, sealer.unwrap_or(&self.contents.objects));
-        let action = if sealer.is_some() { Action::Rotate } else { Action::Config };
+        let name = name_of(config, next.as_ref().unwrap_or(&self.contents.objects));
+        let action = if next.is_some() { Action::Rotate } else { Action::Config };
         let change = Change { action, time: now, config: name };
-        let error = match self.publish_under(sealer, &change, |_, _| Ok::<_, ConfigError>(Tables::default())) {
+        let error = match self.publish_under(&mut next, &change, |_, _| Ok::<_, ConfigError>(Tables::default())) {
             Ok(_) => return Ok(()),
             Err(error) => error,
         };
@@ -184,33 +181,37 @@ impl Repository {
         Err(error)
     }
 
-    /// Deletes all earlier configs but those of the `keep` highest numbers. Names with a number that was never reached
-    /// are not ours, nor are configs that say that they are of another repository.
+    /// Deletes all configs of earlier epochs, and all earlier ones of this but those of the `keep` highest numbers. Others with a
+    /// number that was never reached are not ours, nor are configs that say that they are of another repository; and those that
+    /// say that they are of a later epoch may be of a rotation whose commit is still on its way.
     pub(super) fn delete_configs(&self, keep: usize) -> Result<Vec<String>, StorageError> {
         // Also those that another device has stored again meanwhile.
         let names = config_names(self.contents.objects.storage.as_ref())?;
-        let mut earlier = Vec::new();
-        for name in names.into_iter().filter(|name| number_of(name).is_some_and(|number| number < self.config.number)) {
-            if !self.is_of_another_repository(&name)? {
-                earlier.push(name);
+        let (mut deleted, mut earlier) = (Vec::new(), Vec::new());
+        for name in names {
+            let is_earlier = number_of(&name).is_some_and(|number| number < self.config.number);
+            match self.told_header(&name)? {
+                Some(header) if header.repository != *self.contents.objects.keyring.repository() => {}
+                Some(header) if self.contents.objects.keyring.is_preceded_by(&header) => deleted.push(name),
+                Some(header) if self.contents.objects.keyring.is_succeeded_by(&header) => {}
+                _ if is_earlier => earlier.push(name),
+                _ => {}
             }
         }
         let mut numbers: Vec<u64> = earlier.iter().filter_map(number_of).collect();
         numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
         numbers.dedup();
         earlier.retain(|name| !numbers.iter().take(keep).any(|kept| number_of(name) == Some(*kept)));
-        self.contents.objects.delete_all(&earlier)
+        deleted.append(&mut earlier);
+        self.contents.objects.delete_all(&deleted)
     }
 
-    fn is_of_another_repository(&self, name: &ObjectName) -> Result<bool, StorageError> {
-        let object = match self.contents.objects.storage.get(name) {
-            Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::Unreadable) => {
-                return Ok(false);
-            }
-            object => object?,
-        };
-        let header = Header::parse_as(ObjectKind::Config, &object);
-        Ok(header.is_ok_and(|header| header.repository != *self.contents.objects.keyring.repository()))
+    /// What a config says of itself, if that can be read.
+    fn told_header(&self, name: &ObjectName) -> Result<Option<Header>, StorageError> {
+        match self.contents.objects.storage.get(name) {
+            Err(error) if is_no_config(error.kind) => Ok(None),
+            object => Ok(Header::parse_as(ObjectKind::Config, &object?).ok()),
+        }
     }
 
     /// Whether a config that another device published since this one opened the repository lets this program write. One that
@@ -260,6 +261,11 @@ pub(super) fn store_config(
         }
     }
     Ok(names)
+}
+
+/// Whether what is listed there cannot be a config, whatever it is.
+fn is_no_config(kind: StorageErrorKind) -> bool {
+    matches!(kind, StorageErrorKind::NotFound | StorageErrorKind::Unreadable | StorageErrorKind::TooLong)
 }
 
 /// Whether what was stored may be there, and is not to be deleted blindly: the name is another's, or the storage is out of

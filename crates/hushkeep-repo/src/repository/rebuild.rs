@@ -88,7 +88,7 @@ fn find_keys(storage: &Arc<dyn Storage>, key: &BackupKey) -> Result<Objects, Reb
     for name in commit_names(storage.as_ref())? {
         let read = if found.is_none() { storage.get(&name) } else { storage.get_range(&name, 0..HEADER_LEN as u64) };
         let object = match read {
-            Err(error) if error.kind == StorageErrorKind::NotFound => continue,
+            Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::TooLong) => continue,
             object => object.map_err(ReadError::Storage)?,
         };
         let Ok(header) = Header::parse_as(ObjectKind::Commit, &object) else { continue };
@@ -139,7 +139,7 @@ fn open_under(mut objects: Objects, name: &ObjectName, object: &[u8]) -> Result<
 /// key, or that says so without proof: nobody is to go on beside it.
 fn holds(objects: &Objects, key: &BackupKey, name: &ObjectName, named: &ConfigName) -> Result<bool, RebuildError> {
     let object = match objects.storage.get(name) {
-        Err(error) if error.kind == StorageErrorKind::NotFound => return Ok(false),
+        Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::TooLong) => return Ok(false),
         object => object.map_err(ReadError::Storage)?,
     };
     let header = Header::parse_as(ObjectKind::Config, &object);

@@ -1,6 +1,6 @@
 //! Rotating the key: from then on everything is written under a new one (spec §12.5).
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use hushkeep_core::keys::BackupKey;
 
@@ -9,6 +9,7 @@ use super::{ConfigError, Repository};
 use crate::Timestamp;
 use crate::config::Protector;
 use crate::error::{DamageCause, ReadError};
+use crate::history::{Action, Change, Tables};
 use crate::objects::Objects;
 
 /// A key that could not be replaced.
@@ -55,8 +56,8 @@ impl Repository {
         let config = self.config.next(number, protectors);
         let stored = store_config(&objects, &config, COPIES, &mut *self.rng());
         let names = stored.map_err(|error| unchanged(error.into()))?;
-        let published = self.publish_config(Some(&objects), &config, &names, now);
         let name = name_of(&config, &objects);
+        let published = self.publish_config(Some(objects), &config, &names, now);
         if self.history.config() != name {
             return Err(match published {
                 Err(error @ ConfigError::Storage(_)) => RotateError::Unknown(error),
@@ -66,8 +67,27 @@ impl Repository {
         }
         (self.config, self.config_name) = (config, name);
         self.stored_configs = StoredConfigs::new();
-        self.contents.objects = objects;
+        let late = self.take_late(now);
         let undeleted = self.delete_configs(0).map_err(|error| RotateError::Changed(error.into()))?;
-        published.map(|()| undeleted).map_err(RotateError::Changed)
+        late.and(published).map(|()| undeleted).map_err(RotateError::Changed)
+    }
+
+    /// Where two devices can publish at once, another may have stored a backup under the old key meanwhile: it is taken in now,
+    /// for later nobody would know it from what a thief of that key stores (spec §12.5).
+    fn take_late(&mut self, now: Timestamp) -> Result<(), ConfigError> {
+        let is_exclusive = self.contents.objects.storage.features().create_if_absent;
+        if is_exclusive || !self.history.take_late(&self.contents.objects)? {
+            return Ok(());
+        }
+        let change = Change { action: Action::Rotate, time: now, config: self.config_name };
+        let number = self.history.next_number().ok_or(ConfigError::Conflict)?;
+        let stored = {
+            let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+            self.history.store(&self.contents.objects, number, &change, &Tables::default(), &mut **rng)
+        };
+        if stored?.is_none() {
+            return Err(ConfigError::Conflict);
+        }
+        Ok(self.published(now)?)
     }
 }

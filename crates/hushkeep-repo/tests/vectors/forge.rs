@@ -18,6 +18,8 @@ pub(crate) struct Repo {
     pub(crate) id: RepositoryId,
     /// The epoch whose key the owner has.
     pub(crate) owner_epoch: u32,
+    /// Whether all epochs have the key of the first, as no writer does.
+    pub(crate) has_one_key: bool,
     /// What a device remembers, if that matters.
     pub(crate) memory: Option<Value>,
     /// The ids of the snapshots and of the commits that were published.
@@ -63,7 +65,6 @@ pub(crate) struct Commit {
     pub(crate) older: Vec<u8>,
     pub(crate) growth: [u64; 3],
     pub(crate) tables: Tables,
-    pub(crate) epoch_starts: Vec<u8>,
 }
 
 impl Commit {
@@ -74,8 +75,7 @@ impl Commit {
         fields.extend([integer(4, self.action), integer(5, self.config.0), critical(6, self.older.clone())]);
         fields.extend((7..).zip(self.growth).map(|(number, value)| integer(number, value)));
         fields.extend((10..).zip(0..4).map(|(number, table)| critical(number, self.tables.encode(table))));
-        fields.extend([critical(14, self.config.1), critical(15, self.epoch_starts.clone())]);
-        fields.push(critical(16, self.file.as_bytes()));
+        fields.extend([critical(14, self.config.1), critical(15, self.file.as_bytes())]);
         fields
     }
 }
@@ -99,9 +99,20 @@ impl Repo {
         let seed = blake3::hash(name.as_bytes());
         let mut rng = ChaCha20Rng::from_seed(*seed.as_bytes());
         let id = RepositoryId::generate(&mut rng);
-        let (objects, name_lists, owner_epoch, memory) = (BTreeMap::new(), BTreeMap::new(), 0, None);
-        let (snapshots, commits, tables, named_config) = (Vec::new(), Vec::new(), Tables::default(), (0, [0; 16]));
-        Self { objects, id, owner_epoch, memory, snapshots, commits, tables, named_config, name_lists, seed, rng }
+        Self {
+            objects: BTreeMap::new(),
+            id,
+            owner_epoch: 0,
+            has_one_key: false,
+            memory: None,
+            snapshots: Vec::new(),
+            commits: Vec::new(),
+            tables: Tables::default(),
+            named_config: (0, [0; 16]),
+            name_lists: BTreeMap::new(),
+            seed,
+            rng,
+        }
     }
 
     /// A generator of its own, for what is sealed elsewhere.
@@ -111,6 +122,7 @@ impl Repo {
 
     /// The backup key of an epoch.
     pub(crate) fn key(&self, epoch: u32) -> BackupKey {
+        let epoch = if self.has_one_key { 0 } else { epoch };
         let key = blake3::keyed_hash(self.seed.as_bytes(), &epoch.to_le_bytes());
         BackupKey::from_secret(Secret::from_slice(key.as_bytes()).unwrap())
     }

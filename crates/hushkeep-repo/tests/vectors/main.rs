@@ -9,6 +9,8 @@ mod common;
 mod expected;
 mod forge;
 mod invalid;
+mod limits;
+mod newer;
 mod parts;
 mod sample;
 mod valid;
@@ -18,8 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use expected::Vector;
+use forge::Repo;
+use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Features, Folder};
-use hushkeep_repo::{CheckOptions, LockedRepository, Quiet, Storage};
+use hushkeep_repo::{CheckOptions, LockedRepository, PruneError, Quiet, Repository, State, Storage};
 use hushkeep_storage::{FolderStorage, MemoryStorage};
 
 #[test]
@@ -69,6 +73,36 @@ fn a_backup_tells_of_names_that_are_damaged_in_one_of_two_packs() {
     let report = common::backup(&mut repository, &common::MemoryTree::new(&[]), common::NOW);
     let damaged: Vec<&str> = report.damage.iter().map(|damage| damage.object.as_str()).collect();
     assert_eq!(damaged, [expected::json_at(&vector.join("expected.json"))["object"].as_str().unwrap()]);
+}
+
+/// A forged repository, opened by its owner, and where it lies.
+fn open_forged(repo: &Repo) -> (Repository, Arc<dyn Storage>) {
+    let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: true }));
+    repo.objects.iter().for_each(|(name, bytes)| storage.put(&name.parse().unwrap(), bytes).unwrap());
+    let device = common::Device::new(1);
+    let locked = LockedRepository::find(Arc::clone(&storage), None).unwrap();
+    (locked.unlock(&repo.key(0), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap(), storage)
+}
+
+/// Another pack may be all that a whole list of names is in.
+#[test]
+fn nothing_is_pruned_beside_names_that_are_whole_in_another_pack_alone() {
+    let vector = expected::home().join("invalid/copies-names-whole-in-one-pack");
+    let (memory, device) = (in_memory(&vector), common::Device::new(1));
+    let locked = LockedRepository::find(memory, None).unwrap();
+    let mut repository =
+        locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap();
+    assert!(matches!(newer::prune(&mut repository), PruneError::Incomplete(_)));
+}
+
+/// What a config that was made up leads to is not what this device has seen.
+#[test]
+fn nothing_is_remembered_of_a_config_that_is_refused() {
+    let vector = expected::home().join("invalid/key-of-two-epochs");
+    let device = common::Device::new(1);
+    let locked = LockedRepository::find(in_memory(&vector), None).unwrap();
+    assert!(locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).is_err());
+    assert!(device.state.load(StateKey::Tips).unwrap().is_none());
 }
 
 /// What lies in the folder of a vector.

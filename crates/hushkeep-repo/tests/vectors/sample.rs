@@ -281,9 +281,9 @@ fn put_first_commit(repo: &mut Repo, config: (u64, [u8; 16]), kept: &PackInfo, e
 
 /// A commit without parents.
 pub(crate) fn first_commit(config: (u64, [u8; 16]), tables: Tables) -> Commit {
-    let (older, growth, epoch_starts) = (Vec::new(), [0; 3], Vec::new());
+    let (older, growth) = (Vec::new(), [0; 3]);
     let file = FIRST_FILE.to_owned();
-    Commit { file, number: 1, parents: Vec::new(), action: 1, config, older, growth, tables, epoch_starts }
+    Commit { file, number: 1, parents: Vec::new(), action: 1, config, older, growth, tables }
 }
 
 fn put_hurt_index(repo: &mut Repo, packs: &[PackInfo], edits: &[Edit]) -> Vec<u8> {
@@ -383,9 +383,9 @@ pub(crate) fn put_fourth_commit(repo: &mut Repo) {
         tables.set(COMMITS, id, commit_row(0, file));
     }
     let (file, parents) = ("0000000004".to_owned(), vec![(third, THIRD_FILE.to_owned())]);
-    let (growth, epoch_starts, older) = ([1, 300, 0], third.to_vec(), repo.older(1));
+    let (growth, older) = ([1, 300, 0], repo.older(1));
     let fourth = first_commit(repo.named_config, tables);
-    let fourth = Commit { file, number: 4, parents, growth, epoch_starts, older, ..fourth };
+    let fourth = Commit { file, number: 4, parents, growth, older, ..fourth };
     repo.put_commit("0000000004", 1, &record(&fourth.fields()));
 }
 
@@ -401,12 +401,12 @@ pub(crate) fn rotate(repo: &mut Repo, in_config: Vec<u8>, in_commit: Vec<u8>) {
     put_third_commit(repo, 1, |commit| commit.older = in_commit);
 }
 
-/// Begins a later epoch by a commit that follows the second, but for what `edit` changes. The owner has the new key.
-pub(crate) fn rotate_to(repo: &mut Repo, epoch: u32, edit: impl FnOnce(&mut Commit)) {
-    put_second_config(repo, epoch, |_, _| {});
+/// The same, by a commit that `edit` changes.
+pub(crate) fn rotate_by(repo: &mut Repo, edit: impl FnOnce(&mut Commit)) {
+    put_second_config(repo, 1, |_, _| {});
     repo.objects.remove(&format!("config/{CONFIG_FILE}"));
-    repo.owner_epoch = epoch;
-    put_third_commit(repo, epoch, edit);
+    repo.owner_epoch = 1;
+    put_third_commit(repo, 1, edit);
 }
 
 /// A config of the number 2, which the next commit names.

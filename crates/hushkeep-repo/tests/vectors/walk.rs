@@ -88,7 +88,7 @@ pub(crate) fn open(vector: &Path) -> Result<Repository, Failure> {
         other => panic!("{other:?}"),
     })?;
     if let Ok(passphrase) = fs::read_to_string(vector.join("passphrase.txt")) {
-        assert!(crate::valid::opens(&locked, &locked.id(), passphrase.trim_end(), &key(vector)));
+        assert!(crate::valid::opens(&locked, passphrase.trim_end(), &key(vector)));
     }
     locked.unlock(&key(vector), state, Device::new(1).rng(), at(now)).map_err(|error| match error {
         UnlockError::WrongKey | UnlockError::NotInForce => Failure { class: "wrong-key", object: None },
@@ -183,6 +183,14 @@ pub(crate) fn assert_valid(name: &str, vector: &Path) {
     assert!(report.findings.is_empty(), "{name}: {:?}", report.findings);
     let outdated: Vec<String> = repository.outdated_commits().collect();
     assert_eq!(serde_json::json!(outdated), *expected.get("outdated").unwrap_or(&serde_json::json!([])), "{name}");
+
+    let mut unknown: Vec<String> = repository.unknown_snapshots().map(|id| id.to_string()).collect();
+    unknown.sort();
+    assert_eq!(
+        serde_json::json!(unknown),
+        *expected.get("unknown_snapshots").unwrap_or(&serde_json::json!([])),
+        "{name}"
+    );
 
     let found: Vec<Value> = repository.snapshots().iter().map(|snapshot| told(&repository, snapshot)).collect();
     assert_eq!(Value::Array(found), expected["snapshots"], "{name}");

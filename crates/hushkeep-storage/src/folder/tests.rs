@@ -102,6 +102,18 @@ fn objects_are_there_when_the_folder_is_opened_again() {
     assert!(listing[0].stored > timestamp(before) && listing[0].stored < timestamp(before + Duration::from_secs(60)));
 }
 
+/// A file of a few sectors can say that it is as long as it likes.
+#[test]
+fn the_length_that_a_file_claims_is_never_believed() {
+    let folder = Temporary::new();
+    for (text, longest) in [("commits/1", 1 << 30), ("index/a", 1 << 30), ("packs/a", (1 << 38) - 1)] {
+        folder.put(&name(text), b"object").unwrap();
+        File::options().write(true).open(folder.path(text)).unwrap().set_len(longest + 1).unwrap();
+        assert_eq!(folder.get(&name(text)).unwrap_err().kind, StorageErrorKind::TooLong, "{text}");
+        assert_eq!(folder.get_range(&name(text), 0..6).unwrap(), b"object");
+    }
+}
+
 #[test]
 fn foreign_files_are_not_listed() {
     let folder = Temporary::new();

@@ -44,14 +44,14 @@ fn names() -> Vec<Invalid> {
             "commit-own-name-with-a-slash",
             "the name that a commit has of itself leads elsewhere (§11.1)",
             |commit| {
-                *value(commit, 16) = b"../packs/a1".to_vec();
+                *value(commit, 15) = b"../packs/a1".to_vec();
             },
         ),
         commit(
             "commit-under-another-name",
             "a commit says that it has another name, and is not there (§11.4)",
             |commit| {
-                *value(commit, 16) = b"0000000002-0badcafe".to_vec();
+                *value(commit, 15) = b"0000000002-0badcafe".to_vec();
             },
         ),
     ]
@@ -73,17 +73,11 @@ fn fields() -> Vec<Invalid> {
         commit("commit-config-digest-of-15-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
             value(commit, 14).pop();
         }),
-        commit("commit-epoch-start-of-17-bytes", "a field has the wrong length (§1.3, §11.1)", |commit| {
-            value(commit, 15).push(0);
-        }),
-        commit("commit-epoch-starts-too-many", "a commit of epoch 0 names one that began another (§11.1)", |commit| {
-            value(commit, 15).extend([7; 16]);
-        }),
-        commit("commit-field-missing", "a commit lacks its field 16 (§1.3, §11.1)", |commit| {
+        commit("commit-field-missing", "a commit lacks its field 15 (§1.3, §11.1)", |commit| {
             commit.pop();
         }),
-        commit("commit-field-twice", "a commit has its field 16 twice (§1.3)", |commit| {
-            commit.push(critical(16, SECOND_FILE));
+        commit("commit-field-twice", "a commit has its field 15 twice (§1.3)", |commit| {
+            commit.push(critical(15, SECOND_FILE));
         }),
         in_commit(
             "commit-cut-short",
@@ -143,7 +137,7 @@ fn bases() -> Vec<Invalid> {
         ),
         base(
             "base-field-missing",
-            "the base of a commit lacks its field 16 (§1.3, §11.2)",
+            "the base of a commit lacks its field 15 (§1.3, §11.2)",
             Edit::FirstCommit(|commit| {
                 commit.pop();
             }),
@@ -157,7 +151,7 @@ fn bases() -> Vec<Invalid> {
         base(
             "base-under-another-name",
             "the base of a commit says that it has another name (§11.1, §11.2)",
-            Edit::FirstCommit(|commit| *value(commit, 16) = b"0000000001-0badcafe".to_vec()),
+            Edit::FirstCommit(|commit| *value(commit, 15) = b"0000000001-0badcafe".to_vec()),
         ),
     ]
 }
@@ -181,14 +175,6 @@ fn replaced_bases() -> Vec<Invalid> {
             "base-missing",
             "the base of a commit is gone (§11.4)",
             Edit::After(|repo| drop(repo.objects.remove(&first_name()))),
-        ),
-        base(
-            "base-of-an-unknown-epoch",
-            "the header of a base has the epoch 1, of which a config tells; the tip above it is read all the same (§11.4)",
-            Edit::After(|repo| {
-                put_second_config(repo, 1, |_, _| {});
-                repo.objects.get_mut(&first_name()).unwrap()[12] = 1;
-            }),
         ),
         base(
             "base-changed",
@@ -278,11 +264,16 @@ fn epochs() -> Vec<Invalid> {
             "the commit that began epoch 1 carries a secret of epoch 1; the one before is read instead (§3.6, §11.4)",
             |repo| rotate(repo, repo.older(1), repo.older(2)),
         ),
-        rotated(
-            "commit-epoch-starts-too-few",
-            "a commit of epoch 2 does not name the one that began epoch 1; the one before is read instead (§11.1, §11.4)",
-            |repo| rotate_to(repo, 2, |_| {}),
-        ),
+        in_pack(
+            "rotation-missing",
+            Lost::Nothing,
+            "the only commit of epoch 1 is gone; no config of epoch 0 is left, the commits of that are read instead (§12.4, §11.4)",
+            Edit::After(|repo| {
+                rotate(repo, repo.older(1), repo.older(1));
+                repo.objects.remove(&format!("commits/{THIRD_FILE}"));
+            }),
+        )
+        .named("commits"),
     ]
 }
 

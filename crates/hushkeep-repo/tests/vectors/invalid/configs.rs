@@ -3,12 +3,15 @@
 use hushkeep_core::name::RepositoryId;
 
 use super::{Invalid, Lost, in_commit, in_pack, second_commit};
-use crate::forge::Repo;
+use crate::forge::{Commit, Repo};
 use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [clear_parts(), bodies(), which_holds(), copies(), keys(), later_epochs(), newer()].into_iter().flatten().collect()
+    [clear_parts(), bodies(), which_holds(), copies(), keys(), replaced_keys(), later_epochs(), newer()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn name() -> String {
@@ -45,6 +48,11 @@ fn clear_parts() -> Vec<Invalid> {
         clear("config-recovery-key-with-data", "a recovery key has data (§12.2)", |clear| {
             *value(clear, 3) = protector(&[critical(1, [7; 4]), integer(2, 1), critical(3, [0])]);
         }),
+        clear("config-of-33-protectors", "33 protectors (§12.2)", |clear| {
+            let protectors = (0..33).flat_map(|id| protector(&[critical(1, [id; 4]), integer(2, 1), critical(3, [])]));
+            *value(clear, 3) = protectors.collect();
+        })
+        .and(Edit::Config(|body| *value(body, 2) = value(body, 2).repeat(33))),
         clear("config-two-protectors-of-one-id", "two protectors have one id (§12.2)", |clear| {
             let again = value(clear, 3).clone();
             value(clear, 3).extend(again);
@@ -60,6 +68,17 @@ fn bodies() -> Vec<Invalid> {
     let body = |name, comment, edit| refused(name, comment, Edit::Config(edit));
     vec![
         body("config-number", "a config has another number than its name (§12.3)", |body| *value(body, 1) = varint(2)),
+        refused(
+            "config-number-zero",
+            "the number 0, which a commit names (§12.3)",
+            Edit::After(|repo| {
+                repo.objects.remove(&name());
+                let (clear, body) = repo.config(0, 0);
+                repo.named_config = (0, repo.put_config("0000000000-5eed5eed", 0, &clear, &body));
+                put_third_commit(repo, 0, |_| {});
+            }),
+        )
+        .named("config/0000000000-5eed5eed"),
         body("config-labels-too-few", "no label for the only protector (§12.3)", |body| value(body, 2).clear()),
         body("config-labels-too-many", "two labels for the only protector (§12.3)", |body| {
             let again = value(body, 2).clone();
@@ -200,6 +219,22 @@ fn keys() -> Vec<Invalid> {
             }),
         ),
         wrong(
+            "key-of-a-rotation-beside-a-damaged-commit",
+            "the same, and a commit of epoch 0 is damaged: it says so itself, and does not end the rotation (§12.4)",
+            Edit::After(|repo| {
+                put_second_config(repo, 1, |_, _| {});
+                repo.owner_epoch = 1;
+                repo.objects.get_mut(&second_commit()).unwrap()[100] ^= 1;
+            }),
+        ),
+    ]
+}
+
+/// The key was replaced, or is one that no rotation draws (§11.4, §12.4).
+fn replaced_keys() -> Vec<Invalid> {
+    let wrong = |name, comment, edit| in_commit(name, comment, edit).refused("wrong-key").nameless();
+    vec![
+        wrong(
             "key-from-before-a-rotation",
             "a commit of epoch 1, which a config tells of: the key was changed (§11.4)",
             Edit::After(|repo| {
@@ -209,6 +244,39 @@ fn keys() -> Vec<Invalid> {
                 repo.owner_epoch = 0;
             }),
         ),
+        wrong(
+            "key-from-before-a-rotation-that-is-covered",
+            "the same, and a commit of epoch 0 claims to continue that of epoch 1 (§11.4)",
+            Edit::After(|repo| {
+                let old = repo.objects[&name()].clone();
+                rotate(repo, repo.older(1), repo.older(1));
+                repo.objects.insert(name(), old);
+                repo.owner_epoch = 0;
+                let mut tables = repo.tables.clone();
+                tables.set(COMMITS, repo.commits[2], commit_row(0, THIRD_FILE));
+                let forged = first_commit((1, [0; 16]), tables);
+                let forged = Commit { file: "0000000004".to_owned(), number: 4, ..forged };
+                repo.put_commit("0000000004", 0, &record(&forged.fields()));
+            }),
+        ),
+        wrong(
+            "key-from-before-what-a-base-may-be",
+            "the header of a base has the epoch 1, of which a config tells: it may be a rotation, whoever covers it (§11.4)",
+            Edit::After(|repo| {
+                put_second_config(repo, 1, |_, _| {});
+                repo.objects.get_mut(&format!("commits/{FIRST_FILE}")).unwrap()[12] = 1;
+            }),
+        ),
+        in_commit(
+            "key-of-two-epochs",
+            "the secret of epoch 0, in the config of epoch 1, is the one that its own key gives (§12.4, §3.1)",
+            Edit::After(|repo| {
+                repo.has_one_key = true;
+                rotate(repo, repo.older(1), repo.older(1));
+            }),
+        )
+        .refused("damaged")
+        .named(&format!("config/{SECOND_CONFIG_FILE}")),
         wrong(
             "key-from-before-a-rotation-with-a-damaged-config",
             "the config that tells of epoch 1 has a clear part that is refused; its header tells enough (§11.4)",

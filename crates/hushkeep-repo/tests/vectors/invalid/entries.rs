@@ -5,7 +5,7 @@ use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [tags(), metadata_defects(), files(), hard_links(), contents()].into_iter().flatten().collect()
+    [tags(), later_versions(), metadata_defects(), files(), hard_links(), contents()].into_iter().flatten().collect()
 }
 
 /// An entry of the path `bad`, before all others of the second block.
@@ -22,9 +22,6 @@ fn tags() -> Vec<Invalid> {
         first("entry-kind-zero-with-a-flag", "an entry of kind 0 with flag 08 (§10.4)", |lines| {
             add(lines, entry(SPARSE, &[]));
         }),
-        first("entry-kind-5", "an entry of kind 5 (§10.4, §14)", |lines| add(lines, entry(5, &[]))).newer(),
-        first("entry-kind-6", "an entry of kind 6 (§10.4, §14)", |lines| add(lines, entry(6, &[]))).newer(),
-        first("entry-kind-7", "an entry of kind 7 (§10.4, §14)", |lines| add(lines, entry(7, &[]))).newer(),
         first("entry-sparse-folder", "a folder with flag 08 (§10.4)", |lines| add(lines, entry(FOLDER | SPARSE, &[]))),
         first("entry-paged-folder", "a folder with flag 20 (§10.4)", |lines| add(lines, entry(FOLDER | PAGES, &[]))),
         first("entry-merged-link", "a symbolic link with flag 10 (§10.4)", |lines| {
@@ -39,12 +36,75 @@ fn tags() -> Vec<Invalid> {
         first("entry-extra-no-record", "what flag 80 announces is no record (§10.4, §1.3)", |lines| {
             add(lines, [vec![FOLDER | EXTRA], string(&[2, 9]), metadata()].concat());
         }),
-        first("entry-extra-critical", "an entry has an unknown critical field (§10.4, §14)", |lines| {
-            let extra = string(&record(&[critical(1, "of a later version")]));
+        first("entry-extra-critical-no-record", "a critical field, and then one of a lower number (§1.3)", |lines| {
+            let extra = string(&record(&[critical(2, "of a later version"), ignorable(1, "before it")]));
             add(lines, [vec![FOLDER | EXTRA], extra, metadata()].concat());
-        })
-        .newer(),
+        }),
+        first(
+            "entry-kind-5-cut-short",
+            "the byte string of an entry of kind 5 is longer than its block (§10.4)",
+            |lines| {
+                add(lines, entry(5, &varint(1 << 30)));
+            },
+        ),
     ]
+}
+
+/// Entries that only later versions understand (§14). Nothing is given at their paths.
+fn later_versions() -> Vec<Invalid> {
+    let newer = |name, lost, comment, edit| in_pack(name, lost, comment, Edit::Lines(edit)).newer();
+    vec![
+        newer("entry-kind-5", Lost::Nothing, "an entry `bad` of kind 5 (§10.4, §14)", |lines| {
+            add(lines, entry(5, &string(b"of a later version")));
+        }),
+        newer("entry-kind-6", Lost::Nothing, "an entry `bad` of kind 6 (§10.4, §14)", |lines| {
+            add(lines, entry(6, &string(b"")));
+        }),
+        newer("entry-kind-7", Lost::Nothing, "an entry `bad` of kind 7, with all flags (§10.4, §14)", |lines| {
+            let extra = string(&record(&[ignorable(1, "of a later version")]));
+            let tag = 7 | SPARSE | MERGED | PAGES | HASHED | EXTRA;
+            add(lines, [vec![tag], extra, metadata(), string(b"of a later version")].concat());
+        }),
+        newer(
+            "entry-kind-5-in-place-of-a-file",
+            Lost::Files(&["hurt/packed"]),
+            "a file is of kind 5 (§10.4)",
+            |lines| {
+                lines[7].entry = entry(5, &string(b"of a later version"));
+            },
+        ),
+        newer("entry-kind-5-in-a-newer-layer", Lost::Files(&["hurt/db"]), "a newer layer has a kind 5", |_| {})
+            .and(Edit::Changes(|lines| lines[0].entry = entry(5, &string(b"of a later version")))),
+        newer("entry-extra-critical", Lost::Nothing, "`bad` has an unknown critical field (§10.4, §14)", |lines| {
+            add(lines, entry(FILE, &[0, 0]));
+            make_critical(&mut lines[0]);
+        }),
+        newer("entry-extra-critical-of-a-file", Lost::Files(&["hurt/two"]), "the same, of a file", |lines| {
+            make_critical(&mut lines[8]);
+        }),
+        newer(
+            "entry-extra-critical-of-a-file-of-two-names",
+            Lost::Files(&["hurt/one", "hurt/other-name"]),
+            "the same, of a file that a hard link is another name of",
+            |lines| make_critical(&mut lines[5]),
+        ),
+        newer(
+            "entry-below-one-of-kind-5",
+            Lost::AllBut(&["kept/a"]),
+            "an entry lies below one of kind 5, which is no folder (§7.2, §10.4)",
+            |lines| {
+                add(lines, folder());
+                lines[0].rest = b"bad/b".to_vec();
+                add(lines, entry(5, &string(b"of a later version")));
+            },
+        ),
+    ]
+}
+
+/// Gives an entry a critical field of a later version.
+fn make_critical(line: &mut Line) {
+    line.entry[0] |= EXTRA;
+    line.entry.splice(1..1, string(&record(&[critical(1, "of a later version")])));
 }
 
 fn metadata_defects() -> Vec<Invalid> {

@@ -6,7 +6,7 @@ use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [chains(), roots(), paths(), order(), places(), references()].into_iter().flatten().collect()
+    [chains(), roots(), paths(), lengths(), order(), places(), references()].into_iter().flatten().collect()
 }
 
 fn node_name(list: [u8; 16], position: u64) -> Vec<u8> {
@@ -96,6 +96,22 @@ fn add(lines: &mut Vec<Line>, path: &[u8]) {
     lines.insert(0, line(path, folder()));
 }
 
+fn lengths() -> Vec<Invalid> {
+    let long = in_pack(
+        "block-paths-above-64-mib",
+        Lost::Source,
+        "a block of few bytes, whose paths have 67,210,000 bytes together (§10.2)",
+        Edit::Lines(|lines| {
+            let shared = 64_995;
+            for number in (1..1034).rev() {
+                lines.insert(0, Line { shared, rest: format!("{number:05}").into_bytes(), entry: folder() });
+            }
+            add(lines, format!("{}00000", "b".repeat(64_995)).as_bytes());
+        }),
+    );
+    vec![long]
+}
+
 /// Lines before the first file, so that nothing but folders comes before the defect.
 fn order() -> Vec<Invalid> {
     let first = |name, comment, edit| in_pack(name, Lost::Source, comment, Edit::Lines(edit));
@@ -169,6 +185,9 @@ fn references() -> Vec<Invalid> {
     vec![
         node("reference-of-no-contents", "a reference with a count of 0 (§10.3)", |node| {
             *value(node, 7) = varints(&[0, ROOT_BLOCK, 0]);
+        }),
+        node("block-of-several-contents", "a reference to a block has a count of 5 (§10.2)", |node| {
+            *value(node, 7) = varints(&[0, ROOT_BLOCK, 5, 0, ROOT_BLOCK + 1, 1]);
         }),
         node("reference-to-an-unknown-anchor", "a reference to anchor 1, where there is only 0 (§10.3)", |node| {
             *value(node, 7) = varints(&[1, ROOT_BLOCK, 1]);

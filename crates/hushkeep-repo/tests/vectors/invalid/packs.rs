@@ -9,17 +9,42 @@ use crate::parts::*;
 use crate::sample::*;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [tables(), own_lists(), copies(), strays(), names(), contents(), frames()].into_iter().flatten().collect()
+    [later_versions(), tables(), own_lists(), rows(), copies(), strays(), names(), contents(), frames()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
+
+/// Classes and codings that no version knows yet (§8.3, §14).
+fn later_versions() -> Vec<Invalid> {
+    let newer = |name, lost, comment, edit| in_pack(name, lost, comment, Edit::Table(edit)).newer();
+    vec![
+        newer("table-coding-unknown", OF_DATA, "a segment of coding 2, which costs what is in it", |table| {
+            table.segments[DATA].tag = 0x20;
+        }),
+        newer(
+            "table-class-and-coding-unknown",
+            Lost::Files(&["hurt/packed"]),
+            "a segment of class 15 and coding 15",
+            |table| table.segments[ZSTD].tag = 0xff,
+        ),
+        newer("table-coding-of-nodes-unknown", Lost::Source, "nodes in a segment of coding 2", |table| {
+            table.segments[NODES].tag = 0x21;
+        }),
+        newer("table-coding-of-names-unknown", Lost::Source, "a name list in a segment of coding 2", |table| {
+            table.segments[NAMES].tag = 0x22;
+        }),
+    ]
+}
+
+/// The files that have contents in the segment of data.
+const OF_DATA: Lost = Lost::Files(&["hurt/db", "hurt/dir/deep", "hurt/one", "hurt/other-name", "hurt/two"]);
 
 /// What no table may say, whatever else there is (§8.3).
 fn tables() -> Vec<Invalid> {
     let table = |name, comment, edit| in_pack(name, Lost::Source, comment, Edit::Table(edit));
     let bytes = |name, comment, edit| in_pack(name, Lost::Source, comment, Edit::TableBytes(edit));
     vec![
-        table("table-class-unknown", "a segment of class 3 (§8.3, §14)", |table| table.segments[DATA].tag = 3).newer(),
-        table("table-coding-unknown", "a segment of coding 2 (§8.3, §14)", |table| table.segments[DATA].tag = 0x20)
-            .newer(),
         bytes("table-with-bytes-after-it", "a byte follows the last segment (§8.3)", |bytes| bytes.push(0)),
         bytes("table-cut-short", "the table ends inside its last stretch (§8.3, §1.1)", |bytes| {
             bytes.truncate(bytes.len() - 1);
@@ -92,14 +117,32 @@ fn own_lists() -> Vec<Invalid> {
         table("pack-more-contents-than-bytes", "a segment of one content and no bytes (§8.3)", |table| {
             table.segments[ZSTD].len = 0;
         }),
+        table(
+            "pack-more-names-than-bytes",
+            "a name list of more names than a sixteenth of its bytes (§8.3)",
+            |table| {
+                let count = table.segments[NAMES].len / 16 + 1;
+                table.segments[NAMES].stretches[0][2] = count;
+                table.segments[NODES].stretches[0][2] = count - FULL_MAP;
+            },
+        ),
+        table("table-segment-sealed-above-65-mib", "a segment of 65 MiB and a byte, sealed (§8.3)", |table| {
+            table.segments[ZSTD].sealed_len = (65 << 20) + 1;
+        }),
         table("pack-shorter-than-its-segments", "a segment is longer than the whole pack (§8.3)", |table| {
             table.segments[ZSTD].sealed_len = 100_000;
         }),
+    ]
+}
+
+/// What a commit says of a pack, and how long it says that it is (§8.3, §11.2).
+fn rows() -> Vec<Invalid> {
+    vec![
         in_pack(
-            "pack-of-2-to-the-40-bytes",
+            "pack-of-2-to-the-38-bytes",
             Lost::Source,
-            "index object and commit tell of a pack of 2^40 bytes (§8.3)",
-            Edit::Pack(|pack| pack.len = 1 << 40),
+            "index object and commit tell of a pack of 2^38 bytes (§8.3)",
+            Edit::Pack(|pack| pack.len = 1 << 38),
         ),
         in_pack(
             "pack-row-with-another-digest",
@@ -119,6 +162,18 @@ fn own_lists() -> Vec<Invalid> {
             "the same, where no index object tells of the pack (§9.1)",
             Edit::Rows(|rows| {
                 rows.0[PACKS][0].1[2] ^= 1;
+                rows.0[INDEXES].clear();
+            }),
+        ),
+        in_pack(
+            "pack-row-with-a-length-of-2-to-the-63-and-no-index",
+            Lost::Source,
+            "a commit tells of a pack of 2^63 bytes, and no index object of the pack (§8.3, §9.1)",
+            Edit::Rows(|rows| {
+                let row = &mut rows.0[PACKS][0].1;
+                let mut cursor = Cursor(&row[1..]);
+                cursor.varint();
+                *row = [vec![row[0]], varint(1 << 63), cursor.0.to_vec()].concat();
                 rows.0[INDEXES].clear();
             }),
         ),
@@ -224,7 +279,7 @@ fn strays() -> Vec<Invalid> {
 
 /// A snapshot needs a pack of epoch 0 that the commit which began epoch 1 has no row of.
 fn forget_pack(repo: &mut Repo) {
-    rotate_to(repo, 1, |commit| {
+    rotate_by(repo, |commit| {
         commit.tables.0[PACKS].retain(|(id, _)| *id != HURT);
         commit.tables.0[INDEXES].retain(|(id, _)| *id != HURT_INDEX);
     });
@@ -280,7 +335,6 @@ fn names() -> Vec<Invalid> {
 /// Contents that are not what their names say, by a writer who has the key (§7.1, §8.2).
 fn contents() -> Vec<Invalid> {
     let lost_one = Lost::Files(&["hurt/one", "hurt/other-name"]);
-    let data = Lost::Files(&["hurt/db", "hurt/dir/deep", "hurt/one", "hurt/other-name", "hurt/two"]);
     vec![
         in_pack("content-changed", lost_one, "a content has not its name (§7.1)", Edit::Data(|data| data[0] ^= 1)),
         in_pack(
@@ -297,7 +351,7 @@ fn contents() -> Vec<Invalid> {
         ),
         in_pack(
             "contents-longer-than-their-segment",
-            data,
+            OF_DATA,
             "the lengths of a segment's contents do not add up to its own (§8.2)",
             Edit::Names(|names| names.runs[0][0] += 1),
         ),

@@ -103,6 +103,16 @@ fn taken_back() -> Vec<Invalid> {
                 row.push(3);
             });
         }),
+        refused(
+            "rollback-by-another-tip",
+            "beside the commit that the device saw lies one that drops a pack, with another digest of its list (§11.4)",
+            |repo| {
+                follow(repo, |tables| {
+                    tables.0[COMMITS].retain(|(_, row)| *row != commit_row(0, SECOND_FILE));
+                    change_pack(tables, 255, 30);
+                });
+            },
+        ),
         refused("rollback-ancestor-renamed", "a later commit has another file name of an ancestor (§11.2)", |repo| {
             let first = repo.commits[0];
             follow(repo, |tables| tables.set(COMMITS, first, commit_row(1, "0000000001-0badcafe")));

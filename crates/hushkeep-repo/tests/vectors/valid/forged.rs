@@ -12,8 +12,9 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("small-objects", &[]),
         sample("unknown-fields", &UNKNOWN_FIELDS),
         sample("known-fields-as-ignorable", &AS_IGNORABLE),
-        sample("unknown-values", &UNKNOWN_VALUES),
+        unknown_values(),
         sample("for-later-writers", &[Edit::Clear(|clear| clear.push(critical(4, varint(2))))]),
+        sample("segments-of-unknown-classes", &[Edit::Table(class_as_later_versions)]),
         sample("stray-files", &[Edit::After(add_strays)]),
         sample("commit-under-two-names", &[Edit::After(|repo| name_twice(repo, SECOND_FILE))]),
         sample("ancestor-under-two-names", &[Edit::After(|repo| name_twice(repo, FIRST_FILE))]),
@@ -21,10 +22,9 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("pack-without-index", &[Edit::Rows(|rows| rows.0[INDEXES].clear()), Edit::After(remove_index)]),
         sample("pack-told-of-twice", &TOLD_OF_TWICE),
         sample("copies-of-two-lists", &[Edit::Copies(|_| {})]),
-        sample("block-of-several-contents", &[REFER_TO_TWO_BLOCKS]),
         sample("rotation-that-did-not-end", &[Edit::After(|repo| put_second_config(repo, 1, |_, _| {}))]),
-        sample("epoch-whose-first-commit-is-unknown", &[Edit::After(rotate_twice)]),
         sample("remembered-and-continued", &[Edit::After(remember_and_continue)]),
+        sample("remembered-beside-another-tip", &[Edit::After(remember_beside_another)]),
         sample("remembered-and-ancestor-left-out", &[Edit::After(remember_and_leave_out)]),
         sample("remembered-and-ancestor-gone", &[Edit::After(remember_and_lose_ancestor)]),
         every_kind_of_entry(),
@@ -111,6 +111,12 @@ fn later() -> Field {
     ignorable(99, "of a later version")
 }
 
+fn unknown_values() -> Vector {
+    let mut vector = sample("unknown-values", &UNKNOWN_VALUES);
+    vector.expected["unknown_snapshots"] = json!([hex(&[0xd0; 16]), hex(&[0xd1; 16]), hex(&NOTHING)]);
+    vector
+}
+
 /// A kind of protector, an action, and statuses and ends of rows that no version knows yet; a pack that was marked and
 /// made live again as often as can be.
 const UNKNOWN_VALUES: [Edit; 4] = [
@@ -130,10 +136,19 @@ const UNKNOWN_VALUES: [Edit; 4] = [
         rows.0[COMMITS][0].1[0] = 9;
         rows.0[COMMITS][0].1.extend(b"of a later version");
         rows.set(SNAPSHOTS, NOTHING, vec![9]);
+        rows.set(SNAPSHOTS, [0xd0; 16], [&[128][..], b"of a later version"].concat());
+        rows.set(SNAPSHOTS, [0xd1; 16], vec![1]);
         rows.set(INDEXES, NOTHING, [vec![9], varints(&[3, 4096]), vec![1; 16], varint(2)].concat());
         (0..3).for_each(|table| rows.set(table + 1, [0x11; 16], vec![9]));
     }),
 ];
+
+/// They are read like data (spec §8.3).
+fn class_as_later_versions(table: &mut Table) {
+    table.segments[DATA].tag = 0x03;
+    table.segments[ZSTD].tag = 0x1f;
+    table.segments[NODES].tag = 0x0f;
+}
 
 /// What other programs leave behind, and names that are none.
 fn add_strays(repo: &mut Repo) {
@@ -178,10 +193,6 @@ fn remove_index(repo: &mut Repo) {
     repo.objects.remove(&crate::expected::object("index", &HURT_INDEX));
 }
 
-/// Of a block that is more than one content, the first counts (spec §10.2).
-const REFER_TO_TWO_BLOCKS: Edit =
-    Edit::FullNode(|node| *value(node, 7) = varints(&[0, ROOT_BLOCK, 5, 0, ROOT_BLOCK + 1, 1]));
-
 /// One index object tells of a pack twice, and of one that was dropped; another was superseded and is gone.
 const TOLD_OF_TWICE: [Edit; 2] = [
     Edit::Index(|body| {
@@ -194,11 +205,6 @@ const TOLD_OF_TWICE: [Edit; 2] = [
         rows.set(INDEXES, NOTHING, [vec![1], varints(&[0, 4096]), vec![1; 16], varint(2)].concat());
     }),
 ];
-
-/// The third commit begins the epoch 2. Of epoch 1 no commit is left.
-fn rotate_twice(repo: &mut Repo) {
-    rotate_to(repo, 2, |commit| commit.epoch_starts = vec![0; 16]);
-}
 
 /// The device has seen the second commit. The third one, which the second one is an ancestor of, marks a pack and has
 /// another index object in the place of one.
@@ -222,6 +228,17 @@ fn remember_and_lose_ancestor(repo: &mut Repo) {
 fn remember_second(repo: &mut Repo) {
     let tip = json!({ "id": hex(&repo.commits[1]), "name": SECOND_FILE });
     repo.memory = Some(json!({ "tips": [tip], "seconds": 1_790_000_000 }));
+}
+
+/// Another device published at the same time, and marked a pack.
+fn remember_beside_another(repo: &mut Repo) {
+    remember_second(repo);
+    put_third_commit(repo, 0, |commit| {
+        commit.tables.0[COMMITS].retain(|(_, row)| *row != commit_row(0, SECOND_FILE));
+        let row = &mut commit.tables.0[PACKS][1].1;
+        row[0] = 1;
+        row.push(3);
+    });
 }
 
 fn remember_and_continue(repo: &mut Repo) {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
-use hushkeep_core::name::{ProtectorId, RepositoryId};
+use hushkeep_core::name::ProtectorId;
 use hushkeep_core::recovery::RecoveryKey;
-use hushkeep_core::wrap::{KdfParams, Passphrase, PassphraseWrap};
+use hushkeep_core::wrap::{KdfParams, Passphrase, PassphraseWrap, WrapPlace};
 use hushkeep_repo::storage::{Features, Folder};
 use hushkeep_repo::{LockedRepository, Protector, ProtectorKind, PruneOptions, Quiet, RelPath, Repository, Storage};
 use hushkeep_storage::MemoryStorage;
@@ -248,7 +248,8 @@ fn protectors() -> Vector {
     let mut repository = writing.device(1).create(&writing.storage);
     let passphrase = Passphrase::new(PASSPHRASE).unwrap();
     let (id, rng) = (ProtectorId::from_bytes([2; 4]), &mut *writing.device(4).rng());
-    let wrap = PassphraseWrap::seal(&key(), &passphrase, KdfParams::FLOOR, &repository.id(), id, rng).unwrap();
+    let place = WrapPlace { repository: repository.id(), protector: id, epoch: repository.epoch() };
+    let wrap = PassphraseWrap::seal(&key(), &passphrase, KdfParams::FLOOR, &place, rng).unwrap();
     let later = ProtectorKind::Unknown { kind: 77, data: b"of a later version".to_vec() };
     let added = [(id, ProtectorKind::Passphrase(wrap.encode())), (ProtectorId::from_bytes([3; 4]), later)];
     for (id, kind) in added {
@@ -291,12 +292,12 @@ fn three_epochs() -> Vector {
 }
 
 /// Whether the passphrase of a vector leads to this key.
-pub(crate) fn opens(locked: &LockedRepository, id: &RepositoryId, passphrase: &str, key: &BackupKey) -> bool {
+pub(crate) fn opens(locked: &LockedRepository, passphrase: &str, key: &BackupKey) -> bool {
     let passphrase = Passphrase::new(passphrase).unwrap();
     locked.protectors().any(|protector| match protector.kind {
         ProtectorKind::Passphrase(wrap) => {
             let wrap = PassphraseWrap::decode(wrap).unwrap();
-            wrap.open(&passphrase, id, protector.id).unwrap().ct_eq(key)
+            wrap.open(&passphrase, &protector.place).unwrap().ct_eq(key)
         }
         _ => false,
     })
