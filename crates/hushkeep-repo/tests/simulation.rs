@@ -29,7 +29,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use world::{Fault, Moment, Script, View, World};
 
 /// Seeds that once found a defect.
-const REGRESSIONS: &[u64] = &[725, 763, 866, 2935, 5409, 34559];
+const REGRESSIONS: &[u64] = &[725, 763, 866, 2935, 5409, 34559, 81322];
 
 const STEPS: u32 = 40;
 const DAY: i64 = 86_400;
@@ -57,6 +57,8 @@ fn nothing_is_ever_lost() {
 struct Model {
     live: BTreeMap<SnapshotId, Expected>,
     forgotten: BTreeMap<SnapshotId, Expected>,
+    /// Snapshots that another device forgot before their own had come to the end of its backup.
+    forgotten_early: BTreeSet<SnapshotId>,
     /// Trees of backups that failed: their snapshots may be there or not.
     unsure: Vec<Expected>,
     /// Snapshots whose forgetting failed.
@@ -382,7 +384,10 @@ fn back_up(
     match result {
         Ok(report) => {
             assert!(report.problems.is_empty() && report.damage.is_empty(), "{report:?}");
-            model.live.insert(report.snapshot.unwrap().id, expected);
+            let id = report.snapshot.unwrap().id;
+            if !model.forgotten_early.remove(&id) {
+                model.live.insert(id, expected);
+            }
             true
         }
         Err(error) => {
@@ -418,8 +423,10 @@ fn forget(
         }
         Ok(()) => {
             for id in ids {
-                let expected = model.live.remove(&id);
-                model.forgotten.extend(expected.map(|expected| (id, expected)));
+                match model.live.remove(&id) {
+                    Some(expected) => drop(model.forgotten.insert(id, expected)),
+                    None => drop(model.forgotten_early.insert(id)),
+                }
             }
             true
         }
