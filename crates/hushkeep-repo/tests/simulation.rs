@@ -29,7 +29,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use world::{Fault, Moment, Script, View, World};
 
 /// Seeds that once found a defect.
-const REGRESSIONS: &[u64] = &[725, 763, 866, 2935, 5409, 34559, 81322];
+const REGRESSIONS: &[u64] = &[725, 763, 866, 2935, 5409, 34559, 81322, 81743];
 
 const STEPS: u32 = 40;
 const DAY: i64 = 86_400;

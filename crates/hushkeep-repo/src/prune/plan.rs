@@ -149,10 +149,11 @@ impl Repository {
                     plan.revived.add(row.len);
                     plan.to_revive.push(row);
                 }
+                // It is marked anew, so that it waits again: whoever does not see this prune yet finds its contents there alone.
                 (Some(_), needed) => {
                     plan.repacked.add(needed);
                     plan.to_repack.push(row);
-                    plan.marked.push(row);
+                    plan.to_mark.extend(row.revived().marked(0).is_some().then(|| row.revived()));
                 }
             }
         }
