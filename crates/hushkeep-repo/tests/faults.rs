@@ -436,12 +436,12 @@ fn packs_of_a_killed_backup_are_not_sent_again() {
     for number in 0..60 {
         large.set(&format!("picture-{number:02}.jpg"), Node::File(random(number, 1_000_000)));
     }
-    // Opening and listing take a few calls; the third pack is the last that arrives.
+    // The fourth pack is the last that arrives: of two under way at the end, neither need be noted, and two before them are.
     let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), {
         let mut packs = 0;
         move |call: &fault::Call| {
             packs += u32::from(call.subject.starts_with("packs/"));
-            (packs == 3).then_some(Fault::CrashAfter)
+            (packs == 4).then_some(Fault::CrashAfter)
         }
     }));
     let failed = try_backup(&mut device.open(&faulty), &large, NOW);
