@@ -139,7 +139,7 @@ impl History {
 
     /// Whether the key holds although no commit under it can be read (spec §12.4): one that may have been under it is damaged,
     /// or all are missing. A rotation that died before its commit leaves the config of before; one that was completed deletes
-    /// that, and so its commit was lost.
+    /// that, and so its commit was lost. In `unread` are the damaged ones, and copies of none.
     fn has_lost_newest(&mut self, objects: &Objects, unread: &[ObjectName]) -> Result<bool, ReadError> {
         if self.epoch == Epoch::FIRST {
             return Ok(true);

@@ -85,6 +85,7 @@ pub(super) enum Told {
     Missing,
 }
 
+/// Reads of a commit no more than what it says of itself.
 pub(super) fn told_epoch(objects: &Objects, name: &ObjectName) -> Result<Told, ReadError> {
     let read = objects.storage.get_range(name, 0..HEADER_LEN as u64);
     match read.map_err(|error| ReadError::from_storage(error, name)) {
