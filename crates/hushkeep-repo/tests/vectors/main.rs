@@ -21,9 +21,10 @@ use std::sync::Arc;
 
 use expected::Vector;
 use forge::Repo;
+use hushkeep_core::keys::BackupKey;
 use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Features, Folder};
-use hushkeep_repo::{CheckOptions, LockedRepository, PruneError, Quiet, Repository, State, Storage};
+use hushkeep_repo::{CheckOptions, LockedRepository, PruneError, Quiet, Repository, State, Storage, UnlockError};
 use hushkeep_storage::{FolderStorage, MemoryStorage};
 
 #[test]
@@ -51,10 +52,7 @@ fn a_config_that_is_there_once_is_copied_only_if_the_copy_is_the_same() {
         assert_eq!(common::names(&memory, Folder::Config).len(), 1);
 
         let device = common::Device::new(1);
-        let open = || {
-            let locked = LockedRepository::find(Arc::clone(&memory), None).unwrap();
-            locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap()
-        };
+        let open = || unlock(&memory, &walk::key(&vector), &device).unwrap();
         common::backup(&mut open(), &common::MemoryTree::new(&[]), common::NOW);
         assert_eq!(common::names(&memory, Folder::Config).len(), copies, "{name}");
         let found = open().check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap().findings;
@@ -67,9 +65,7 @@ fn a_config_that_is_there_once_is_copied_only_if_the_copy_is_the_same() {
 fn a_backup_tells_of_names_that_are_damaged_in_one_of_two_packs() {
     let vector = expected::home().join("invalid/copies-names-whole-in-one-pack");
     let (memory, device) = (in_memory(&vector), common::Device::new(1));
-    let locked = LockedRepository::find(memory, None).unwrap();
-    let mut repository =
-        locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap();
+    let mut repository = unlock(&memory, &walk::key(&vector), &device).unwrap();
     let report = common::backup(&mut repository, &common::MemoryTree::new(&[]), common::NOW);
     let damaged: Vec<&str> = report.damage.iter().map(|damage| damage.object.as_str()).collect();
     assert_eq!(damaged, [expected::json_at(&vector.join("expected.json"))["object"].as_str().unwrap()]);
@@ -80,8 +76,7 @@ fn open_forged(repo: &Repo) -> (Repository, Arc<dyn Storage>) {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: true }));
     repo.objects.iter().for_each(|(name, bytes)| storage.put(&name.parse().unwrap(), bytes).unwrap());
     let device = common::Device::new(1);
-    let locked = LockedRepository::find(Arc::clone(&storage), None).unwrap();
-    (locked.unlock(&repo.key(0), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap(), storage)
+    (unlock(&storage, &repo.key(0), &device).unwrap(), storage)
 }
 
 /// Another pack may be all that a whole list of names is in.
@@ -89,9 +84,7 @@ fn open_forged(repo: &Repo) -> (Repository, Arc<dyn Storage>) {
 fn nothing_is_pruned_beside_names_that_are_whole_in_another_pack_alone() {
     let vector = expected::home().join("invalid/copies-names-whole-in-one-pack");
     let (memory, device) = (in_memory(&vector), common::Device::new(1));
-    let locked = LockedRepository::find(memory, None).unwrap();
-    let mut repository =
-        locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).unwrap();
+    let mut repository = unlock(&memory, &walk::key(&vector), &device).unwrap();
     assert!(matches!(newer::prune(&mut repository), PruneError::Incomplete(_)));
 }
 
@@ -100,9 +93,14 @@ fn nothing_is_pruned_beside_names_that_are_whole_in_another_pack_alone() {
 fn nothing_is_remembered_of_a_config_that_is_refused() {
     let vector = expected::home().join("invalid/key-of-two-epochs");
     let device = common::Device::new(1);
-    let locked = LockedRepository::find(in_memory(&vector), None).unwrap();
-    assert!(locked.unlock(&walk::key(&vector), device.state.clone(), device.rng(), common::at(common::NOW)).is_err());
+    assert!(unlock(&in_memory(&vector), &walk::key(&vector), &device).is_err());
     assert!(device.state.load(StateKey::Tips).unwrap().is_none());
+}
+
+/// What `device` opens with `key`.
+fn unlock(storage: &Arc<dyn Storage>, key: &BackupKey, device: &common::Device) -> Result<Repository, UnlockError> {
+    let locked = LockedRepository::find(Arc::clone(storage), None).unwrap();
+    locked.unlock(key, device.state.clone(), device.rng(), common::at(common::NOW))
 }
 
 /// What lies in the folder of a vector.
