@@ -62,9 +62,12 @@ pub enum DamageCause {
     /// may not do this.
     #[error("a newer version of hushkeep wrote this")]
     NewerVersion,
-    /// It has another length than when it was stored, or a greater one than any may have.
+    /// It has another length than when it was stored.
     #[error("the object has another length than when it was stored")]
     Length,
+    /// It is longer than any of its kind may be (spec §7.1).
+    #[error("the object is longer than any of its kind may be")]
+    TooLong,
 }
 
 impl DamageCause {
@@ -91,7 +94,7 @@ impl ReadError {
         match error.kind {
             StorageErrorKind::NotFound => Damage::new(object, DamageCause::Missing).into(),
             StorageErrorKind::Unreadable => Damage::new(object, DamageCause::Unreadable).into(),
-            StorageErrorKind::TooLong => Damage::new(object, DamageCause::Length).into(),
+            StorageErrorKind::TooLong => Damage::new(object, DamageCause::TooLong).into(),
             _ => Self::Storage(error),
         }
     }

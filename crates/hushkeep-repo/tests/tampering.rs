@@ -303,6 +303,6 @@ fn an_object_that_is_too_long_is_damaged_and_not_read() {
         let storage: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), plan));
         let report = Device::new(2).open(&storage).check(&CheckOptions { read_data: 0.0 }, &Quiet).unwrap();
         let found: Vec<_> = report.findings.into_iter().map(|finding| finding.damage).collect();
-        assert_eq!(found, [Damage { object: name.to_string(), cause: DamageCause::Length }]);
+        assert_eq!(found, [Damage { object: name.to_string(), cause: DamageCause::TooLong }]);
     }
 }

@@ -153,7 +153,7 @@ impl Repository {
                 (Some(_), needed) => {
                     plan.repacked.add(needed);
                     plan.to_repack.push(row);
-                    plan.to_mark.extend(row.revived().marked(0).is_some().then(|| row.revived()));
+                    plan.to_mark.push(row.revived());
                 }
             }
         }
