@@ -129,6 +129,23 @@ fn what_one_pack_lost_is_read_from_another() {
     }
 }
 
+/// What the disk does not take is told of; what lies beside it in the damaged segments is written from the copies.
+#[test]
+fn a_file_that_the_target_refuses_leaves_no_other_out_beside_damage() {
+    let place = Place::new(spoil_all);
+    let refused = path("chats/dir/kept.jpg");
+    for best_effort in [false, true] {
+        let repository = place.open();
+        let target = MemoryTarget { unwritable: Some(refused.clone()), ..MemoryTarget::default() };
+        let report = restore_into(&repository, &repository.snapshots()[0], &target, best_effort).unwrap();
+        assert_eq!(report.problems.iter().map(|problem| &problem.path).collect::<Vec<_>>(), [&refused]);
+        assert_eq!((made_good(&repository).len(), report.files), (1, 2));
+        let mut expected = expected_nodes(&place.tree);
+        expected.remove(&refused);
+        assert!(target.nodes.into_inner().unwrap() == expected);
+    }
+}
+
 /// Lists are read by every check, and what is wrong with them is told even where another pack has them, too.
 #[test]
 fn damage_that_did_no_harm_is_told_by_every_check() {

@@ -126,7 +126,8 @@ impl<'t> Window<'t> {
         let mut failed = Vec::new();
         let stopped = stop.into_inner();
         for file in files {
-            // What was stopped may lack pieces: only the file that stopped it is told of, none gets its name.
+            // What was stopped may lack pieces: none gets its name. The damaged file that stopped it is told of, and ends
+            // the restore.
             if stopped && !file.has_failed() {
                 continue;
             }
@@ -158,7 +159,7 @@ impl Work<'_, '_> {
             match self.write_segment(*at, writes) {
                 Err(ReadError::Damaged(damage)) => {
                     self.write_lost_segment(writes, &damage)?;
-                    if !best_effort && self.have_failed(writes) {
+                    if !best_effort && self.are_damaged(writes) {
                         stop.store(true, Ordering::Relaxed);
                     }
                 }
@@ -232,8 +233,10 @@ impl Work<'_, '_> {
         self.progress.advance(0, bytes.len() as u64);
     }
 
-    fn have_failed(&self, writes: &[Write]) -> bool {
-        writes.iter().any(|write| self.files.get(write.file).is_some_and(PlannedFile::has_failed))
+    /// Whether one of the files cannot be whole. One that the target does not take ends no restore, and so must not keep
+    /// others from being written.
+    fn are_damaged(&self, writes: &[Write]) -> bool {
+        writes.iter().any(|write| self.files.get(write.file).is_some_and(PlannedFile::is_damaged))
     }
 
     fn fail(&self, file: usize, error: ItemError) {
@@ -244,6 +247,10 @@ impl Work<'_, '_> {
 }
 
 impl PlannedFile<'_> {
+    fn is_damaged(&self) -> bool {
+        matches!(*self.failure.lock().unwrap_or_else(PoisonError::into_inner), Some(ItemError::Damaged(_)))
+    }
+
     fn has_failed(&self) -> bool {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }

@@ -170,6 +170,8 @@ impl FileView for MemoryView {
 pub(crate) struct MemoryTarget {
     pub(crate) nodes: Mutex<BTreeMap<RelPath, Node>>,
     pub(crate) metadata: Mutex<BTreeMap<RelPath, Metadata>>,
+    /// A file that can be begun and not written, as where a disk has a bad sector.
+    pub(crate) unwritable: Option<RelPath>,
 }
 
 struct MemoryFile<'a> {
@@ -236,6 +238,9 @@ impl Target for MemoryTarget {
 
 impl TargetFile for MemoryFile<'_> {
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), TargetError> {
+        if self.target.unwritable.as_ref() == Some(&self.path) {
+            return Err(TargetError { path: self.path.clone(), kind: TargetErrorKind::Unwritable, source: None });
+        }
         let offset = usize::try_from(offset).unwrap();
         self.bytes.lock().unwrap()[offset..offset + bytes.len()].copy_from_slice(bytes);
         Ok(())
