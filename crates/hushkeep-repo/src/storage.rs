@@ -206,8 +206,8 @@ pub enum StorageErrorKind {
     /// The storage did not answer, or broke off: the same call may succeed later.
     #[error("the storage cannot be reached")]
     Unreachable,
-    /// The storage has the object and cannot read it, as a disk with bad sectors, or one that is connected badly: trying
-    /// again at once will not help.
+    /// The storage has the object and cannot read it, as a disk with bad sectors, or one that is connected badly; or what
+    /// has its name is no file at all. Trying again at once will not help.
     #[error("the storage cannot read what it holds")]
     Unreadable,
     /// The object is longer than one in its folder may be.

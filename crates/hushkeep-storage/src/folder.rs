@@ -3,6 +3,8 @@
 use std::fs::{self, DirBuilder, DirEntry, File};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
+#[cfg(unix)]
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -87,8 +89,21 @@ impl FolderStorage {
         self.root.join(folder.name())
     }
 
-    fn open_object(&self, name: &ObjectName) -> io::Result<File> {
-        File::open(self.path(name.folder()).join(name.file()))
+    /// Opens an object; returns it with its length. If what lies there is not a file, the error is of kind
+    /// [`ErrorKind::InvalidData`], and comes at once: opening a named pipe may wait for ever.
+    fn open_object(&self, name: &ObjectName) -> io::Result<(File, u64)> {
+        let path = self.path(name.folder()).join(name.file());
+        let mut options = File::options();
+        options.read(true);
+        #[cfg(unix)]
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        let opened = options.open(&path);
+        // A socket does not even open, nor does a folder everywhere.
+        let metadata = opened.as_ref().map_or_else(|_| fs::metadata(&path), File::metadata);
+        if metadata.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
+            return Err(io::Error::new(ErrorKind::InvalidData, "what lies there is not a file"));
+        }
+        Ok((opened?, metadata?.len()))
     }
 
     fn write(&self, name: &ObjectName, bytes: &[u8]) -> io::Result<()> {
@@ -116,8 +131,7 @@ impl FolderStorage {
 
     /// Reads a whole object, unless it is too long: the error is of kind [`ErrorKind::FileTooLarge`] then.
     fn read(&self, name: &ObjectName) -> io::Result<Vec<u8>> {
-        let file = self.open_object(name)?;
-        let len = file.metadata()?.len();
+        let (file, len) = self.open_object(name)?;
         if len > name.folder().max_len() {
             return Err(ErrorKind::FileTooLarge.into());
         }
@@ -125,9 +139,8 @@ impl FolderStorage {
     }
 
     fn read_range(&self, name: &ObjectName, range: Range<u64>) -> io::Result<Vec<u8>> {
-        let file = self.open_object(name)?;
-        let end = range.end.min(file.metadata()?.len());
-        read_from(file, range.start..end)
+        let (file, len) = self.open_object(name)?;
+        read_from(file, range.start..range.end.min(len))
     }
 
     fn read_folder(&self, folder: Folder) -> io::Result<Vec<ObjectInfo>> {
@@ -170,10 +183,11 @@ impl Storage for FolderStorage {
     }
 }
 
-/// Reads a range that lies in the file, or is empty.
+/// Reads a range that lies in the file, or is empty. A file can say that it is longer than memory: that is an error.
 fn read_from(mut file: File, range: Range<u64>) -> io::Result<Vec<u8>> {
     let len = range.end.saturating_sub(range.start);
-    let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(|_| ErrorKind::OutOfMemory)?);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(len).map_err(|_| ErrorKind::OutOfMemory)?)?;
     if len > 0 {
         file.seek(SeekFrom::Start(range.start))?;
         file.take(len).read_to_end(&mut bytes)?;
@@ -279,6 +293,7 @@ fn is_unreadable(error: &io::Error) -> bool {
 fn read_error(name: &ObjectName, source: io::Error) -> StorageError {
     let kind = match source.kind() {
         _ if is_unreadable(&source) => StorageErrorKind::Unreadable,
+        ErrorKind::InvalidData => StorageErrorKind::Unreadable,
         ErrorKind::FileTooLarge => StorageErrorKind::TooLong,
         other => kind(other),
     };
@@ -291,7 +306,7 @@ fn kind(kind: ErrorKind) -> StorageErrorKind {
         ErrorKind::AlreadyExists => StorageErrorKind::AlreadyExists,
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageErrorKind::Full,
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StorageErrorKind::Denied,
-        // A mounted network file system that does not answer.
+        // A mounted network file system that does not answer, or a file that a file server has lent to somebody.
         ErrorKind::TimedOut
         | ErrorKind::NotConnected
         | ErrorKind::StaleNetworkFileHandle
@@ -299,7 +314,8 @@ fn kind(kind: ErrorKind) -> StorageErrorKind {
         | ErrorKind::NetworkUnreachable
         | ErrorKind::HostUnreachable
         | ErrorKind::ConnectionReset
-        | ErrorKind::ConnectionAborted => StorageErrorKind::Unreachable,
+        | ErrorKind::ConnectionAborted
+        | ErrorKind::WouldBlock => StorageErrorKind::Unreachable,
         _ => StorageErrorKind::Failed,
     }
 }

@@ -115,6 +115,15 @@ fn the_length_that_a_file_claims_is_never_believed() {
 }
 
 #[test]
+fn what_memory_cannot_hold_is_an_error() {
+    let folder = Temporary::new();
+    folder.put(&name("packs/a"), b"object").unwrap();
+    let file = File::open(folder.path("packs/a")).unwrap();
+    let failed = read_from(file, 0..1 << 62).unwrap_err();
+    assert_eq!(read_error(&name("packs/a"), failed).kind, StorageErrorKind::Failed);
+}
+
+#[test]
 fn foreign_files_are_not_listed() {
     let folder = Temporary::new();
     folder.put(&name("packs/a"), b"a").unwrap();
@@ -228,6 +237,7 @@ fn errors_are_sorted_by_what_can_be_done() {
         (ErrorKind::PermissionDenied, StorageErrorKind::Denied),
         (ErrorKind::ReadOnlyFilesystem, StorageErrorKind::Denied),
         (ErrorKind::StaleNetworkFileHandle, StorageErrorKind::Unreachable),
+        (ErrorKind::WouldBlock, StorageErrorKind::Unreachable),
         (ErrorKind::Other, StorageErrorKind::Failed),
     ] {
         assert_eq!(kind(system), expected, "{system:?}");
@@ -267,6 +277,45 @@ mod unix {
         FolderStorage::create(&link).unwrap().put(&name("packs/a"), b"a").unwrap();
         assert_eq!(FolderStorage::open(&link).unwrap().get(&name("packs/a")).unwrap(), b"a");
         assert_eq!(folder.files(), ["packs/a"]);
+    }
+
+    /// What is wrong with reading an object whole, and a part of it. A reader that waits fails the test.
+    #[cfg(target_os = "linux")]
+    fn refusals(folder: &Temporary, object: &str) -> [StorageErrorKind; 2] {
+        let (storage, object) = (FolderStorage::open(folder.root.path()).unwrap(), name(object));
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let refused = [storage.get(&object), storage.get_range(&object, 0..5)];
+            sender.send(refused.map(|read| read.unwrap_err().kind))
+        });
+        receiver.recv_timeout(Duration::from_secs(20)).unwrap()
+    }
+
+    /// Opening a named pipe waits for somebody who writes, for ever if nobody does.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_is_no_file_is_unreadable_at_once() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+        let folder = Temporary::new();
+        let pipe = folder.path("index/pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        fs::create_dir(folder.path("index/folder")).unwrap();
+        symlink("/dev/zero", folder.path("index/zeros")).unwrap();
+        symlink(&pipe, folder.path("index/to-pipe")).unwrap();
+        for object in ["index/pipe", "index/folder", "index/zeros", "index/to-pipe"] {
+            assert_eq!(refusals(&folder, object), [StorageErrorKind::Unreadable; 2], "{object}");
+        }
+        assert_eq!(refusals(&folder, "index/none"), [StorageErrorKind::NotFound; 2]);
+    }
+
+    #[test]
+    fn an_object_may_be_a_symbolic_link_to_a_file() {
+        let folder = Temporary::new();
+        fs::write(folder.path("elsewhere"), b"object").unwrap();
+        symlink(folder.path("elsewhere"), folder.path("packs/a")).unwrap();
+        assert_eq!(folder.get(&name("packs/a")).unwrap(), b"object");
+        assert_eq!(folder.get_range(&name("packs/a"), 1..3).unwrap(), b"bj");
     }
 
     #[test]
