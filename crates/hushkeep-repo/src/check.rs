@@ -1,6 +1,7 @@
 //! Checking: whether everything the snapshots need is there and whole, and whom it hurts where it is not.
 
 mod affected;
+mod pack_window;
 mod packs;
 
 use std::collections::{HashMap, HashSet};

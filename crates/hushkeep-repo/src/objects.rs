@@ -200,7 +200,8 @@ impl Objects {
         Ok(opened)
     }
 
-    fn opener(&self, pack: &PackInfo) -> Result<Opener, DamageCause> {
+    /// Opens the segments of a pack that the index knows.
+    pub(crate) fn opener(&self, pack: &PackInfo) -> Result<Opener, DamageCause> {
         let keys = self.keyring.epoch(pack.epoch).ok_or(DamageCause::UnknownEpoch)?;
         let header = Header {
             kind: ObjectKind::Pack,
@@ -215,35 +216,50 @@ impl Objects {
     /// Reads a pack's table from the pack itself: its header and its trailer.
     pub(crate) fn read_pack_info(&self, id: &ObjectId, len: u64) -> Result<PackInfo, ReadError> {
         let name = pack_name(id);
+        self.open_frame(id, len, |range| {
+            let (mut read, part) = self.read_aligned(&name, range, len)?;
+            read.truncate(part.end);
+            Ok(read.split_off(part.start))
+        })
+        .map(|(pack, _)| pack)
+    }
+
+    /// Opens header and trailer of a pack, of which `read` returns ranges; returns what they say of the pack, and where its
+    /// sealed padding is.
+    pub(crate) fn open_frame(
+        &self,
+        id: &ObjectId,
+        len: u64,
+        mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, ReadError>,
+    ) -> Result<(PackInfo, Range<u64>), ReadError> {
+        let name = pack_name(id);
         let damaged = |cause: DamageCause| ReadError::from(Damage::new(&name, cause));
-        let (read, part) = self.read_aligned(&name, 0..HEADER_LEN as u64, len)?;
-        let header = read.get(part).unwrap_or_default();
-        let header = Header::parse_as(ObjectKind::Pack, header).map_err(|error| damaged(error.into()))?;
+        let header = read(0..HEADER_LEN as u64)?;
+        let header = Header::parse_as(ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
         let keys = self.keyring.epoch(header.epoch).ok_or_else(|| damaged(DamageCause::UnknownEpoch))?;
         let opener = Opener::new(keys, ObjectKind::Pack, &header).map_err(|error| damaged(error.into()))?;
 
         let footer_at = len.saturating_sub(FOOTER_LEN as u64);
-        let (read, part) = self.read_aligned(&name, footer_at..len, len)?;
-        let footer = read.get(part).and_then(<[u8]>::first_chunk).ok_or_else(|| damaged(DamageCause::Length))?;
+        let footer = read(footer_at..len)?;
+        let footer = footer.first_chunk().ok_or_else(|| damaged(DamageCause::Length))?;
         let trailer_len = trailer_len(*footer).map_err(|error| damaged(error.into()))?;
         let trailer_at = footer_at.checked_sub(trailer_len as u64);
         let trailer_at = trailer_at.ok_or_else(|| damaged(OpenError::Truncated.into()))?;
-        let (read, part) = self.read_aligned(&name, trailer_at..footer_at, len)?;
-        let (pad_len, table) =
-            opener.open_trailer(read.get(part).unwrap_or_default()).map_err(|error| damaged(error.into()))?;
+        let trailer = read(trailer_at..footer_at)?;
+        let (pad_len, table) = opener.open_trailer(&trailer).map_err(|error| damaged(error.into()))?;
         let table = decode_table(&table).map_err(damaged)?;
         // Segments, padding and trailer fill the pack (spec §2.5).
         let segments: u64 = table.segments.iter().map(|segment| u64::from(segment.sealed_len)).sum();
-        let padding = pad_len as u64 + TAG_LEN as u64;
-        if segments.checked_add(HEADER_LEN as u64 + padding) != Some(trailer_at) {
+        let padding_at = segments + HEADER_LEN as u64;
+        if padding_at.checked_add(pad_len as u64 + TAG_LEN as u64) != Some(trailer_at) {
             return Err(damaged(DamageCause::Length));
         }
-        Ok(PackInfo { id: *id, epoch: header.epoch, salt: header.salt, len, table })
+        Ok((PackInfo { id: *id, epoch: header.epoch, salt: header.salt, len, table }, padding_at..trailer_at))
     }
 
     /// Reads `range` of an object of `len` bytes by a request that is aligned; returns what was read, and which
     /// part of it is the range.
-    fn read_aligned(
+    pub(crate) fn read_aligned(
         &self,
         name: &ObjectName,
         range: Range<u64>,

@@ -39,7 +39,7 @@ fn a_disk_that_is_pulled_out_condemns_no_pack() {
     let memory = memory(&device);
     let mut is_gone = false;
     let pulled = disk(&memory, move |call| {
-        is_gone |= call.operation == Operation::Get && call.subject.starts_with("packs/");
+        is_gone |= call.operation == Operation::GetRange && call.subject.starts_with("packs/");
         is_gone
     });
     let checked = device.open(&pulled).check(&CheckOptions { read_data: 1.0 }, &Quiet);

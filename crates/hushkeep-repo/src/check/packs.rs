@@ -4,18 +4,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::name::ObjectId;
-use hushkeep_core::seal::{Opener, Parts};
-use hushkeep_core::wire::Reader;
+use hushkeep_core::seal::Opener;
 
+use super::pack_window::PackWindow;
 use super::{Affected, CheckError, CheckOptions, CheckReport, Finding};
 use crate::bad_packs::BadPacks;
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::index::{IndexedPack, SegmentAt};
 use crate::objects::pack_name;
-use crate::pack::{Class, Coding, ListEntry, NameList, PackTable, Segment};
+use crate::pack::{Class, Coding, ListEntry, MAX_SEALED_LEN, NameList, PackTable, Segment};
 use crate::progress::Progress;
 use crate::repository::Repository;
 use crate::state::StateError;
@@ -200,14 +199,7 @@ impl Repository {
     fn verify_pack(&self, number: u32) -> Result<Vec<(PlaceInPack, Damage)>, ReadError> {
         let Some(pack) = self.contents.index.pack(number) else { return Ok(Vec::new()) };
         let name = pack_name(&pack.info.id);
-        let object = match self.contents.objects.storage.get(&name) {
-            Ok(object) => object,
-            Err(error) => match ReadError::from_storage(error, &name) {
-                ReadError::Damaged(damage) => return Ok(vec![(PlaceInPack::Whole(number), damage)]),
-                error => return Err(error),
-            },
-        };
-        match self.open_pack(pack, number, &object) {
+        match self.open_pack(pack, number) {
             Ok(bad) => {
                 Ok(bad.into_iter().map(|(at, cause)| (PlaceInPack::Segment(at), Damage::new(&name, cause))).collect())
             }
@@ -216,36 +208,34 @@ impl Repository {
         }
     }
 
-    /// Opens a whole pack; returns the segments that are bad. An error means that the frame itself is.
-    fn open_pack(
-        &self,
-        pack: &IndexedPack,
-        number: u32,
-        object: &[u8],
-    ) -> Result<Vec<(SegmentAt, DamageCause)>, PackError> {
-        let keys = self.contents.objects.keyring.epoch(pack.info.epoch).ok_or(DamageCause::UnknownEpoch)?;
-        let parts = Parts::split(object)?;
-        let opener = Opener::new(keys, ObjectKind::Pack, &parts.header)?;
-        let (pad_len, table) = opener.open_trailer(parts.trailer)?;
-        let mut reader = Reader::new(&table);
-        if PackTable::decode(&mut reader)? != pack.info.table || parts.header.salt != pack.info.salt {
+    /// Opens a whole pack, of which no more than a window is in memory; returns the segments that are bad. An error means that
+    /// the frame itself is.
+    fn open_pack(&self, pack: &IndexedPack, number: u32) -> Result<Vec<(SegmentAt, DamageCause)>, PackError> {
+        let (objects, info) = (&self.contents.objects, &pack.info);
+        let mut window = PackWindow::new(objects, info);
+        let (told, padding) = objects.open_frame(&info.id, info.len, |range| window.get(range).map(<[u8]>::to_vec))?;
+        if told != *info {
             return Err(DamageCause::Content.into());
         }
+        let opener = objects.opener(info)?;
         let mut bad = Vec::new();
-        let mut rest = parts.segments;
-        for (segment, row) in (0..).zip(&pack.info.table.segments) {
+        for segment in (0..).take(info.table.segments.len()) {
             let at = SegmentAt { pack: number, segment };
-            let (sealed, after) = rest.split_at_checked(row.sealed_len as usize).ok_or(DamageCause::Length)?;
-            rest = after;
-            match self.open_segment(&opener, at, sealed, &pack.info.table, row) {
+            let (row, offset) = pack.segment(segment).ok_or(DamageCause::UnknownContent)?;
+            let sealed = window.get(offset..offset + u64::from(row.sealed_len))?;
+            match self.open_segment(&opener, at, sealed, &info.table, row) {
                 Ok(()) => {}
                 Err(PackError::Bad(cause)) => bad.push((at, cause)),
                 Err(error) => return Err(error),
             }
         }
-        let padding = opener.open_segment(pack.info.table.segments.len() as u64, rest)?;
-        if padding.len() != pad_len || padding.iter().any(|byte| *byte != 0) {
-            return Err(DamageCause::Content.into());
+        // Writers stay below 2³² bytes, and so padding below this (spec §2.5, §8.3). For longer one no room is made: nobody
+        // reads anything from it.
+        if padding.end - padding.start <= u64::from(MAX_SEALED_LEN) {
+            let opened = opener.open_segment(info.table.segments.len() as u64, window.get(padding)?)?;
+            if opened.iter().any(|byte| *byte != 0) {
+                return Err(DamageCause::Content.into());
+            }
         }
         Ok(bad)
     }

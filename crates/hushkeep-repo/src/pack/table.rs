@@ -13,7 +13,7 @@ use crate::history::PackRow;
 use crate::storage::Folder;
 
 /// No sealed segment is longer, in bytes: a reader makes room for it before it is proven.
-const MAX_SEALED_LEN: u32 = 65 << 20;
+pub(crate) const MAX_SEALED_LEN: u32 = 65 << 20;
 
 /// What a row of the table takes at least, in bytes, and each of its stretches.
 const MIN_ROW_LEN: usize = 4 + MIN_STRETCH_LEN;

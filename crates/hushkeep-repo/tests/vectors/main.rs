@@ -10,6 +10,7 @@ mod expected;
 mod forge;
 mod invalid;
 mod limits;
+mod long_packs;
 mod newer;
 mod parts;
 mod sample;
