@@ -2,7 +2,7 @@
 
 use hushkeep_core::keys::{EpochKeys, KeyCheck, ObjectKind};
 use hushkeep_core::name::ProtectorId;
-use hushkeep_core::seal::{self, Header};
+use hushkeep_core::seal::{self, Header, MAX_CLEAR_LEN};
 use hushkeep_core::wire::{MAX_VARINT_LEN, Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -15,7 +15,7 @@ use crate::pack::digest;
 /// Configs are padded to at least this many bytes.
 const MIN_CONFIG_LEN: usize = 4096;
 
-/// The most protectors of a config. Their data fit into a header's clear part.
+/// The most protectors of a config. Their data must fit into a header's clear part, too.
 pub(crate) const MAX_PROTECTORS: usize = 32;
 
 /// The newest format that this program reads, and that it writes.
@@ -173,9 +173,12 @@ impl Config {
         Self { number, protectors, versions, unknown_clear: unknown.clone(), unknown_sealed: unknown }
     }
 
-    /// A config that follows this one.
-    pub(crate) fn next(&self, number: u64, protectors: Vec<Protector>) -> Self {
-        Self { number, protectors, ..self.clone() }
+    /// A config that follows this one; `None` if it would have more protectors, or longer ones, than a reader takes.
+    pub(crate) fn next(&self, number: u64, protectors: Vec<Protector>) -> Option<Self> {
+        let next = Self { number, protectors, ..self.clone() };
+        // Every key check has the same length.
+        let clear_len = next.encode_clear(&KeyCheck::from_bytes([0; 16])).len();
+        (next.protectors.len() <= MAX_PROTECTORS && clear_len <= MAX_CLEAR_LEN).then_some(next)
     }
 
     /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven.
@@ -338,7 +341,8 @@ mod tests {
                 let (kind, time) = (ProtectorKind::RecoveryKey, Timestamp { seconds: 0, nanos: 0 });
                 Protector::new(ProtectorId::from_bytes([id; 4]), kind, String::new(), time)
             };
-            let config = Config::first(1, protector(0)).next(number, (0..protectors).map(protector).collect());
+            let protectors = (0..protectors).map(protector).collect();
+            let config = Config { number, protectors, ..Config::first(1, protector(0)) };
             let (clear, body) = config.encode(&KeyCheck::from_bytes([7; 16]), &OlderEpochs::from_bytes(&[]));
             let read = ClearConfig::decode(&clear).and_then(|clear| Config::decode(clear, &body));
             read.map(|(config, _)| config.protectors.len())
@@ -384,6 +388,7 @@ mod tests {
                 protector(3, ProtectorKind::Unknown { kind: 77, data: vec![4] }),
             ],
         );
+        let config = config.unwrap();
 
         assert_eq!((config.number, config.protectors.len()), (2, 2));
         let older = OlderEpochs::from_bytes(b"older");

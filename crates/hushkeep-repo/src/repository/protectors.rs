@@ -24,8 +24,10 @@ pub(crate) const COPIES: usize = 2;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// More protectors than a repository can have.
-    #[error("a repository can have {MAX_PROTECTORS} ways to get its key back, not more")]
+    /// More protectors than a repository can have, or longer ones, which only newer versions make.
+    #[error(
+        "a repository has room for {MAX_PROTECTORS} ways to get its key back, or fewer if they are long: these are too many"
+    )]
     TooMany,
     /// The storage does not return what was stored. It was deleted again, but what a storage of that sort still has may hold.
     #[error("the storage does not return what was just stored")]
@@ -82,9 +84,6 @@ impl Repository {
     /// Returns the configs that the storage refused to delete: through them a protector that was dropped still opens
     /// the repository.
     pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<Vec<String>, ConfigError> {
-        if protectors.len() > MAX_PROTECTORS {
-            return Err(ConfigError::TooMany);
-        }
         self.refresh()?;
         self.check_writable()?;
         if self.history.config() > self.config_name {
@@ -94,7 +93,7 @@ impl Repository {
         let number = next_number(self.config.number, &earlier).ok_or(ConfigError::Conflict)?;
         let is_kept = |old: &Protector| protectors.iter().any(|new| (new.id, &new.kind) == (old.id, &old.kind));
         let drops = !self.config.protectors.iter().all(is_kept);
-        let config = self.config.next(number, protectors);
+        let config = self.config.next(number, protectors).ok_or(ConfigError::TooMany)?;
         let names = store_config(&self.contents.objects, &config, COPIES, &mut *self.rng())?;
         let published = self.publish_config(None, &config, &names, now);
         let name = name_of(&config, &self.contents.objects);

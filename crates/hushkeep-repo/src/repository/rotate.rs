@@ -53,7 +53,7 @@ impl Repository {
         let objects = Objects { storage: Arc::clone(&self.contents.objects.storage), keyring };
         let earlier = config_names(objects.storage.as_ref()).map_err(|error| unchanged(error.into()))?;
         let number = next_number(self.config.number, &earlier).ok_or(unchanged(ConfigError::Conflict))?;
-        let config = self.config.next(number, protectors);
+        let config = self.config.next(number, protectors).ok_or(unchanged(ConfigError::TooMany))?;
         let stored = store_config(&objects, &config, COPIES, &mut *self.rng());
         let names = stored.map_err(|error| unchanged(error.into()))?;
         let name = name_of(&config, &objects);

@@ -1,0 +1,89 @@
+//! A repository has room for so many ways to get its key back: what is more is refused, before it is in a config that no
+//! reader takes.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::*;
+use hushkeep_core::Secret;
+use hushkeep_core::keys::BackupKey;
+use hushkeep_core::name::ProtectorId;
+use hushkeep_core::seal::{Header, MAX_CLEAR_LEN};
+use hushkeep_repo::storage::Folder;
+use hushkeep_repo::{ConfigError, LockedRepository, Protector, ProtectorKind, Repository, RotateError, Storage};
+use hushkeep_storage::MemoryStorage;
+
+const MAX_PROTECTORS: u8 = 32;
+
+fn storage() -> Arc<dyn Storage> {
+    Arc::new(MemoryStorage::default())
+}
+
+fn new_key() -> BackupKey {
+    BackupKey::from_secret(Secret::build(|bytes| *bytes = [4; 32]))
+}
+
+fn protector(id: u8, kind: ProtectorKind) -> Protector {
+    Protector::new(ProtectorId::from_bytes([id; 4]), kind, String::new(), at(NOW))
+}
+
+fn passphrases(count: u8) -> Vec<Protector> {
+    (0..count).map(|id| protector(id, ProtectorKind::Passphrase(vec![id; 80]))).collect()
+}
+
+/// One of a kind that only later versions know.
+fn later(len: usize) -> Protector {
+    protector(99, ProtectorKind::Unknown { kind: 7, data: vec![1; len] })
+}
+
+/// How long the clear part of the newest config is, in bytes.
+fn clear_len(storage: &Arc<dyn Storage>) -> usize {
+    let newest = names(storage, Folder::Config).into_iter().max().unwrap();
+    Header::parse(&storage.get(&newest).unwrap()).unwrap().0.clear.len()
+}
+
+/// A protector that alone makes a clear part as long as it may be.
+fn longest() -> Protector {
+    let storage = storage();
+    let len = 60_000;
+    Device::new(1).create(&storage).set_protectors(vec![later(len)], at(NOW)).unwrap();
+    later(len + MAX_CLEAR_LEN - clear_len(&storage))
+}
+
+/// Takes these, and opens with them; then refuses those, and changes nothing, whether they are for this key or a new one.
+fn assert_last_that_fit(taken: &[Protector], refused: &[Protector]) {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    repository.set_protectors(taken.to_vec(), at(NOW)).unwrap();
+    let before = objects(&storage);
+    assert!(matches!(repository.set_protectors(refused.to_vec(), at(NOW)), Err(ConfigError::TooMany)));
+    let rotated = repository.rotate(&new_key(), refused.to_vec(), at(NOW));
+    assert!(matches!(rotated, Err(RotateError::Unchanged(ConfigError::TooMany))), "{rotated:?}");
+    assert_eq!(objects(&storage), before);
+    assert_eq!(Device::new(2).open(&storage).protectors(), taken);
+
+    repository.rotate(&new_key(), taken.to_vec(), at(NOW)).unwrap();
+    assert_eq!(open_with_new_key(&storage).protectors(), taken);
+}
+
+fn open_with_new_key(storage: &Arc<dyn Storage>) -> Repository {
+    let device = Device::new(3);
+    let locked = LockedRepository::find(Arc::clone(storage), None).unwrap();
+    locked.unlock(&new_key(), device.state.clone(), device.rng(), at(NOW)).unwrap()
+}
+
+#[test]
+fn there_is_room_for_32_protectors() {
+    assert_last_that_fit(&passphrases(MAX_PROTECTORS), &passphrases(MAX_PROTECTORS + 1));
+}
+
+/// Those of later versions may be long.
+#[test]
+fn there_is_room_for_65536_bytes_of_protectors() {
+    let longest = [longest()];
+    assert_last_that_fit(&longest, &[longest.as_slice(), &passphrases(1)].concat());
+    let (most, more) = (later(60_000), later(MAX_CLEAR_LEN));
+    assert_last_that_fit(std::slice::from_ref(&most), std::slice::from_ref(&more));
+}
