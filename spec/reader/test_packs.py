@@ -144,7 +144,7 @@ class PacksTest(unittest.TestCase):
         self.assertEqual([damaged.reason for damaged in repository.damage], ["it is too long"])
 
     def test_what_is_not_understood_costs_itself(self) -> None:
-        """Another name of a file that is not understood is not given, either."""
+        """What is another name of it is not understood, either."""
         extra, metadata = b"\2\3\0", bytes(5)
         others = {
             "d": bytes([0x80 | FOLDER[0]]) + extra + FOLDER[1:],
@@ -161,8 +161,10 @@ class PacksTest(unittest.TestCase):
         target = self.place / "target"
         failures = restore(repository.contents, repository.snapshots[0], Target(target))
         found = {failure.path.decode(): type(failure.error) for failure in failures}
+            "l": b"\4" + metadata + b"\1k",
+            "m": b"\4" + metadata + b"\1d",
         # The file that `h` names comes later.
-        expected = dict.fromkeys(("s/d", "s/f", "s/g", "s/k"), NewerVersion) | {"s/h": Damaged}
+        expected = dict.fromkeys(("s/d", "s/f", "s/g", "s/k", "s/l", "s/m"), NewerVersion) | {"s/h": Damaged}
         self.assertEqual(found, expected)
         self.assertEqual({path.name for path in target.rglob("*")}, {"s", "x", "y", "z"})
 

@@ -59,6 +59,16 @@ pub enum ReadFileError {
     Output(#[source] std::io::Error),
 }
 
+/// What a hard link leads to.
+pub(crate) enum Original {
+    /// A file, with its mode and times.
+    File(FileEntry, Metadata),
+    /// What only newer versions understand: so is the link, then.
+    Newer,
+    /// Nothing that a link may lead to.
+    Nothing,
+}
+
 impl Repository {
     /// Everything in a snapshot, in the order of the paths. After an error nothing more comes of that source.
     pub fn entries<'a>(&'a self, snapshot: &'a Snapshot) -> Entries<'a> {
@@ -73,8 +83,9 @@ impl Repository {
         match &entry.entry.kind {
             EntryKind::File(file) => self.write_contents(entry, file, out),
             EntryKind::HardLink { .. } => match self.find_original(entry)? {
-                Some((file, _)) => self.write_contents(entry, &file, out),
-                None => Err(ReadFileError::NotAFile),
+                Original::File(file, _) => self.write_contents(entry, &file, out),
+                Original::Newer => Err(ReadError::from(self.newer_entry(entry)).into()),
+                Original::Nothing => Err(ReadFileError::NotAFile),
             },
             EntryKind::Directory | EntryKind::Symlink { .. } => Err(ReadFileError::NotAFile),
             EntryKind::Newer(_) => Err(ReadError::from(self.newer_entry(entry)).into()),
@@ -114,19 +125,18 @@ impl Repository {
         }
     }
 
-    /// The file that a hard link is another name of, with its mode and times: it comes before the link (spec §10.4).
-    pub(crate) fn find_original(&self, link: &SnapshotEntry) -> Result<Option<(FileEntry, Metadata)>, ReadError> {
-        let EntryKind::HardLink { original } = &link.entry.kind else { return Ok(None) };
+    /// What a hard link is another name of: it comes before the link (spec §10.4).
+    pub(crate) fn find_original(&self, link: &SnapshotEntry) -> Result<Original, ReadError> {
+        let EntryKind::HardLink { original } = &link.entry.kind else { return Ok(Original::Nothing) };
         if *original >= link.entry.path {
-            return Ok(None);
+            return Ok(Original::Nothing);
         }
         let (mut reader, _) = FileListReader::open(&self.contents, link.list)?;
         let found = reader.find(|entry| entry.as_ref().map_or(true, |entry| entry.path >= *original)).transpose()?;
-        Ok(match found {
-            Some(Entry { path, kind: EntryKind::File(file), metadata, .. }) if path == *original => {
-                Some((file, metadata))
-            }
-            _ => None,
+        Ok(match found.filter(|entry| entry.path == *original) {
+            Some(Entry { kind: EntryKind::File(file), metadata, .. }) => Original::File(file, metadata),
+            Some(Entry { kind: EntryKind::Newer(_), .. }) => Original::Newer,
+            _ => Original::Nothing,
         })
     }
 
@@ -164,7 +174,7 @@ impl Repository {
         }
     }
 
-    /// Blames the pack of the list that tells of what only newer versions understand.
+    /// Blames the pack of the list that tells of what only newer versions understand, or of a hard link to that.
     pub(crate) fn newer_entry(&self, entry: &SnapshotEntry) -> Damage {
         self.damaged_file(&[], entry.list, DamageCause::NewerVersion)
     }

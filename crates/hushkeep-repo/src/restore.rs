@@ -7,6 +7,7 @@ mod window;
 use std::collections::HashSet;
 
 use crate::RelPath;
+use crate::browse::Original;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::node::{Content, EntryKind, FileEntry};
 use crate::objects::pack_name;
@@ -204,7 +205,7 @@ struct Restore<'a, 't> {
     /// Those of them that the window holds.
     planned: Vec<RelPath>,
     databases: Databases,
-    /// Those of them that lie in the target now, whole.
+    /// Those of them that lie in the target now, whole; of a dry run, that would.
     linkable: HashSet<RelPath>,
 }
 
@@ -272,7 +273,9 @@ impl Restore<'_, '_> {
             Ok(false) => {}
             Err(error) => return self.problem(path, error.into()),
         }
-        if !self.options.dry_run {
+        if self.options.dry_run {
+            self.linkable.extend(self.originals.get(&path).cloned());
+        } else {
             self.progress.item(&path);
             match self.plan(&path, file, metadata, list) {
                 Ok(()) => {}
@@ -376,16 +379,15 @@ impl Restore<'_, '_> {
         let EntryKind::HardLink { original } = &entry.entry.kind else { return Ok(()) };
         let original_path = original.below(&entry.label);
         let comes_before = *original < entry.entry.path;
-        if comes_before && (self.linkable.contains(&original_path) || self.options.dry_run) {
+        if comes_before && self.linkable.contains(&original_path) {
             return self.link(&entry.path, |place| place.create_hard_link(&entry.path, &original_path));
         }
-        match self.repository.find_original(&entry)? {
-            Some((file, metadata)) => self.file(entry.path, &file, &metadata, entry.list),
-            None => {
-                let damage = Repository::damaged_link(&entry);
-                self.problem(entry.path, damage.into())
-            }
-        }
+        let damage = match self.repository.find_original(&entry)? {
+            Original::File(file, metadata) => return self.file(entry.path, &file, &metadata, entry.list),
+            Original::Newer => self.repository.newer_entry(&entry),
+            Original::Nothing => Repository::damaged_link(&entry),
+        };
+        self.problem(entry.path, damage.into())
     }
 
     fn finish(mut self) -> Result<RestoreReport, RestoreError> {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from .blake3 import Hasher
 from .contents import Contents
 from .errors import Malformed, NotPossible, Refused, TooNew, blaming
-from .file_lists import Entry, File, Folder, HardLink, Newer, Pages, SymbolicLink, known_part, read_file_list
+from .file_lists import Entry, File, Folder, HardLink, Newer, Pages, SymbolicLink, read_file_list
 from .nodes import NodeName
 from .page_maps import read_page_map
 from .paths import ROOT, SEPARATOR, show
@@ -37,13 +37,13 @@ def restore(contents: Contents, snapshot: Snapshot, target: Target) -> list[Fail
 
 def _restore_source(contents: Contents, source: Source, target: Target, failures: list[Failure]) -> None:
     file_list = read_file_list(contents, source.file_list)
-    files: dict[bytes, Entry | None] = {}
+    originals: dict[bytes, File | Newer] = {}
     for path, entry, object_name in file_list.entries:
         with _collecting(failures, _place(source, path)), blaming(object_name):
-            if isinstance(known_part(entry), File):
-                files[path] = entry
+            if isinstance(entry, File | Newer):
+                originals[path] = entry
             elif isinstance(entry, HardLink):
-                _refuse_bad_hard_link(files.get(entry.target))
+                _refuse_bad_hard_link(originals.get(entry.target))
             _restore_entry(contents, source, target, _place(source, path), entry)
     # A folder's mode may forbid to write in it, and writing in it changes its time.
     for path, entry, _ in reversed(file_list.entries):
@@ -54,12 +54,12 @@ def _restore_source(contents: Contents, source: Source, target: Target, failures
         raise file_list.failure
 
 
-def _refuse_bad_hard_link(file: Entry | None) -> None:
-    """§10.4, with the entry of the file that it should be another name of."""
-    if file is None:
+def _refuse_bad_hard_link(original: File | Newer | None) -> None:
+    """§10.4, with the entry that it should be another name of."""
+    if original is None:
         raise Malformed("it is a hard link to what is no earlier file of the list")
-    if isinstance(file, Newer):
-        raise TooNew(file.reason)
+    if isinstance(original, Newer):
+        raise TooNew(original.reason)
 
 
 @contextmanager

@@ -38,7 +38,8 @@ impl Repository {
         bad: &mut BadPlaces,
         report: &mut CheckReport,
     ) -> Result<(), ReadError> {
-        let mut walk = Walk { repository: self, measures, bad, whole_maps: HashSet::new(), originals: HashMap::new() };
+        let (whole_maps, newer, originals) = (HashSet::new(), HashSet::new(), HashMap::new());
+        let mut walk = Walk { repository: self, measures, bad, whole_maps, newer, originals };
         let mut walked = Walked::new();
         for snapshot in self.snapshots() {
             report.snapshots += 1;
@@ -68,6 +69,8 @@ struct Walk<'a> {
     bad: &'a mut BadPlaces,
     /// Page maps of which nothing is bad, with the page size and the length of a file that has them.
     whole_maps: HashSet<(ContentRef, u32, u64)>,
+    /// What of the source at hand only newer versions understand: hard links to it, too.
+    newer: HashSet<RelPath>,
     /// The files of the source at hand that hard links are other names of, and the bad places that each needs once it was
     /// met. A link comes after its file (spec §10.4).
     originals: HashMap<RelPath, Option<HashSet<usize>>>,
@@ -77,6 +80,7 @@ impl Walk<'_> {
     /// The bad places that one source's list needs. If the list itself is bad: that place, and no path.
     fn source(&mut self, source: &SnapshotSource) -> Result<BTreeMap<usize, Vec<RelPath>>, ReadError> {
         let mut hurt: BTreeMap<usize, Vec<RelPath>> = BTreeMap::new();
+        self.newer.clear();
         self.originals = if self.measures { self.originals_of(source) } else { HashMap::new() };
         for entry in self.repository.source_entries(source) {
             let found = entry.and_then(|entry| Ok((self.entry(&entry)?, entry.path)));
@@ -107,11 +111,17 @@ impl Walk<'_> {
     fn entry(&mut self, entry: &SnapshotEntry) -> Result<HashSet<usize>, ReadError> {
         let found = match &entry.entry.kind {
             EntryKind::File(file) => self.file(file, entry.list),
+            EntryKind::HardLink { original } if self.newer.contains(original) => {
+                Err(self.repository.newer_entry(entry).into())
+            }
             EntryKind::HardLink { original } if self.measures => {
                 let met = self.originals.get(original).cloned().flatten();
                 met.ok_or_else(|| Repository::damaged_link(entry).into())
             }
-            EntryKind::Newer(_) => Err(self.repository.newer_entry(entry).into()),
+            EntryKind::Newer(_) => {
+                self.newer.insert(entry.entry.path.clone());
+                Err(self.repository.newer_entry(entry).into())
+            }
             EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => Ok(HashSet::new()),
         };
         let numbers = match found {

@@ -15,7 +15,7 @@ fn newer_pack() -> Damage {
     Damage { object: expected::object("packs", &HURT), cause: DamageCause::NewerVersion }
 }
 
-fn back_up_hurt(repository: &mut Repository, tree: &MemoryTree) -> Result<BackupReport, BackupError> {
+pub(crate) fn back_up_hurt(repository: &mut Repository, tree: &MemoryTree) -> Result<BackupReport, BackupError> {
     let source = Source { label: path("hurt"), path: b"/home/owner/hurt".to_vec(), tree };
     repository.backup(&[source], &BackupOptions::new(at(NOW), "phone".into()), &Quiet)
 }
@@ -58,6 +58,44 @@ fn entries_that_are_not_understood_cost_only_themselves() {
     assert!(report.problems.iter().all(|problem| is_newer(&problem.error)), "{:?}", report.problems);
     assert_eq!(report.problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>(), hurt);
     assert!(given.contains(&path("hurt/db")) && hurt.iter().all(|path| !given.contains(path)));
+}
+
+/// A file with a second name is of kind 5. Links lead to a folder with a critical field, and to a hard link with one.
+const LINKED: Edit = Edit::Lines(|lines| {
+    lines[5].entry = entry(5, &string(b"of a later version"));
+    let extra = string(&record(&[critical(1, "of a later version")]));
+    let newer = |tag: u8, rest: &[u8]| [vec![tag | EXTRA], extra.clone(), metadata(), rest.to_vec()].concat();
+    lines.push(line(b"x-folder", newer(FOLDER, &[])));
+    lines.push(line(b"x-link", newer(HARD_LINK, &string(b"two"))));
+    lines.push(line(b"y", entry(HARD_LINK, &string(b"x-folder"))));
+    lines.push(line(b"z", entry(HARD_LINK, &string(b"x-link"))));
+});
+
+#[test]
+fn a_hard_link_to_what_is_not_understood_is_not_understood() {
+    let (repository, _) = open_forged(&build("newer linked entries", &[LINKED]));
+    let hurt = ["one", "other-name", "x-folder", "x-link", "y", "z"].map(|name| path(&format!("hurt/{name}")));
+    for read_data in [0.0, 1.0] {
+        assert_eq!(findings(&repository, read_data), [(newer_pack(), hurt.to_vec())]);
+    }
+    let snapshot = &repository.snapshots()[1];
+    for entry in repository.entries(snapshot).map(Result::unwrap).filter(|entry| hurt.contains(&entry.path)) {
+        let read = repository.read_file(&entry, &mut Vec::new());
+        assert!(matches!(read, Err(ReadFileError::Read(ReadError::Damaged(damage))) if damage == newer_pack()));
+    }
+    for dry_run in [true, false] {
+        let target = MemoryTarget::default();
+        let overwrite = hushkeep_repo::Overwrite::Always;
+        let options = hushkeep_repo::RestoreOptions { select: &|_| true, overwrite, best_effort: true, dry_run };
+        let report = repository.restore(snapshot, &target, &options, &Quiet).unwrap();
+        let is_newer = |error: &ItemError| matches!(error, ItemError::Damaged(damage) if *damage == newer_pack());
+        assert!(report.problems.iter().all(|problem| is_newer(&problem.error)), "{:?}", report.problems);
+        let mut paths: Vec<RelPath> = report.problems.into_iter().map(|problem| problem.path).collect();
+        paths.sort();
+        assert_eq!(paths, hurt);
+        let given = target.nodes.into_inner().unwrap();
+        assert!(hurt.iter().all(|path| !given.contains_key(path)));
+    }
 }
 
 #[test]

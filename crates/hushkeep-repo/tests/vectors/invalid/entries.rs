@@ -89,6 +89,22 @@ fn later_versions() -> Vec<Invalid> {
             |lines| make_critical(&mut lines[5]),
         ),
         newer(
+            "entry-kind-5-with-a-hard-link",
+            Lost::Files(&["hurt/one", "hurt/other-name"]),
+            "a file that a hard link is another name of is of kind 5: so is the link newer (§10.4)",
+            |lines| lines[5].entry = entry(5, &string(b"of a later version")),
+        ),
+        newer(
+            "entry-extra-critical-of-a-folder-with-a-hard-link",
+            Lost::Nothing,
+            "a hard link `zoo` to a folder `new` that has a critical field: so is the link newer (§10.4)",
+            |lines| {
+                lines.insert(5, line(b"new", folder()));
+                make_critical(&mut lines[5]);
+                link_to(lines, b"new");
+            },
+        ),
+        newer(
             "entry-below-one-of-kind-5",
             Lost::AllBut(&["kept/a"]),
             "an entry lies below one of kind 5, which is no folder (§7.2, §10.4)",
