@@ -8,6 +8,7 @@ import tempfile
 import unittest
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import patch
 
 from hushkeep_reader.checking import check_objects
 from hushkeep_reader.encoding import encode_varint
@@ -122,6 +123,14 @@ class PacksTest(unittest.TestCase):
             with self.subTest(segment=segment):
                 self.assertEqual(self.read(), ({"s/x": b"one", "s/y": b"another"}, {f"packs/{LIST_A.hex()}"}))
 
+    def test_a_table_that_no_trailer_has_room_for_is_refused(self) -> None:
+        self.publish(self.own.row(0), self.maker.index(INDEX, self.own))
+        length = len(self.own.pack.encoded_table)
+        with patch("hushkeep_reader.pack_tables.MAX_TABLE_LENGTH", length):
+            self.assert_whole()
+        with patch("hushkeep_reader.pack_tables.MAX_TABLE_LENGTH", length - 1):
+            self.assertEqual(self.read(), ({}, {f"packs/{LIST_A.hex()}", f"index/{INDEX.hex()}"}))
+
     def test_a_pack_that_should_be_longer_than_any_can_be_is_damaged(self) -> None:
         for length in ((1 << 38) - 1, 1 << 38, 1 << 62, (1 << 63) + 5, (1 << 64) - 1):
             pack = replace(self.own.pack, length=length)
@@ -152,6 +161,8 @@ class PacksTest(unittest.TestCase):
             "g": b"\4" + metadata + b"\1f",
             "h": b"\4" + metadata + b"\1x",
             "k": b"\x0e" + metadata + b"\2??",
+            "l": b"\4" + metadata + b"\1k",
+            "m": b"\4" + metadata + b"\1d",
             "z": b"\4" + metadata + b"\1x",
         }
         self.snapshot = self.maker.file_list(LIST_A, {"x": b"one", "y": b"another"}, others)
@@ -161,8 +172,6 @@ class PacksTest(unittest.TestCase):
         target = self.place / "target"
         failures = restore(repository.contents, repository.snapshots[0], Target(target))
         found = {failure.path.decode(): type(failure.error) for failure in failures}
-            "l": b"\4" + metadata + b"\1k",
-            "m": b"\4" + metadata + b"\1d",
         # The file that `h` names comes later.
         expected = dict.fromkeys(("s/d", "s/f", "s/g", "s/k", "s/l", "s/m"), NewerVersion) | {"s/h": Damaged}
         self.assertEqual(found, expected)

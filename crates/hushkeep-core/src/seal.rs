@@ -33,6 +33,9 @@ const MAX_TRAILER_LEN: usize = 64 << 20;
 /// The padding length at the beginning of a trailer, in bytes.
 const PAD_FIELD_LEN: usize = 4;
 
+/// The longest table that a trailer has room for, in bytes.
+pub const MAX_TABLE_LEN: usize = MAX_TRAILER_LEN - PAD_FIELD_LEN - TAG_LEN;
+
 /// An object that does not open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

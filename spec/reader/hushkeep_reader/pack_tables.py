@@ -14,6 +14,8 @@ TAG_LENGTH = 16
 MAX_SEGMENT_LENGTH = 64 << 20
 MAX_SEALED_LENGTH = 65 << 20
 MAX_PACK_LENGTH = 1 << 38
+# A sealed trailer has at most 64 MiB: the table, the padding's length and the tag (§2.5).
+MAX_TABLE_LENGTH = (64 << 20) - 4 - TAG_LENGTH
 MIN_LIST_LENGTH = 33
 MIN_SEGMENT_LENGTH = 7
 MIN_STRETCH_LENGTH = 3
@@ -94,6 +96,8 @@ class Table:
 
 
 def read_table(data: bytes) -> Table:
+    if len(data) > MAX_TABLE_LENGTH:
+        raise Malformed("a table is longer than a trailer has room for")
     cursor = Cursor(data)
     lists = [
         ListRow(cursor.take(16), cursor.varint(below=U32), cursor.take(16))

@@ -42,7 +42,7 @@ pub enum EntryKind<R = Run> {
     Newer(NewerEntry<R>),
 }
 
-/// What only newer versions understand, kept to be written again as it was.
+/// What only newer versions understand, as it was read. A backup copies it into no new node, but reads the path anew.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewerEntry<R = Run>(Newer<R>);
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use hushkeep_core::keys::Epoch;
 use hushkeep_core::name::{ContentName, ObjectId};
-use hushkeep_core::seal::TAG_LEN;
+use hushkeep_core::seal::{MAX_TABLE_LEN, TAG_LEN};
 use hushkeep_core::wire::{Reader, WireError, put_bytes, put_varint};
 
 use super::NameList;
@@ -242,7 +242,11 @@ impl PackInfo {
         let epoch = Epoch(reader.varint_u32()?);
         let salt = reader.array()?;
         let len = reader.varint()?;
-        let mut table_reader = Reader::new(reader.bytes()?);
+        let table = reader.bytes()?;
+        if table.len() > MAX_TABLE_LEN {
+            return Err(WireError::Range);
+        }
+        let mut table_reader = Reader::new(table);
         let table = PackTable::decode(&mut table_reader)?;
         table_reader.finish()?;
         Ok(Self { id, epoch, salt, len, table })
@@ -372,6 +376,18 @@ mod tests {
     fn a_row_tells_of_the_list_that_the_pack_introduced() {
         assert_eq!(own().row(), PackRow::new(own().id, 1 << 20, own().digest(), [9; 16]));
         assert_eq!(repacked().row(), PackRow::new(own().id, 1 << 20, repacked().digest(), [0; 16]));
+    }
+
+    /// Such a pack could not be read by itself.
+    #[test]
+    fn a_table_that_no_trailer_has_room_for_is_refused() {
+        let decode = |table_len: usize| {
+            let mut info = [own().id.as_bytes(), &[2][..], &[5; 32], &[9]].concat();
+            put_bytes(&mut info, &vec![0; table_len]);
+            PackInfo::decode(&mut Reader::new(&info)).unwrap_err()
+        };
+        // No list, no segment, and then too much: it is read that far.
+        assert_eq!((decode(67_108_844), decode(67_108_845)), (WireError::Trailing, WireError::Range));
     }
 
     type Defect = fn(&mut PackInfo);
