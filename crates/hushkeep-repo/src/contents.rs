@@ -342,9 +342,11 @@ impl Contents {
         }
     }
 
-    /// The names of a list, kept for the next time.
+    /// The names of a list, kept for the next time. That they are whole in another pack alone counts each time.
     pub(crate) fn names(&self, list: ListNo) -> Result<Arc<ProvenNames>, ReadError> {
-        self.names.get_or_read(list, |names| names.list.len(), || self.read_names(list))
+        let names = self.names.get_or_read(list, |names| names.list.len(), || self.read_names(list))?;
+        names.damaged.iter().for_each(|(_, damage)| self.lock_made_good().note(damage));
+        Ok(names)
     }
 
     /// The names of a list, from the first pack in which they are whole.

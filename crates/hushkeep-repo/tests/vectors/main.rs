@@ -72,6 +72,23 @@ fn a_backup_tells_of_names_that_are_damaged_in_one_of_two_packs() {
     assert_eq!(damaged, [expected::json_at(&vector.join("expected.json"))["object"].as_str().unwrap()]);
 }
 
+/// The pack in which the list itself lies may be of no use soon, also if its names were read elsewhere before.
+#[test]
+fn a_backup_builds_on_no_list_of_which_names_were_whole_in_another_pack_when_it_was_read_before() {
+    let vector = expected::home().join("invalid/copies-names-whole-in-one-pack");
+    let memory = in_memory(&vector);
+    let mut repository = unlock(&memory, &walk::key(&vector), &common::Device::new(1)).unwrap();
+    let read = repository.entries(&repository.snapshots()[1]).filter(Result::is_ok).count();
+    assert_eq!(read, 11);
+    let tree = common::MemoryTree::new(&[("new", common::Node::File(b"new".to_vec()))]);
+    newer::back_up_hurt(&mut repository, &tree).unwrap();
+
+    memory.delete(&expected::object("packs", &sample::HURT).parse().unwrap()).unwrap();
+    let repository = unlock(&memory, &walk::key(&vector), &common::Device::new(2)).unwrap();
+    let newest = repository.snapshots().last().unwrap();
+    common::restore_into(&repository, newest, &common::MemoryTarget::default(), false).unwrap();
+}
+
 /// A forged repository, opened by its owner, and where it lies.
 fn open_forged(repo: &Repo) -> (Repository, Arc<dyn Storage>) {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent: true }));
