@@ -340,3 +340,20 @@ fn an_old_copy_that_was_put_back_is_taken_if_its_owner_says_so() {
     assert_eq!(told(world.run("phone", &args), "summary")[0]["accepted_rollback"], false, "it is as it was seen");
     world.run("phone", &["backup", "chats"]).expect(0);
 }
+
+/// What only a newer version understands is no damage, whichever command meets it.
+#[test]
+fn what_is_newer_is_told_apart_from_damage() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/repositories/invalid");
+    for (vector, code) in [("entry-kind-5", 1), ("file-content-nowhere", 14)] {
+        let world = World::with_backup();
+        fs::remove_dir_all(world.path("repo")).unwrap();
+        copy(&vectors.join(vector).join("repository"), &world.path("repo"));
+        fs::copy(vectors.join(vector).join("key.txt"), world.path("recovery-key")).unwrap();
+        let best_effort = &["restore", "latest", "-t", "rest", "--best-effort"];
+        for args in [&["check"][..], &["check", "--read-data"], &["restore", "latest", "-t", "restored"], best_effort] {
+            let told = world.run("tablet", &[args, &RECOVERY_KEY[..]].concat()).expect(code);
+            assert_eq!(told.contains("install the newest version"), code == 1, "{told}");
+        }
+    }
+}

@@ -47,15 +47,16 @@ pub(crate) fn run(args: &CheckArgs, output: &mut Output) -> Result<(), Failure> 
     if report.findings.is_empty() {
         return Ok(());
     }
-    let objects = report.findings.len() as u64;
-    let (objects, next) = match report.findings.iter().all(is_newer) {
-        true => (format::count(objects, "newer object"), "install the newest version of hushkeep, and check again"),
+    let (exit, kind, next) = match report.findings.iter().all(is_newer) {
+        true => (Exit::Failed, "newer object", "install the newest version of hushkeep, and check again"),
         false => (
-            format::count(objects, "damaged object"),
+            Exit::Damaged,
+            "damaged object",
             "make a new backup while you still have the files: what is missing is stored again",
         ),
     };
-    Err(Failure::new(Exit::Damaged, format!("the repository has {objects} (named above)"), &meaning(&report), next))
+    let objects = format::count(report.findings.len() as u64, kind);
+    Err(Failure::new(exit, format!("the repository has {objects} (named above)"), &meaning(&report), next))
 }
 
 /// Whether an object is not damaged, but understood by newer versions only.

@@ -177,10 +177,17 @@ fn tell_problems(report: &RestoreReport) -> Result<(), Failure> {
     }
     let items = format::count(report.problems.len() as u64, "item");
     let what = format!("{items} could not be restored (named above)");
-    let is_damage = report.problems.iter().any(|problem| matches!(problem.error, ItemError::Damaged(_)));
-    Err(if is_damage {
+    let damage = report.problems.iter().filter_map(|problem| match &problem.error {
+        ItemError::Damaged(damage) => Some(damage),
+        _ => None,
+    });
+    let (newer, damaged): (Vec<_>, Vec<_>) = damage.partition(|damage| damage.cause.is_newer_version());
+    Err(if !damaged.is_empty() {
         let next = "look for them in an older snapshot: run `snapshots`";
         Failure::new(Exit::Damaged, what, "a part of the backup is damaged; everything else was restored", next)
+    } else if !newer.is_empty() {
+        let next = "install the newest version, and run the command again";
+        Failure::new(Exit::Failed, what, "the backup is whole: a newer version of hushkeep works with it", next)
     } else {
         let next = "see why they cannot be written, or choose another folder with --target";
         Failure::new(Exit::Incomplete, what, "the backup is whole; everything else was restored", next)
