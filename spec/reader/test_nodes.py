@@ -10,7 +10,7 @@ from hushkeep_reader.errors import (
     Damaged,
     Malformed,
 )
-from hushkeep_reader.file_lists import File, FileList, Folder, HardLink, Line, Metadata, Newer, read_file_list
+from hushkeep_reader.file_lists import File, FileList, Folder, Line, Metadata, Newer, read_file_list
 from hushkeep_reader.nodes import NodeName
 from hushkeep_reader.page_maps import Run, read_page_map
 
@@ -103,8 +103,6 @@ class NodesTest(unittest.TestCase):
         self.assertIsInstance(last.entry, File)
         entries = [one.entry for one in later if isinstance(one.entry, Newer)]
         self.assertEqual(len(entries), 6)
-        expected = [type(None)] * 3 + [Folder, File, HardLink]
-        self.assertEqual([type(entry.known) for entry in entries], expected)
 
     def test_an_ignorable_field_of_an_entry_is_of_no_use(self) -> None:
         entry = bytes([self.FILE[0] | 0x80]) + bytes.fromhex("020200") + self.FILE[1:]
@@ -148,6 +146,26 @@ class NodesTest(unittest.TestCase):
             file_list = self.read_partly(lines)
         self.assertIsInstance(file_list.failure, Damaged)
         self.assertEqual([entry.path for entry in file_list.entries], [b"", b"aaa"])
+
+    def test_what_is_held_of_a_list_is_bounded(self) -> None:
+        """Two layers, of which the newer one has two blocks."""
+        fields = {5: LIST_A.hex(), 6: "0000", 8: "00"}
+        contents = FakeContents(chained([{**fields, 7: "000101" + "000301"}, {**fields, 7: "000501"}], depth=1))
+        folder, short, long = line("", self.FOLDER), line("b", self.FILE), line("c" * 20, self.FILE)
+        contents.data |= {1: short, 3: long, 5: folder}
+        nodes = len(contents.data[0]) + len(contents.data[2])
+        for limit, whole in (
+            (nodes + len(long) + len(folder), [b"", b"b", b"c" * 20]),
+            (nodes + len(long) + len(folder) - 1, []),
+            (nodes + len(short) + len(folder), [b"", b"b"]),
+            (nodes, []),
+        ):
+            with self.subTest(limit=limit), patch("hushkeep_reader.file_lists.MAX_LIST_LENGTH", limit):
+                file_list = read_file_list(contents, NodeName(LIST_A, 0))
+                self.assertEqual([entry.path for entry in file_list.entries], whole)
+                self.assertEqual(file_list.failure is None, len(whole) == 3)
+        with patch("hushkeep_reader.file_lists.MAX_LIST_LENGTH", nodes - 1), self.assertRaises(Damaged):
+            read_file_list(contents, NodeName(LIST_A, 0))
 
     def test_refuses_references_beyond_the_tables(self) -> None:
         for reference in ("010001", "000000", "00ffffffff0f01"):

@@ -14,7 +14,7 @@ use crate::refs::NodeName;
 pub(crate) use anchor::Anchored;
 pub(crate) use entry::Content;
 pub use entry::{Entry, EntryKind, FileEntry, NewerEntry};
-pub(crate) use file_list::{BlockWriter, FileListNode, Op, read_block};
+pub(crate) use file_list::{BlockReader, BlockWriter, FileListNode, Op};
 pub(crate) use page_map::{PageMap, PageMapNode};
 #[cfg(fuzzing)]
 pub(crate) use {

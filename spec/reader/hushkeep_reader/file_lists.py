@@ -23,6 +23,7 @@ MAX_MODE = 4_095
 PAGE_SIZES = [1 << exponent for exponent in range(9, 17)]
 MIN_REFERENCE_LENGTH = 3
 MAX_BLOCK_PATHS_LENGTH = 64 << 20
+MAX_LIST_LENGTH = 256 << 20
 
 
 class EntryKind(IntEnum):
@@ -86,24 +87,14 @@ class File:
         return 0 if isinstance(self.contents, Pages) else sum(part.count for part in self.contents)
 
 
-Known = Folder | File | SymbolicLink | HardLink
-
-
 @dataclass(frozen=True)
 class Newer:
     """An entry that only a newer program understands. Nothing is given at its path (§10.4)."""
 
     reason: str
-    known: Known | None
-    """What it would be without what is not understood; None for a kind of later versions."""
 
 
-Entry = Known | Newer
-
-
-def known_part(entry: Entry | None) -> Known | None:
-    """An entry as far as it is understood."""
-    return entry.known if isinstance(entry, Newer) else entry
+Entry = Folder | File | SymbolicLink | HardLink | Newer
 
 
 class Line(NamedTuple):
@@ -129,7 +120,8 @@ def read_file_list(contents: Contents, name: NodeName) -> FileList:
     """Merges the layers of a list (§10.2)."""
     merged: dict[bytes, Line] = {}
     failure: Refused | None = None
-    layers = [_Layer(contents, node) for node in read_chain(contents, name, last_known=8)]
+    room = _Room()
+    layers = [_Layer(contents, node, room) for node in read_chain(contents, name, last_known=8)]
     for layer in layers:
         for line in layer.lines():
             merged.setdefault(line.path, line)
@@ -154,15 +146,30 @@ def _cut_at_misplaced(whole: FileList) -> FileList:
     return FileList(placed, whole.failure)
 
 
+class _Room:
+    """What a reader has room for: the nodes of a list, and of each of them the longest block (§10.2)."""
+
+    def __init__(self) -> None:
+        self._left = MAX_LIST_LENGTH
+
+    def take(self, length: int) -> None:
+        if length > self._left:
+            raise Malformed("the nodes of the list and their longest blocks are too long together")
+        self._left -= length
+
+
 class _Layer:
     """The lines of one node, as far as they are whole."""
 
-    def __init__(self, contents: Contents, node: Node) -> None:
+    def __init__(self, contents: Contents, node: Node, room: _Room) -> None:
         with blaming(node.object_name):
+            room.take(node.length)
             node.record.integer(8)
             self._anchors = Anchors(node.record.ids(5), node.record.cursor(6), contents)
             self._blocks = [self._anchors.read_single(cursor) for cursor in node.record.cursor(7).items()]
         self._contents = contents
+        self._room = room
+        self._longest_block = 0
         self._last: list[bytes] | None = None
         self.failure: Refused | None = None
 
@@ -180,6 +187,8 @@ class _Layer:
     def _read_block(self, reference: ContentRange) -> Iterator[Line]:
         block = self._contents.find(reference.list_id, reference.first)
         with blaming(block.object_name):
+            self._room.take(max(0, len(block.data) - self._longest_block))
+            self._longest_block = max(self._longest_block, len(block.data))
             for path, entry in _read_lines(block.data, self._anchors):
                 if self._last is not None and components(path) <= self._last:
                     raise Malformed("the lines of the list are out of order")
@@ -219,17 +228,17 @@ def _read_entry(cursor: Cursor, anchors: Anchors) -> Entry | None:
     metadata = _read_metadata(cursor)
     match kind:
         case EntryKind.FOLDER:
-            known: Known = Folder(metadata)
+            entry: Entry = Folder(metadata)
         case EntryKind.FILE:
-            known = _read_file(cursor, tag, metadata, anchors)
+            entry = _read_file(cursor, tag, metadata, anchors)
         case EntryKind.SYMBOLIC_LINK:
-            known = SymbolicLink(metadata, cursor.byte_string())
+            entry = SymbolicLink(metadata, cursor.byte_string())
         case EntryKind.HARD_LINK:
-            known = HardLink(metadata, _read_path(cursor))
+            entry = HardLink(metadata, _read_path(cursor))
         case _:
             cursor.byte_string()
-            return Newer("the entry is of an unknown kind", None)
-    return Newer(reason, known) if reason else known
+            return Newer("the entry is of an unknown kind")
+    return Newer(reason) if reason else entry
 
 
 def _read_extra(data: bytes) -> str | None:

@@ -108,7 +108,8 @@ impl Scanner<'_, '_, '_> {
         let (reader, base) = match base {
             Some(base) => {
                 let (reader, base) = FileListReader::open(self.contents, base.list)?;
-                (Some(reader), Some(base))
+                let takes_delta = reader.takes_delta()?;
+                (Some(reader), takes_delta.then_some(base))
             }
             None => (None, None),
         };

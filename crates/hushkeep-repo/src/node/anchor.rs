@@ -72,6 +72,8 @@ impl Anchors {
             let name = NodeName { list: *id, position: reader.varint_u32()? };
             anchors.push(index.node(name).ok_or(WireError::Range)?);
         }
+        // They are held as long as the node, beside those of all its bases.
+        anchors.shrink_to_fit();
         Ok(Self(anchors))
     }
 }

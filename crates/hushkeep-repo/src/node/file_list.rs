@@ -112,37 +112,69 @@ impl BlockWriter {
     }
 }
 
-/// Reads the lines of a block (spec §10.2): one at least. Within it paths must ascend.
-pub(crate) fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, WireError> {
-    let mut reader = Reader::new(block);
-    let mut ops: Vec<Op> = Vec::new();
-    let mut previous = Vec::new();
-    let mut paths_len = 0;
-    while !reader.is_empty() {
-        let shared = usize::try_from(reader.varint()?).map_err(|_| WireError::Range)?;
-        let suffix = reader.bytes()?;
-        if shared > previous.len() {
+/// Reads the lines of a block (spec §10.2) one at a time: decoded, a line may take many times the room of its bytes.
+#[derive(Debug)]
+pub(crate) struct BlockReader {
+    block: Vec<u8>,
+    /// Where in the block the next line begins.
+    offset: usize,
+    /// The path of the line before; at first that of the last line of the block before.
+    last: Option<RelPath>,
+    /// How many bytes the paths of the lines so far have together.
+    paths_len: usize,
+}
+
+impl BlockReader {
+    /// Begins a block, which has one line at least. Its paths come after `last`.
+    pub(crate) fn new(block: Vec<u8>, last: Option<RelPath>) -> Result<Self, WireError> {
+        if block.is_empty() {
+            return Err(WireError::Truncated);
+        }
+        Ok(Self { block, offset: 0, last, paths_len: 0 })
+    }
+
+    /// The next line; `None` at the end. Nothing is to be read after an error. Paths must ascend.
+    pub(crate) fn next_line(&mut self, anchors: &Anchors) -> Result<Option<Op>, WireError> {
+        let mut reader = Reader::new(self.block.get(self.offset..).unwrap_or_default());
+        if reader.is_empty() {
+            return Ok(None);
+        }
+        let last = self.last.as_ref().map_or(&[][..], RelPath::as_bytes);
+        let path = read_path(&mut reader, if self.offset == 0 { &[] } else { last })?;
+        self.paths_len += path.as_bytes().len();
+        if self.paths_len > MAX_BLOCK_PATHS_LEN {
             return Err(WireError::Range);
         }
-        previous.truncate(shared);
-        previous.extend_from_slice(suffix);
-        paths_len += previous.len();
-        if paths_len > MAX_BLOCK_PATHS_LEN {
-            return Err(WireError::Range);
-        }
-        let path = RelPath::new(previous.clone()).map_err(|_| WireError::Range)?;
-        if ops.last().is_some_and(|last| *last.path() >= path) {
+        if self.last.as_ref().is_some_and(|last| *last >= path) {
             return Err(WireError::NotCanonical);
         }
-        ops.push(match Entry::read(path.clone(), &mut reader)? {
+        let op = match Entry::read(path.clone(), &mut reader)? {
             Some(entry) => Op::Put(entry.try_map(|anchored| anchors.resolve(anchored))?),
-            None => Op::Remove(path),
-        });
+            None => Op::Remove(path.clone()),
+        };
+        self.offset = self.block.len() - reader.remaining();
+        self.last = Some(path);
+        Ok(Some(op))
     }
-    if ops.is_empty() {
-        return Err(WireError::Truncated);
+
+    /// The path of the last line that was read.
+    pub(crate) fn into_last_path(self) -> Option<RelPath> {
+        self.last
     }
-    Ok(ops)
+}
+
+/// A path that shares as much with the one before as it says.
+fn read_path(reader: &mut Reader<'_>, previous: &[u8]) -> Result<RelPath, WireError> {
+    let shared = usize::try_from(reader.varint()?).map_err(|_| WireError::Range)?;
+    let shared = previous.get(..shared).ok_or(WireError::Range)?;
+    RelPath::new([shared, reader.bytes()?].concat()).map_err(|_| WireError::Range)
+}
+
+/// All lines of a block.
+#[cfg(any(test, fuzzing))]
+fn read_block(block: &[u8], anchors: &Anchors) -> Result<Vec<Op>, WireError> {
+    let mut reader = BlockReader::new(block.to_vec(), None)?;
+    std::iter::from_fn(|| reader.next_line(anchors).transpose()).collect()
 }
 
 /// What is read of a node and a block of a file list is read again from what they are written as; and the lines of a block
@@ -297,6 +329,19 @@ mod tests {
             FileListNode::decode(&node, &super::super::announced([(&node, 5)])).map(|node| node.blocks.len())
         };
         assert_eq!((decode(1), decode(2)), (Ok(1), Err(WireError::Range)));
+    }
+
+    #[test]
+    fn a_block_goes_on_behind_the_last_path_of_the_one_before_and_shares_nothing_with_it() {
+        let last = || RelPath::new("b").unwrap();
+        let read = |block: &[u8]| {
+            let mut reader = BlockReader::new(block.to_vec(), Some(last())).unwrap();
+            reader.next_line(&Anchors::default()).map(|op| op.unwrap().path().clone())
+        };
+        let line = |shared: u8, path: u8| [shared, 1, path, 0];
+        assert_eq!(read(&line(0, b'c')), Ok(RelPath::new("c").unwrap()));
+        assert_eq!(read(&line(0, b'b')), Err(WireError::NotCanonical));
+        assert_eq!(read(&line(1, b'c')), Err(WireError::Range));
     }
 
     /// So many paths of 65,000 bytes that are equal but for the end.
