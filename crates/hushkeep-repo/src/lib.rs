@@ -56,7 +56,7 @@ pub use path::RelPath;
 pub use state::State;
 pub use storage::Storage;
 pub use target::Target;
-pub use time::Timestamp;
+pub use time::{Clock, Timestamp};
 pub use tree::Tree;
 
 pub use backup::{BackupError, BackupOptions, BackupReport, Problem, ProblemKind, Source};

@@ -24,7 +24,7 @@ use crate::objects::{Objects, number_of, pack_name};
 use crate::snapshot::{Snapshot, SnapshotId};
 use crate::state::{StateError, StateKey};
 use crate::storage::{Folder, ObjectName, StorageError};
-use crate::{State, Storage, Timestamp};
+use crate::{Clock, State, Storage, Timestamp};
 pub use find::{FindError, FoundProtector, LockedRepository};
 pub use forget::ForgetError;
 pub(crate) use protectors::COPIES;
@@ -35,6 +35,9 @@ pub use rotate::RotateError;
 
 /// How often a commit is tried again when another writer was faster.
 const MAX_ATTEMPTS: u32 = 64;
+
+/// For so many seconds, by its own clock, a device may go by a list of the commits when it publishes.
+const LISTING_HOLDS: i64 = 12 * 3600;
 
 /// A backup begins from what was read so many seconds before; else it reads anew what others published.
 const SECONDS_FRESH: u64 = 3600;
@@ -53,6 +56,9 @@ pub struct Repository {
     /// When it was opened, until the first backup.
     opened: Option<Timestamp>,
     unremembered: Option<StateError>,
+    clock: Arc<dyn Clock>,
+    /// When the commits were listed.
+    listed: Timestamp,
     pub(crate) history: History,
     /// Whether contents and snapshots are not yet what the history says: they failed to be read.
     is_behind: bool,
@@ -107,9 +113,10 @@ impl Repository {
         state: Arc<dyn State>,
         key: &BackupKey,
         id: RepositoryId,
-        now: Timestamp,
+        clock: impl Clock + 'static,
         mut rng: Box<dyn CryptoRng + Send>,
     ) -> Result<Self, CreateError> {
+        let now = clock.now();
         if !config_names(storage.as_ref())?.is_empty() {
             return Err(CreateError::Exists);
         }
@@ -130,6 +137,8 @@ impl Repository {
             stored_configs: StoredConfigs::new(),
             opened: Some(now),
             unremembered: None,
+            clock: Arc::new(clock),
+            listed: now,
             history: History::default(),
             is_behind: false,
             contents: Contents::new(objects),
@@ -143,8 +152,9 @@ impl Repository {
         (config, config_name, stored_configs): (Config, ConfigName, StoredConfigs),
         state: Arc<dyn State>,
         rng: SharedRng,
-        now: Timestamp,
+        clock: Arc<dyn Clock>,
     ) -> Result<Self, UnlockError> {
+        let now = clock.now();
         let mut history = History::load(&objects)?;
         if !history.is_in_force() {
             return Err(UnlockError::NotInForce);
@@ -170,6 +180,8 @@ impl Repository {
             stored_configs,
             opened,
             unremembered,
+            clock,
+            listed: now,
             history,
             contents,
             snapshots,
@@ -282,7 +294,7 @@ impl Repository {
         let is_exclusive = self.contents.objects.storage.features().create_if_absent && self.history.is_exclusive();
         let is_told = change.action == Action::Backup && is_exclusive;
         for attempt in 0..MAX_ATTEMPTS {
-            if attempt > 0 || !is_told || self.is_behind {
+            if attempt > 0 || !is_told || self.is_behind || self.is_listing_old() {
                 self.refresh()?;
             }
             self.check_writable().map_err(PublishError::Read)?;
@@ -293,6 +305,9 @@ impl Repository {
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
             let mut tables = self.rows_of_salvaged();
             tables.merge(&additions(self, number)?);
+            if self.is_listing_old() {
+                continue;
+            }
             let objects = next.as_ref().unwrap_or(&self.contents.objects);
             let stored = {
                 let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
@@ -314,8 +329,16 @@ impl Repository {
         if is_fresh && !self.is_behind { Ok(()) } else { self.refresh() }
     }
 
+    /// Whether the commits were listed so long ago that what is decided by the list may not hold any more: a number that was
+    /// taken meanwhile is free again once its commit was dropped (spec §11.1).
+    fn is_listing_old(&self) -> bool {
+        let age = self.clock.now().seconds.saturating_sub(self.listed.seconds);
+        !(0..LISTING_HOLDS).contains(&age)
+    }
+
     /// Reads what other writers published.
     pub(crate) fn refresh(&mut self) -> Result<(), PublishError> {
+        self.listed = self.clock.now();
         self.is_behind |= self.history.refresh(&self.contents.objects)?;
         if self.is_behind { Ok(self.catch_up()?) } else { Ok(()) }
     }

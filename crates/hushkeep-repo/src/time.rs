@@ -1,4 +1,6 @@
-//! Points in time. The engine never reads a clock: times come in from its callers.
+//! Points in time. The engine has no clock of its own: times and clocks come in from its callers.
+
+use std::sync::Arc;
 
 use hushkeep_core::wire::{Reader, WireError, put_signed, put_varint};
 
@@ -11,6 +13,25 @@ pub struct Timestamp {
     pub seconds: i64,
     /// Nanoseconds within the second, below 1,000,000,000.
     pub nanos: u32,
+}
+
+/// A device's clock. It goes on while the device sleeps.
+pub trait Clock: Send + Sync {
+    /// The time.
+    fn now(&self) -> Timestamp;
+}
+
+/// A clock that stands still.
+impl Clock for Timestamp {
+    fn now(&self) -> Timestamp {
+        *self
+    }
+}
+
+impl<T: Clock + ?Sized> Clock for Arc<T> {
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
 }
 
 impl Timestamp {

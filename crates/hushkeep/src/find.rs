@@ -180,7 +180,7 @@ impl NewRepository {
     fn store(&self, home: &Home, device: &DeviceState, place: &Place) -> Result<Repository, CreateError> {
         let storage = place.create(home.cache(&self.id)).map_err(|error| CreateError::Find(error.into()))?;
         let (state, rng) = (Arc::new(device.clone()), Box::new(crate::random()));
-        Ok(Repository::create(storage, state, &self.key, self.id, crate::now(), rng)?)
+        Ok(Repository::create(storage, state, &self.key, self.id, crate::DeviceClock, rng)?)
     }
 
     /// Keeps the key wherever it shall be kept, or nowhere.

@@ -74,6 +74,15 @@ pub fn now() -> Timestamp {
     Timestamp { seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX), nanos: since.subsec_nanos() }
 }
 
+/// This device's clock.
+pub(crate) struct DeviceClock;
+
+impl hushkeep_repo::Clock for DeviceClock {
+    fn now(&self) -> Timestamp {
+        now()
+    }
+}
+
 /// What this device is called by its system; `unknown` where the system does not tell.
 pub fn device_name() -> String {
     let name = system_name();

@@ -267,7 +267,7 @@ impl Found {
 
     fn open(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
         let (state, rng) = (Arc::new(self.device_for(key)), Box::new(crate::random()));
-        Ok(self.locked.unlock(key, state, rng, crate::now())?)
+        Ok(self.locked.unlock(key, state, rng, crate::DeviceClock)?)
     }
 
     /// What this device remembers of the repository that a key opens: not always the one that the storage shows first.

@@ -20,7 +20,7 @@ use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
 use crate::retention::SECONDS_UNTIL_DROPPED;
 use crate::storage::{Folder, ObjectName, StorageErrorKind};
-use crate::{State, Storage, Timestamp};
+use crate::{Clock, State, Storage, Timestamp};
 
 /// A repository that was found: what anyone can read of it.
 pub struct LockedRepository {
@@ -138,15 +138,15 @@ impl LockedRepository {
     }
 
     /// Opens the newest config that this key opens, and the history; compares it with what this device remembers: `state`
-    /// is that of the repository which the key opens.
+    /// is that of the repository which the key opens, `clock` the device's.
     pub fn unlock(
         &self,
         key: &BackupKey,
         state: Arc<dyn State>,
         rng: Box<dyn CryptoRng + Send>,
-        now: Timestamp,
+        clock: impl Clock + 'static,
     ) -> Result<Repository, UnlockError> {
-        let rng: SharedRng = Arc::new(Mutex::new(rng));
+        let (rng, clock): (SharedRng, Arc<dyn Clock>) = (Arc::new(Mutex::new(rng)), Arc::new(clock));
         let mut failure = UnlockError::WrongKey;
         for sealed in self.configs.iter().filter(|config| config.accepts(key)) {
             let (keyring, config, name) = match sealed.open(key) {
@@ -172,7 +172,7 @@ impl LockedRepository {
                 (config, name, stored),
                 Arc::clone(&state),
                 Arc::clone(&rng),
-                now,
+                Arc::clone(&clock),
             ) {
                 Err(error) if is_about_config(&error) => failure = error,
                 opened => return opened,
