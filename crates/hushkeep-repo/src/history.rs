@@ -152,7 +152,8 @@ impl History {
                 Told::Epoch(_) | Told::Nothing => return Ok(true),
             }
         }
-        if has_config(objects, |header| objects.keyring.is_preceded_by(header))? {
+        // One that is listed and missing may just be deleted: this listing is old, and may lack the commit as well.
+        if has_config(objects, |header| header.is_none_or(|header| objects.keyring.is_preceded_by(header)))? {
             return Ok(false);
         }
         self.damaged.push(Damage { object: Folder::Commits.name().to_owned(), cause: DamageCause::Missing });
@@ -201,7 +202,7 @@ impl History {
     fn note_damage(&mut self, damage: Damage, objects: &Objects) -> Result<(), ReadError> {
         // It tells what to ask of the owner, no more.
         if damage.cause == DamageCause::UnknownEpoch
-            && has_config(objects, |header| objects.keyring.is_succeeded_by(header))?
+            && has_config(objects, |header| header.is_some_and(|header| objects.keyring.is_succeeded_by(header)))?
         {
             return Err(ReadError::Rotated);
         }

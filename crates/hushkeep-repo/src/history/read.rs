@@ -12,16 +12,18 @@ use crate::growth::Growth;
 use crate::objects::{Objects, ReadCommit, number_of};
 use crate::storage::{Folder, ObjectName};
 
-/// Whether a config on the storage has a header of which this holds. Nobody vouches for it.
-pub(super) fn has_config(objects: &Objects, holds: impl Fn(&Header) -> bool) -> Result<bool, ReadError> {
+/// Whether a config on the storage has a header of which this holds, or is listed and missing, `None`, if it holds of that.
+/// Nobody vouches for it.
+pub(super) fn has_config(objects: &Objects, holds: impl Fn(Option<&Header>) -> bool) -> Result<bool, ReadError> {
     let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
     for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
         let object = objects.storage.get(&info.name);
-        let object = match object.map_err(|error| ReadError::from_storage(error, &info.name)) {
-            Err(ReadError::Damaged(_)) => continue,
-            object => object?,
+        let object = object.map_err(|error| ReadError::from_storage(error, &info.name));
+        let is_one = match object {
+            Err(ReadError::Damaged(damage)) => damage.cause == DamageCause::Missing && holds(None),
+            object => Header::parse_as(ObjectKind::Config, &object?).is_ok_and(|header| holds(Some(&header))),
         };
-        if Header::parse_as(ObjectKind::Config, &object).is_ok_and(|header| holds(&header)) {
+        if is_one {
             return Ok(true);
         }
     }
