@@ -407,16 +407,7 @@ impl History {
         is_old: impl Fn(&ObjectName) -> bool,
         least: usize,
     ) -> Result<HashSet<ObjectName>, ReadError> {
-        // A copy, or what came under an old key, makes no other an ancestor.
-        let named: HashMap<String, CommitId> = self.named_commits().collect();
-        let counts = |name: &&ObjectName| is_old(name) && named.contains_key(name.file());
-        let newest_old = self.listed.iter().filter(counts).max_by_key(|name| number_of(name));
-        let Some(newest_old) = newest_old else { return Ok(HashSet::new()) };
-        let newest_tip = read_tip(objects, newest_old)?;
-        if named.get(newest_old.file()) != Some(&newest_tip.id) {
-            return Err(Damage::new(newest_old, DamageCause::Content).into());
-        }
-        let ancestors = newest_tip.tables;
+        let Some(ancestors) = self.tables_of_newest(objects, is_old)? else { return Ok(HashSet::new()) };
         let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
         let mut old: HashSet<ObjectName> =
             self.listed.iter().filter(|name| ancestors.contains(name.file())).cloned().collect();
@@ -435,6 +426,24 @@ impl History {
             }
         }
         Ok(if old.len() >= least { old } else { HashSet::new() })
+    }
+
+    /// What the newest commit of these said, if there is one. A copy is none of them, nor is what came under an old key.
+    pub(crate) fn tables_of_newest(
+        &self,
+        objects: &Objects,
+        is_one: impl Fn(&ObjectName) -> bool,
+    ) -> Result<Option<Tables>, ReadError> {
+        let named: HashMap<String, CommitId> = self.named_commits().collect();
+        let counts = |name: &&ObjectName| is_one(name) && named.contains_key(name.file());
+        let Some(newest) = self.listed.iter().filter(counts).max_by_key(|name| number_of(name)) else {
+            return Ok(None);
+        };
+        let tip = read_tip(objects, newest)?;
+        if named.get(newest.file()) != Some(&tip.id) {
+            return Err(Damage::new(newest, DamageCause::Content).into());
+        }
+        Ok(Some(tip.tables))
     }
 
     /// Whether a commit of this number may be a tip, or one that a tip is based on.

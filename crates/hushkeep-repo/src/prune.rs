@@ -1,7 +1,8 @@
 //! Pruning: giving back what no snapshot needs any more.
 //!
 //! In two steps, because others may be at work: a pack that nothing needs is *marked*, and stays. When it has been
-//! marked long enough it is *dropped*, and only then its bytes are deleted. What is left of packs that are needed in
+//! marked long enough it is *dropped*, and only then its bytes are deleted: where two devices can publish at once, when
+//! nobody can be left who does not see that it was dropped. What is left of packs that are needed in
 //! part is copied into new ones, up to a limit of cost, and the old ones are marked.
 
 mod plan;
@@ -10,13 +11,13 @@ mod sweep;
 
 use crate::Timestamp;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::{Action, Change, PublishError, Tables};
+use crate::history::{Action, Change, PackRow, PublishError, Tables};
 use crate::index_writer::{IndexError, NewIndex};
 use crate::objects::index_name;
 use crate::pack::PackInfo;
 use crate::progress::Progress;
 use crate::repository::{Repository, bad_packs};
-use crate::retention::seconds_until_dropped;
+use crate::retention::{seconds_until_deleted, seconds_until_dropped};
 use crate::snapshot::SnapshotId;
 use crate::state::StateError;
 use crate::storage::{Folder, ObjectName, StorageError};
@@ -67,6 +68,8 @@ pub struct PruneReport {
     pub no_clock: bool,
     /// How long a pack is marked here before it is dropped.
     pub wait_seconds: u64,
+    /// How long a pack that was dropped is kept here before its bytes are deleted: 0 if that is done at once.
+    pub kept_seconds: u64,
     /// How long it takes until the first of those that wait can be dropped.
     pub next_drop_seconds: Option<u64>,
     /// Damage that was met: what it concerns was left as it is.
@@ -144,7 +147,7 @@ impl Repository {
         let new = self.repack(&mut plan, &mut report, progress)?;
         let mut just_stored = None;
         if plan.changes_anything() {
-            just_stored = Some(self.publish_prune(&plan, new, &before, options.now, &mut report)?);
+            just_stored = Some(self.publish_prune(&mut plan, new, &before, options.now, &mut report)?);
         }
         self.sweep(just_stored.as_ref(), &mut report)?;
         Ok(report)
@@ -175,6 +178,7 @@ impl Repository {
         report.waiting = plan.waiting(&ripe);
         report.no_clock = clock.now.is_none();
         report.wait_seconds = seconds_until_dropped(features).unsigned_abs();
+        report.kept_seconds = seconds_until_deleted(features).unsigned_abs();
         report.next_drop_seconds = plan.next_drop_seconds(clock, latest, features);
     }
 
@@ -192,7 +196,7 @@ impl Repository {
     /// Publishes what the plan says. The index object is stored first, and named: the storage's clock stands at it.
     fn publish_prune(
         &mut self,
-        plan: &Plan,
+        plan: &mut Plan,
         new: Vec<PackInfo>,
         before: &Tables,
         now: Timestamp,
@@ -202,6 +206,11 @@ impl Repository {
         self.contents.add_own(new.clone(), Some(index.row.id));
         let just_stored = index_name(&index.row.id);
         let clock = StorageClock::read(&self.contents.objects, Some(&just_stored))?;
+        // Copying may have taken so long that it is too late for some.
+        let in_time =
+            |row: &PackRow| row.marked_since().is_some_and(|since| self.may_come_back(since, &clock, clock.now));
+        plan.to_revive.retain(in_time);
+        report.revived = amount(&plan.to_revive);
         // What was found damaged just now may be whole in what is to be dropped.
         let ripe = match report.damage.is_empty() {
             true => plan.ripe(&clock, clock.now, self.contents.objects.storage.features()),

@@ -19,6 +19,12 @@ pub(crate) const SECONDS_OF_COMMITS: i64 = 90 * DAY;
 /// three times as long: the clocks of two devices may differ.
 pub(crate) const SECONDS_UNTIL_DROPPED: i64 = 30 * DAY;
 
+/// How long what was dropped is kept before it is deleted. Where two devices can publish at once, one that replaces the key may
+/// not have seen that it was dropped; then it is still needed. In so long whoever deletes has seen that the key was replaced.
+pub(crate) fn seconds_until_deleted(features: Features) -> i64 {
+    if features.create_if_absent { 0 } else { 7 * DAY }
+}
+
 /// How long a pack is marked before it may be dropped.
 pub(crate) fn seconds_until_dropped(features: Features) -> i64 {
     if features.create_if_absent { DAY } else { 7 * DAY }

@@ -118,6 +118,7 @@ fn object(report: &PruneReport, dry_run: bool) -> Value {
         "deleted": report.deleted,
         "undeleted": report.undeleted,
         "wait_seconds": report.wait_seconds,
+        "kept_seconds": report.kept_seconds,
         "next_drop_seconds": report.next_drop_seconds,
         "storage_tells_times": !report.no_clock,
         "damage": report.damage.len(),
@@ -127,9 +128,9 @@ fn object(report: &PruneReport, dry_run: bool) -> Value {
 /// What was marked, what was given back, what stays and why; `prune` is the command to type again.
 fn text(report: &PruneReport, options: &PruneOptions, prune: &str) -> String {
     let PruneReport { marked, waiting, revived, dropped, repacked, .. } = report;
-    let (gave, mark) = if options.dry_run { ("would give back", "would mark") } else { ("gave back", "marked") };
+    let mark = if options.dry_run { "would mark" } else { "marked" };
     let told = [
-        (dropped, format!("{gave}: ")),
+        (dropped, format!("{}: ", gave_back(report.kept_seconds, options.dry_run))),
         (marked, format!("{mark}, because no snapshot needs it any more: ")),
         (waiting, "marked before, and waiting: ".to_owned()),
         (revived, "marked before, and needed after all: ".to_owned()),
@@ -152,6 +153,15 @@ fn text(report: &PruneReport, options: &PruneOptions, prune: &str) -> String {
     }
     lines.extend(outlook(report, options.now, prune));
     lines.join("\n") + "\n"
+}
+
+/// What becomes of what was dropped: on some storages it is not given back at once.
+fn gave_back(kept_seconds: u64, dry_run: bool) -> String {
+    match (kept_seconds, dry_run) {
+        (0, false) => "gave back".to_owned(),
+        (0, true) => "would give back".to_owned(),
+        (seconds, _) => format!("to be given back by a prune in {}", format::duration(seconds)),
+    }
 }
 
 /// When what is marked can be given back.

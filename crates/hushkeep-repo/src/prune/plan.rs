@@ -9,7 +9,7 @@ use crate::error::ReadError;
 use crate::history::PackRow;
 use crate::index::SegmentAt;
 use crate::liveness::Needs;
-use crate::objects::pack_name;
+use crate::objects::{number_of, pack_name};
 use crate::pack::{Class, PackInfo, Segment};
 use crate::refs::{ContentRef, Run};
 use crate::repository::Repository;
@@ -40,9 +40,8 @@ pub(super) struct Plan {
     pub(super) to_drop: Vec<PackRow>,
     /// Marked packs that nothing needs, neither now nor when they are dropped.
     marked: Vec<PackRow>,
-    /// Those that may be ripe: reading the storage's clock will tell.
+    /// Some may be ripe, or may be deleted: reading the storage's clock will tell.
     maybe_ripe: bool,
-    revived: Amount,
     repacked: Amount,
     unused_bytes: u64,
     total_bytes: u64,
@@ -59,7 +58,7 @@ impl Plan {
     pub(super) fn report(&self) -> PruneReport {
         PruneReport {
             marked: amount(&self.to_mark),
-            revived: self.revived,
+            revived: amount(&self.to_revive),
             repacked: self.repacked,
             unused_bytes: self.unused_bytes,
             total_bytes: self.total_bytes,
@@ -146,7 +145,6 @@ impl Repository {
                 (None, _) => in_part.push((row, used)),
                 (Some(_), 0) => plan.marked.push(row),
                 (Some(since), _) if self.may_come_back(since, clock, latest) => {
-                    plan.revived.add(row.len);
                     plan.to_revive.push(row);
                 }
                 // It is marked anew, so that it waits again: whoever does not see this prune yet finds its contents there alone.
@@ -158,14 +156,14 @@ impl Repository {
             }
         }
         self.choose_repacks(&mut plan, in_part, options);
-        self.mark_strays(&mut plan, clock)?;
-        plan.maybe_ripe = !plan.ripe(clock, latest, self.contents.objects.storage.features()).is_empty();
+        self.mark_strays(&mut plan, clock, latest)?;
+        plan.maybe_ripe |= !plan.ripe(clock, latest, self.contents.objects.storage.features()).is_empty();
         Ok(plan)
     }
 
     /// Whether a marked pack can become live again. Where two devices can publish at once, another may be about to drop
     /// it; then its contents are copied.
-    fn may_come_back(&self, since: u64, clock: &StorageClock, latest: Option<Timestamp>) -> bool {
+    pub(super) fn may_come_back(&self, since: u64, clock: &StorageClock, latest: Option<Timestamp>) -> bool {
         let age = latest.and_then(|now| clock.age(since, now));
         self.contents.objects.storage.features().create_if_absent
             || age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE)
@@ -222,26 +220,34 @@ impl Repository {
 
     /// Marks packs that no commit names and that have been there for long: left by backups that never ended. A backup
     /// that is still under way makes them live again; but uses none under an older key.
-    fn mark_strays(&self, plan: &mut Plan, clock: &StorageClock) -> Result<(), PruneError> {
+    fn mark_strays(&self, plan: &mut Plan, clock: &StorageClock, latest: Option<Timestamp>) -> Result<(), PruneError> {
         let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
         let is_old = |info: &ObjectInfo| {
             let age = info.stored.zip(clock.now).map(|(stored, now)| now.seconds.saturating_sub(stored.seconds));
             age.is_some_and(|age| age >= wait)
         };
+        // Before, who replaced the key may still be taking in what came meanwhile under the one before (spec §12.5).
+        let configs = self.contents.objects.storage.list(Folder::Config)?;
+        let own = |info: &ObjectInfo| number_of(&info.name) == Some(self.config_name.number);
+        let is_epoch_settled = configs.iter().any(|info| own(info) && is_old(info));
         for info in self.contents.objects.storage.list(Folder::Packs)?.into_iter().filter(is_old) {
             let Ok(id) = info.name.file().parse::<ObjectId>() else { continue };
-            if pack_name(&id) != info.name || self.history.tables().pack(&id).is_some() {
+            if pack_name(&id) != info.name {
+                continue;
+            }
+            if let Some(row) = self.history.tables().pack(&id) {
+                plan.maybe_ripe |= self.is_kept_too_long(&row, clock, latest);
                 continue;
             }
             match self.contents.objects.read_pack_info(&id, info.len) {
                 // What a newer version left is not named: nothing could be written beside it then.
                 Ok(pack) if pack.table.is_newer() => {}
                 Ok(pack) if pack.is_sound() && lists_are_known(&pack, self.history.tables()) => {
-                    if pack.epoch < self.contents.objects.keyring.newest() {
-                        plan.to_drop.push(pack.row());
-                    } else {
+                    if pack.epoch == self.contents.objects.keyring.newest() {
                         plan.to_mark.push(pack.row());
                         plan.strays.push(pack);
+                    } else if is_epoch_settled {
+                        plan.to_drop.push(pack.row());
                     }
                 }
                 // What does not open is not known to be ours.
@@ -250,6 +256,16 @@ impl Repository {
             }
         }
         Ok(())
+    }
+
+    /// Whether a dropped pack waits to be deleted only because nothing has set the storage's clock meanwhile.
+    fn is_kept_too_long(&self, row: &PackRow, clock: &StorageClock, latest: Option<Timestamp>) -> bool {
+        let wait = retention::seconds_until_deleted(self.contents.objects.storage.features());
+        let has_waited = |now: Option<Timestamp>| {
+            let age = row.dropped_since().zip(now).and_then(|(since, now)| clock.age(since, now));
+            age.is_some_and(|age| age >= wait)
+        };
+        has_waited(latest) && !has_waited(clock.now)
     }
 }
 

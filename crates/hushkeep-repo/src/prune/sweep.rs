@@ -1,12 +1,13 @@
 //! Deletes what the commits say is not needed any more.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use super::{PruneError, PruneReport};
 use hushkeep_core::name::ObjectId;
 
 use crate::error::ReadError;
-use crate::history::IndexRow;
+use crate::history::{IndexRow, Tables};
 use crate::objects::{index_name, number_of, pack_name};
 use crate::repository::Repository;
 use crate::retention;
@@ -41,11 +42,16 @@ impl Repository {
 
     /// Deletes dropped packs and commits, superseded index objects, and index objects that no commit names; the latter
     /// two after the same wait as packs.
-    pub(super) fn sweep(&self, just_stored: Option<&ObjectName>, report: &mut PruneReport) -> Result<(), PruneError> {
+    pub(super) fn sweep(
+        &mut self,
+        just_stored: Option<&ObjectName>,
+        report: &mut PruneReport,
+    ) -> Result<(), PruneError> {
+        self.refresh()?;
         let clock = StorageClock::read(&self.contents.objects, just_stored)?;
         let storage = &self.contents.objects.storage;
         let mut needless = self.needless_indexes(&clock)?;
-        let tables = self.history.tables();
+        let tables = self.settled(&clock, report)?;
         let dropped: HashSet<ObjectName> =
             tables.all_packs().filter(|row| row.is_dropped()).map(|row| pack_name(&row.id)).collect();
         let packs = storage.list(Folder::Packs)?.into_iter().map(|info| info.name);
@@ -57,6 +63,25 @@ impl Repository {
         report.undeleted = self.contents.objects.delete_all(&needless)?;
         report.deleted = (needless.len() - report.undeleted.len()) as u64;
         Ok(())
+    }
+
+    /// What a commit said that has been there long enough for what it dropped to be deleted (spec §11.5).
+    fn settled(&self, clock: &StorageClock, report: &mut PruneReport) -> Result<Cow<'_, Tables>, PruneError> {
+        let wait = retention::seconds_until_deleted(self.contents.objects.storage.features());
+        if wait == 0 {
+            return Ok(Cow::Borrowed(self.history.tables()));
+        }
+        let is_settled = |name: &ObjectName| {
+            let age = number_of(name).and_then(|number| clock.age(number, clock.now?));
+            age.is_some_and(|age| age >= wait)
+        };
+        match self.history.tables_of_newest(&self.contents.objects, is_settled) {
+            Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
+                report.damage.push(damage);
+                Ok(Cow::default())
+            }
+            tables => Ok(tables?.map_or_else(Cow::default, Cow::Owned)),
+        }
     }
 
     /// Only what has the name of an index object: what else lies there is nobody's, or a later version's.

@@ -56,6 +56,11 @@ impl PackRow {
         (!self.is_live() && !self.is_dropped()).then_some(self.since)
     }
 
+    /// The number of the commit that dropped the pack, if it is dropped.
+    pub(crate) fn dropped_since(&self) -> Option<u64> {
+        self.is_dropped().then_some(self.since)
+    }
+
     /// The row of the same pack, marked by the commit `number`. `None` if it is not live, or was marked and became
     /// live again so often that its status cannot grow any more.
     pub(crate) fn marked(self, number: u64) -> Option<Self> {
