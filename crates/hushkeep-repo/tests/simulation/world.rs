@@ -76,15 +76,22 @@ pub(crate) enum Moment {
     Delete,
 }
 
-type Between = Box<dyn FnOnce() + Send>;
+/// What another device does before a call of a kind.
+pub(crate) struct Interruption {
+    pub(crate) moment: Moment,
+    /// So many calls of the kind go before.
+    pub(crate) calls_before: u32,
+    pub(crate) act: Box<dyn FnOnce() + Send>,
+}
 
 /// What happens during one operation of one device.
 #[derive(Default)]
 pub(crate) struct Script {
     /// A fault at the call with this number.
     pub(crate) fault: Option<(u64, Fault)>,
-    /// What another device does before the first call of a kind.
-    pub(crate) between: Option<(Moment, Between)>,
+    pub(crate) between: Option<Interruption>,
+    /// So many seconds pass before the first call of a kind.
+    pub(crate) pause: Option<(Moment, i64)>,
 }
 
 /// The storage as one device sees it.
@@ -93,6 +100,8 @@ pub(crate) struct View {
     device: usize,
     /// What others did until then is seen, by the storage's clock.
     horizon: i64,
+    /// And what is so many seconds old.
+    lag: i64,
     run: Mutex<Run>,
 }
 
@@ -105,9 +114,19 @@ struct Run {
 }
 
 impl View {
-    pub(crate) fn new(world: &Arc<World>, device: usize, horizon: i64, script: Script) -> Arc<Self> {
+    pub(crate) fn new(world: &Arc<World>, device: usize, (horizon, lag): (i64, i64), script: Script) -> Arc<Self> {
         let run = Mutex::new(Run { script, ..Run::default() });
-        Arc::new(Self { world: Arc::clone(world), device, horizon, run })
+        Arc::new(Self { world: Arc::clone(world), device, horizon, lag, run })
+    }
+
+    /// The storage as it is.
+    pub(crate) fn of_all(world: &Arc<World>) -> Arc<Self> {
+        Self::new(world, usize::MAX, (i64::MAX, 0), Script::default())
+    }
+
+    /// What others did until now is seen.
+    pub(crate) fn horizon(&self) -> i64 {
+        self.horizon.max(self.now() - self.lag)
     }
 
     /// The storage's time.
@@ -120,8 +139,28 @@ impl View {
         self.run.lock().unwrap().has_failed
     }
 
-    fn sees(&self, event: Event) -> bool {
-        event.device == self.device || event.time <= self.horizon
+    /// Whether it sees at the time `now` what was done.
+    fn sees(&self, event: Event, now: i64) -> bool {
+        event.device == self.device || event.time <= self.horizon.max(now - self.lag)
+    }
+
+    /// Others come in between, and time passes.
+    fn interrupt(&self, moment: Option<Moment>) {
+        let (between, pause) = {
+            let script = &mut self.run.lock().unwrap().script;
+            let between = script.between.take_if(|between| {
+                let is_due = Some(between.moment) == moment && between.calls_before == 0;
+                between.calls_before -= u32::from(Some(between.moment) == moment && !is_due);
+                is_due
+            });
+            (between, script.pause.take_if(|(at, _)| Some(*at) == moment))
+        };
+        if let Some(between) = between {
+            (between.act)();
+        }
+        if let Some((_, seconds)) = pause {
+            self.world.wait(seconds);
+        }
     }
 
     /// Runs a call with what the script says of it.
@@ -131,13 +170,7 @@ impl View {
         subject: &str,
         effect: impl FnOnce(&mut State) -> Result<T, StorageError>,
     ) -> Result<T, StorageError> {
-        let between = {
-            let mut run = self.run.lock().unwrap();
-            run.script.between.take_if(|(at, _)| Some(*at) == moment)
-        };
-        if let Some((_, between)) = between {
-            between();
-        }
+        self.interrupt(moment);
         let unreachable = || StorageError::new(StorageErrorKind::Unreachable, subject);
         let fault = {
             let mut run = self.run.lock().unwrap();
@@ -204,7 +237,8 @@ impl Storage for View {
         self.call(moment, folder.name(), |state| {
             let inside = state.objects.iter().filter(|(name, _)| name.folder() == folder);
             let visible = inside.filter(|(_, object)| {
-                self.sees(object.stored) && !object.deleted.is_some_and(|deleted| self.sees(deleted))
+                self.sees(object.stored, state.now)
+                    && !object.deleted.is_some_and(|deleted| self.sees(deleted, state.now))
             });
             let info = |(name, object): (&ObjectName, &Object)| ObjectInfo {
                 name: name.clone(),
