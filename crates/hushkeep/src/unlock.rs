@@ -256,13 +256,17 @@ impl Found {
                     return self.opened(repository, key, OpenedBy::Passphrase(place.protector));
                 }
                 // The same passphrase may give another key by another config.
-                Ok((Err(error), _)) if may_be_left_over(&error) => failure = failure.or(Some(error)),
+                Ok((Err(error), _)) if may_be_left_over(&error) => {
+                    failure = failure.filter(|_| !is_newer(&error)).or(Some(error));
+                }
                 Ok((Err(error), _)) => return Err(error),
                 Err(error) => refused = error,
             }
         }
-        let refused = if passphrases.next().is_some() { SecretError::NotAllTried } else { refused };
-        Err(failure.unwrap_or(refused.into()))
+        // What a newer version wrote is proven to be the owner's. All else, who has an old key may have put before that.
+        let newer = failure.take_if(|error| is_newer(error));
+        let untried = passphrases.next().map(|_| SecretError::NotAllTried.into());
+        Err(newer.or(untried).or(failure).unwrap_or(refused.into()))
     }
 
     fn open(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
@@ -304,6 +308,11 @@ impl Found {
 fn may_be_left_over(error: &UnlockError) -> bool {
     let UnlockError::Repository(error) = error else { return false };
     matches!(error, repo::UnlockError::NotInForce | repo::UnlockError::Read(ReadError::Damaged(_) | ReadError::Rotated))
+}
+
+fn is_newer(error: &UnlockError) -> bool {
+    let UnlockError::Repository(repo::UnlockError::Read(ReadError::Damaged(damage))) = error else { return false };
+    damage.cause.is_newer_version()
 }
 
 /// The record of a protector that is a passphrase, and where it belongs.

@@ -21,7 +21,11 @@ impl Ask for Owner {
 }
 
 /// A repository with protectors of these kinds beside its recovery key.
-fn create(storage: &Arc<dyn Storage>, home: &Home, kinds: impl Fn(&BackupKey, &RepositoryId) -> Vec<Protector>) {
+fn create(
+    storage: &Arc<dyn Storage>,
+    home: &Home,
+    kinds: impl Fn(&BackupKey, &RepositoryId) -> Vec<Protector>,
+) -> Repository {
     let rng = &mut crate::random();
     let (id, key, now) = (RepositoryId::generate(rng), BackupKey::generate(rng), crate::now());
     let state = Arc::new(home.device(&id));
@@ -29,6 +33,13 @@ fn create(storage: &Arc<dyn Storage>, home: &Home, kinds: impl Fn(&BackupKey, &R
     let mut repository = made.unwrap();
     let protectors = [repository.protectors(), &kinds(&key, &id)].concat();
     repository.set_protectors(protectors, now).unwrap();
+    repository
+}
+
+/// The object of the newest config.
+fn newest_config(storage: &Arc<dyn Storage>) -> Vec<u8> {
+    let newest = storage.list(Folder::Config).unwrap().into_iter().map(|info| info.name).max().unwrap();
+    storage.get(&newest).unwrap()
 }
 
 fn protector(id: ProtectorId, wrap: Vec<u8>) -> Protector {
@@ -41,25 +52,44 @@ fn stray(home: &Home, passphrases: u8) -> Vec<u8> {
     create(&storage, home, |_, _| {
         (0..passphrases).map(|id| protector(ProtectorId::from_bytes([id; 4]), Vec::new())).collect()
     });
-    let newest = storage.list(Folder::Config).unwrap().into_iter().map(|info| info.name).max().unwrap();
-    storage.get(&newest).unwrap()
+    newest_config(&storage)
 }
 
 /// What comes of typing a passphrase where configs of other repositories were put before the right ones.
 fn typed(passphrase: &'static str, strays: &[Vec<u8>]) -> Result<(), UnlockError> {
     let folder = TempDir::new().unwrap();
     let home = Home::at(folder.path());
+    let (storage, _) = with_geese(&home);
+    put(&storage, strays);
+    type_in(passphrase, storage, home, &folder)
+}
+
+/// A repository with a passphrase.
+fn with_geese(home: &Home) -> (Arc<dyn Storage>, Repository) {
     let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::default());
-    create(&storage, &home, |key, id| {
+    let repository = create(&storage, home, |key, id| {
         let (geese, protector_id) = (Passphrase::new(GEESE).unwrap(), ProtectorId::from_bytes([7; 4]));
         let place = WrapPlace { repository: *id, protector: protector_id, epoch: Epoch::FIRST };
         let wrap = PassphraseWrap::seal(key, &geese, KdfParams::FLOOR, &place, &mut crate::random());
         vec![protector(protector_id, wrap.unwrap().encode())]
     });
+    (storage, repository)
+}
+
+/// Puts configs before all others.
+fn put(storage: &Arc<dyn Storage>, strays: &[Vec<u8>]) {
     for (number, stray) in (10..).zip(strays.iter().cycle().take(9 * strays.len())) {
         let name = ObjectName::new(Folder::Config, format!("{number:010}-00000000")).unwrap();
         storage.put(&name, stray).unwrap();
     }
+}
+
+fn type_in(
+    passphrase: &'static str,
+    storage: Arc<dyn Storage>,
+    home: Home,
+    folder: &TempDir,
+) -> Result<(), UnlockError> {
     let locked = LockedRepository::find(storage, None).unwrap();
     let place = folder.path().join("repo").to_str().unwrap().parse().unwrap();
     let found = Found { device: home.device(&locked.id()), locked, home, place };
@@ -80,4 +110,21 @@ fn who_hides_a_passphrase_behind_many_others_is_not_taken_for_a_wrong_one() {
     assert_eq!(refusal(GEESE, fewer), None);
     assert_eq!(refusal("seven ducks", fewer), Some(SecretError::WrongPassphrase));
     assert_eq!(refusal(GEESE, more), Some(SecretError::NotAllTried));
+}
+
+/// Who stole a key that was replaced can put its config before all others.
+#[test]
+fn a_key_that_was_replaced_does_not_hide_that_not_all_were_tried() {
+    let folder = TempDir::new().unwrap();
+    let home = Home::at(folder.path());
+    let (storage, mut repository) = with_geese(&home);
+    let old = newest_config(&storage);
+    let recovery_key = repository.protectors()[..1].to_vec();
+    let new_key = BackupKey::generate(&mut crate::random());
+    assert!(repository.rotate(&new_key, recovery_key, crate::now()).unwrap().is_empty());
+    storage.put(&ObjectName::new(Folder::Config, "0000000999-00000000").unwrap(), &old).unwrap();
+    let strays = [31, 31, 31].map(|passphrases| stray(&home, passphrases));
+    put(&storage, &strays);
+    let result = type_in(GEESE, storage, home, &folder);
+    assert!(matches!(result, Err(UnlockError::Refused(SecretError::NotAllTried))), "{result:?}");
 }
