@@ -504,6 +504,12 @@ impl From<ConfigError> for Failure {
             ConfigError::Conflict => {
                 Self::new(Exit::Failed, facts(&error), "nothing was changed; the backup is whole", LOOK_AGAIN)
             }
+            ConfigError::TooMany => Self::new(
+                Exit::Failed,
+                facts(&error),
+                "nothing was changed; the backup is whole",
+                "take one of them away first: `key list` shows them, `key remove` takes one away",
+            ),
             error => {
                 Self::new(Exit::Failed, facts(&error), "the backup is whole", "run `key list` to see what was changed")
             }
