@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use hushkeep_repo::storage::{Features, Folder, ObjectInfo, ObjectName, Storage, StorageError, StorageErrorKind};
 
@@ -48,21 +49,26 @@ pub trait Clock: Send + Sync {
     fn sleep(&self, duration: Duration);
 }
 
-/// The system's monotonic clock.
+/// The system's clock. It goes on while the machine sleeps: what was decided before must not be done days later.
 pub struct SystemClock {
-    start: Instant,
+    start: (Instant, SystemTime),
+    /// The latest time that it told, in milliseconds.
+    latest: AtomicU64,
 }
 
 impl SystemClock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self { start: (Instant::now(), SystemTime::now()), latest: AtomicU64::new(0) }
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
-        self.start.elapsed()
+        // The monotonic clock stands still meanwhile; the other may be set.
+        let elapsed = self.start.0.elapsed().max(self.start.1.elapsed().unwrap_or_default());
+        let millis = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+        Duration::from_millis(self.latest.fetch_max(millis, Ordering::Relaxed).max(millis))
     }
 
     fn sleep(&self, duration: Duration) {
