@@ -141,7 +141,10 @@ fn text(report: &PruneReport, options: &PruneOptions, prune: &str) -> String {
         lines.push(format!("put together anew, because only a part is needed: {}", packs(*repacked)));
     }
     if lines.is_empty() {
-        lines.push("there is nothing to give back".to_owned());
+        lines.push(match report.deleted {
+            0 => "there is nothing to give back".to_owned(),
+            deleted => format!("gave back what was dropped before: {}", format::count(deleted, "object")),
+        });
     }
     if report.unused_bytes > 0 {
         let (unused, total) = (format::size(report.unused_bytes), format::size(report.total_bytes));
