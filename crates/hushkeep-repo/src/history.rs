@@ -56,7 +56,7 @@ pub(crate) struct History {
 
 /// An end of the chain: a commit that no other names as its parent.
 #[derive(Debug)]
-struct Tip {
+pub(crate) struct Tip {
     id: CommitId,
     epoch: Epoch,
     commit: Commit,
@@ -180,22 +180,29 @@ impl History {
         self.outdated.retain(|name| !covered.contains(name.file()));
     }
 
-    /// Takes in commits under older keys that were stored while this device replaced the key, if they add to what is known here
-    /// and change nothing of it (spec §12.5). Whether there were any.
-    pub(crate) fn take_late(&mut self, objects: &Objects) -> Result<bool, ReadError> {
+    /// Commits under older keys that were stored while this device replaced the key, if they add to what is known here and
+    /// change nothing of it (spec §12.5).
+    pub(crate) fn find_late(&self, objects: &Objects) -> Result<Vec<Tip>, ReadError> {
         let listed = list(objects)?;
         let new = newest_first(listed.difference(&self.listed).cloned());
         let highest = self.highest_number().saturating_add(new.len() as u64);
         let mut covered: HashSet<String> = HashSet::new();
+        let (mut known, mut late) = (self.tables.clone(), Vec::new());
         for name in new {
             let Ok(Some(tip)) = read_newest_tip(objects, &name) else { continue };
             let is_late = tip.epoch < self.epoch && tip.commit.name == name && tip.commit.number <= highest;
-            if is_late && !covered.contains(name.file()) && tip.tables.only_add_to(&self.tables) {
+            if is_late && !covered.contains(name.file()) && tip.tables.only_add_to(&known) {
                 covered.extend(tip.tables.commit_names().map(|(_, file)| file));
-                self.add_tip(tip);
+                known.merge(&tip.tables);
+                late.push(tip);
             }
         }
-        Ok(self.tips.iter().any(|tip| tip.epoch < self.epoch))
+        Ok(late)
+    }
+
+    /// Takes in what [`find_late`](Self::find_late) found.
+    pub(crate) fn take_late(&mut self, late: Vec<Tip>) {
+        late.into_iter().for_each(|tip| self.add_tip(tip));
     }
 
     /// Notes a damaged commit; an error if it is not damaged, but written under a newer key.
@@ -344,14 +351,19 @@ impl History {
         self.tables.continues(&tables)
     }
 
-    /// Reads what other writers added, if anything; tells whether there was something. A storage that now shows less
-    /// than before is rolled back.
-    pub(crate) fn refresh(&mut self, objects: &Objects) -> Result<bool, PublishError> {
+    /// Reads what other writers added since the commits were `listed`, if anything; tells whether there was something. A
+    /// storage that now shows less than before is rolled back.
+    pub(crate) fn refresh(
+        &mut self,
+        objects: &Objects,
+        listed: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, PublishError> {
         if list(objects)? == self.listed {
             return Ok(false);
         }
         let mut fresh = Self::load(objects)?;
-        if fresh.lacks(objects, &self.seen(Timestamp::EPOCH), Timestamp::EPOCH)? {
+        if fresh.lacks(objects, &self.seen(listed), now)? {
             return Err(PublishError::RolledBack);
         }
         // If a commit was damaged meanwhile, what it told is still known here.
@@ -407,7 +419,7 @@ impl History {
         is_old: impl Fn(&ObjectName) -> bool,
         least: usize,
     ) -> Result<HashSet<ObjectName>, ReadError> {
-        let Some(ancestors) = self.tables_of_newest(objects, is_old)? else { return Ok(HashSet::new()) };
+        let Some((_, ancestors)) = self.newest_of(objects, is_old)? else { return Ok(HashSet::new()) };
         let ancestors: HashSet<String> = ancestors.commit_names().map(|(_, file)| file).collect();
         let mut old: HashSet<ObjectName> =
             self.listed.iter().filter(|name| ancestors.contains(name.file())).cloned().collect();
@@ -428,12 +440,13 @@ impl History {
         Ok(if old.len() >= least { old } else { HashSet::new() })
     }
 
-    /// What the newest commit of these said, if there is one. A copy is none of them, nor is what came under an old key.
-    pub(crate) fn tables_of_newest(
+    /// The epoch of the newest commit of these, and what it said, if there is one. A copy is none of them, nor is what came too
+    /// late under an old key.
+    pub(crate) fn newest_of(
         &self,
         objects: &Objects,
         is_one: impl Fn(&ObjectName) -> bool,
-    ) -> Result<Option<Tables>, ReadError> {
+    ) -> Result<Option<(Epoch, Tables)>, ReadError> {
         let named: HashMap<String, CommitId> = self.named_commits().collect();
         let counts = |name: &&ObjectName| is_one(name) && named.contains_key(name.file());
         let Some(newest) = self.listed.iter().filter(counts).max_by_key(|name| number_of(name)) else {
@@ -443,7 +456,7 @@ impl History {
         if named.get(newest.file()) != Some(&tip.id) {
             return Err(Damage::new(newest, DamageCause::Content).into());
         }
-        Ok(Some(tip.tables))
+        Ok(Some((tip.epoch, tip.tables)))
     }
 
     /// Whether a commit of this number may be a tip, or one that a tip is based on.

@@ -171,15 +171,15 @@ impl Repository {
 
     /// Tells what can be dropped now, and when the rest can be: by the storage's clock, or this device's if that is later.
     fn tell_times(&self, plan: &Plan, clock: &StorageClock, now: Timestamp, report: &mut PruneReport) {
-        let features = self.contents.objects.storage.features();
+        let is_exclusive = self.is_exclusive();
         let latest = clock.now.map(|stored| stored.max(now));
-        let ripe = plan.ripe(clock, latest, features);
+        let ripe = plan.ripe(clock, latest, is_exclusive);
         report.dropped = amount(&[ripe.as_slice(), &plan.to_drop].concat());
         report.waiting = plan.waiting(&ripe);
         report.no_clock = clock.now.is_none();
-        report.wait_seconds = seconds_until_dropped(features).unsigned_abs();
-        report.kept_seconds = seconds_until_deleted(features).unsigned_abs();
-        report.next_drop_seconds = plan.next_drop_seconds(clock, latest, features);
+        report.wait_seconds = seconds_until_dropped(is_exclusive).unsigned_abs();
+        report.kept_seconds = seconds_until_deleted(is_exclusive).unsigned_abs();
+        report.next_drop_seconds = plan.next_drop_seconds(clock, latest, is_exclusive);
     }
 
     /// What cannot be read may tell of what is needed, and so may a snapshot of a status that only a newer version knows.
@@ -202,6 +202,7 @@ impl Repository {
         now: Timestamp,
         report: &mut PruneReport,
     ) -> Result<ObjectName, PruneError> {
+        let begun = self.time();
         let index = self.store_whole_index(&[new.as_slice(), &plan.strays].concat())?;
         self.contents.add_own(new.clone(), Some(index.row.id));
         let just_stored = index_name(&index.row.id);
@@ -213,7 +214,7 @@ impl Repository {
         report.revived = amount(&plan.to_revive);
         // What was found damaged just now may be whole in what is to be dropped.
         let ripe = match report.damage.is_empty() {
-            true => plan.ripe(&clock, clock.now, self.contents.objects.storage.features()),
+            true => plan.ripe(&clock, clock.now, self.is_exclusive()),
             false => Vec::new(),
         };
         report.dropped = amount(&[ripe.as_slice(), &plan.to_drop].concat());
@@ -222,7 +223,7 @@ impl Repository {
 
         let change = Change { action: Action::Prune, time: now, config: self.config_name };
         self.publish(&change, |repository, number| {
-            if repository.history.tables() != before {
+            if repository.history.tables() != before || repository.is_long_ago(begun) {
                 return Err(PruneError::Busy);
             }
             let mut tables = plan_rows(plan, &new, &index, number);

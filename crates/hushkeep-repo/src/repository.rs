@@ -291,8 +291,7 @@ impl Repository {
     ) -> Result<(u64, u64), E> {
         // Where only one writer can take a number, a backup need not ask who else was there: it is told when it takes one
         // that is taken. Others must know, for what they change is decided by what is there.
-        let is_exclusive = self.contents.objects.storage.features().create_if_absent && self.history.is_exclusive();
-        let is_told = change.action == Action::Backup && is_exclusive;
+        let is_told = change.action == Action::Backup && self.is_exclusive();
         for attempt in 0..MAX_ATTEMPTS {
             if attempt > 0 || !is_told || self.is_behind || self.is_listing_old() {
                 self.refresh()?;
@@ -331,15 +330,32 @@ impl Repository {
 
     /// Whether the commits were listed so long ago that what is decided by the list may not hold any more: a number that was
     /// taken meanwhile is free again once its commit was dropped (spec §11.1).
-    fn is_listing_old(&self) -> bool {
-        let age = self.clock.now().seconds.saturating_sub(self.listed.seconds);
+    pub(crate) fn is_listing_old(&self) -> bool {
+        self.is_long_ago(self.listed)
+    }
+
+    /// Whether a device may have slept since then.
+    pub(crate) fn is_long_ago(&self, time: Timestamp) -> bool {
+        let age = self.time().seconds.saturating_sub(time.seconds);
         !(0..LISTING_HOLDS).contains(&age)
+    }
+
+    /// The time by this device's clock.
+    pub(crate) fn time(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether only one writer can take a number: whoever reaches the storage, as far as the commits tell, creates only if
+    /// absent.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.contents.objects.storage.features().create_if_absent && self.history.is_exclusive()
     }
 
     /// Reads what other writers published.
     pub(crate) fn refresh(&mut self) -> Result<(), PublishError> {
-        self.listed = self.clock.now();
-        self.is_behind |= self.history.refresh(&self.contents.objects)?;
+        let now = self.time();
+        self.is_behind |= self.history.refresh(&self.contents.objects, self.listed, now)?;
+        self.listed = now;
         if self.is_behind { Ok(self.catch_up()?) } else { Ok(()) }
     }
 

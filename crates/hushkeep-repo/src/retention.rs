@@ -3,8 +3,6 @@
 //! A pack is marked first, and dropped after a while: a backup that is under way may still use it, a restore may be
 //! reading it. Where two devices can publish at once, one may not see the other's commit for days.
 
-use crate::storage::Features;
-
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
@@ -21,11 +19,11 @@ pub(crate) const SECONDS_UNTIL_DROPPED: i64 = 30 * DAY;
 
 /// How long what was dropped is kept before it is deleted. Where two devices can publish at once, one that replaces the key may
 /// not have seen that it was dropped; then it is still needed. In so long whoever deletes has seen that the key was replaced.
-pub(crate) fn seconds_until_deleted(features: Features) -> i64 {
-    if features.create_if_absent { 0 } else { 7 * DAY }
+pub(crate) fn seconds_until_deleted(is_exclusive: bool) -> i64 {
+    if is_exclusive { 0 } else { 7 * DAY }
 }
 
 /// How long a pack is marked before it may be dropped.
-pub(crate) fn seconds_until_dropped(features: Features) -> i64 {
-    if features.create_if_absent { DAY } else { 7 * DAY }
+pub(crate) fn seconds_until_dropped(is_exclusive: bool) -> i64 {
+    if is_exclusive { DAY } else { 7 * DAY }
 }

@@ -41,6 +41,12 @@ impl StorageClock {
         Ok(clock)
     }
 
+    /// Whether a commit was stored so many seconds ago.
+    pub(crate) fn has_waited(&self, commit: &ObjectName, seconds: i64) -> bool {
+        let age = number_of(commit).zip(self.now).and_then(|(number, now)| self.age(number, now));
+        age.is_some_and(|age| age >= seconds)
+    }
+
     /// How many seconds lie between the storing of the commits of a number and `now`. Commits before the first one
     /// that is still there are older than any time. `None` if the storage does not tell.
     pub(crate) fn age(&self, number: u64, now: Timestamp) -> Option<i64> {

@@ -95,6 +95,27 @@ fn a_device_that_slept_looks_again_who_published() {
     assert_eq!(asleep.snapshots().last().unwrap().number, 4);
 }
 
+/// Its index object set the storage's clock, and may have been swept away since then.
+#[test]
+fn a_device_that_slept_before_it_published_begins_again() {
+    let (memory, watch, device) = (storage(true), Watch::default(), Device::new(1));
+    device.create(&memory);
+    let (slept, puts) = (watch.clone(), Arc::new(AtomicI64::new(0)));
+    let count = Arc::clone(&puts);
+    let sleep = move |call: &Call<'_>| {
+        if call.operation == Operation::Put && call.subject.starts_with("index/") {
+            let hours = if count.fetch_add(1, Ordering::Relaxed) == 0 { 12 } else { 11 };
+            slept.0.fetch_add(hours * 3600, Ordering::Relaxed);
+        }
+        None
+    };
+    let sleepy: Arc<dyn Storage> = Arc::new(FaultStorage::new(memory, sleep));
+    let locked = LockedRepository::find(Arc::clone(&sleepy), None).unwrap();
+    let mut repository = locked.unlock(&key(), device.state.clone(), device.rng(), watch).unwrap();
+    backup(&mut repository, &tree("first"), 0);
+    assert_eq!((puts.load(Ordering::Relaxed), repository.snapshots().len()), (2, 1));
+}
+
 #[test]
 fn two_writers_at_once_both_keep_their_snapshot() {
     for create_if_absent in [true, false] {

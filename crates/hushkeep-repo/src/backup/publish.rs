@@ -34,6 +34,7 @@ impl Repository {
         stored: Stored<'_>,
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
+        let begun = self.time();
         let index = if stored.packs.is_empty() { None } else { Some(self.store_index(&stored.packs)?) };
         if let Some(index) = &index {
             report.objects_stored += 1;
@@ -46,6 +47,10 @@ impl Repository {
             |number| Snapshot::new(number, stored.now, stored.device.clone(), stored.sources.clone(), problems);
         let change = Change { action: Action::Backup, time: stored.now, config: self.config_name };
         let (number, len) = self.publish(&change, |repository, number| {
+            // Since the index object was stored, which sets the clock, this device slept; others may have swept that away.
+            if index.is_some() && repository.is_long_ago(begun) {
+                return Err(BackupError::Overtaken);
+            }
             let mut tables = index.as_ref().map(|index| index.rows(number)).unwrap_or_default();
             tables.insert_snapshot(&snapshot(number));
             stored.packs.iter().for_each(|pack| tables.insert_pack(pack.row()));
@@ -99,7 +104,7 @@ impl Repository {
     /// Whether a marked pack is safe to use again. Where creating a commit is exclusive, nobody can drop it at the same
     /// time. Elsewhere it is safe while nobody may drop it yet for a long time.
     fn may_revive(&self, row: &PackRow, index: Option<&NewIndex>) -> Result<bool, BackupError> {
-        if self.contents.objects.storage.features().create_if_absent {
+        if self.is_exclusive() {
             return Ok(true);
         }
         // The clock stands at the index object that this backup has just stored.

@@ -5,8 +5,8 @@
 
 mod rows;
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashSet};
 
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
@@ -176,14 +176,23 @@ impl Tables {
         }
     }
 
-    /// Whether these add snapshots and packs to `known` and change none, and all their snapshots can be read.
+    /// Whether these add snapshots, packs and commits to `known` and change none, and all their snapshots can be read.
     pub(super) fn only_add_to(&self, known: &Self) -> bool {
         let adds =
             |own: &Table, known: &Table| own.iter().all(|(key, row)| known.get(key).is_none_or(|known| known == row));
         let are_new = adds(&self.snapshots, &known.snapshots) && adds(&self.packs, &known.packs);
+        // By the names of their files commits are deleted, and missed.
+        let files: HashSet<String> = known.commit_names().map(|(_, file)| file).collect();
+        let is_new = |file: &str, id: &CommitId| match known.commits.get(id.as_bytes()) {
+            Some(known) => self.commits.get(id.as_bytes()) <= Some(known),
+            None => !files.contains(file),
+        };
         let mut joined = known.clone();
         joined.merge(self);
-        are_new && joined.continues(known) && self.snapshots().all(|snapshot| snapshot.is_ok())
+        are_new
+            && self.commits().all(|(file, id)| is_new(&file, &id))
+            && joined.continues(known)
+            && self.snapshots().all(|snapshot| snapshot.is_ok())
     }
 
     /// Whether every row of `earlier` is here, as it was or further along: a status may grow, and what it brings
@@ -316,6 +325,28 @@ mod tests {
 
     fn index(id: u8) -> IndexRow {
         IndexRow { id: pack(id).id, level: 1, len: 4096, digest: [id; 16], superseded: None }
+    }
+
+    /// What comes late under an old key may add commits, and have none dropped.
+    #[test]
+    fn what_is_added_takes_no_commits_name_and_drops_none() {
+        let with = |commits: &[(u8, u64)]| {
+            let mut tables = Tables::default();
+            for (id, number) in commits {
+                let name = crate::objects::numbered_name(crate::storage::Folder::Commits, *number, None);
+                tables.insert_commit(&CommitId::from_bytes([*id; 16]), &name);
+            }
+            tables
+        };
+        let dropping = |mut tables: Tables| {
+            tables.drop_commits(|_| true);
+            tables
+        };
+        let known = with(&[(1, 1), (2, 2)]);
+        assert!(with(&[(1, 1), (3, 3)]).only_add_to(&known));
+        assert!(with(&[(1, 1)]).only_add_to(&dropping(known.clone())), "it did not know yet");
+        assert!(!with(&[(3, 2)]).only_add_to(&known), "the name of another");
+        assert!(!dropping(with(&[(1, 1)])).only_add_to(&known));
     }
 
     fn arbitrary() -> impl Strategy<Value = Tables> {

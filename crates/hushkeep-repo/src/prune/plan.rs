@@ -9,13 +9,13 @@ use crate::error::ReadError;
 use crate::history::PackRow;
 use crate::index::SegmentAt;
 use crate::liveness::Needs;
-use crate::objects::{number_of, pack_name};
+use crate::objects::pack_name;
 use crate::pack::{Class, PackInfo, Segment};
 use crate::refs::{ContentRef, Run};
 use crate::repository::Repository;
 use crate::retention;
 use crate::snapshot::SnapshotId;
-use crate::storage::{Features, Folder, ObjectInfo};
+use crate::storage::{Folder, ObjectInfo};
 use crate::storage_clock::StorageClock;
 
 /// A pack below this length is small, in bytes …
@@ -73,8 +73,8 @@ impl Plan {
     }
 
     /// Which marked packs have been marked long enough at the time `now`.
-    pub(super) fn ripe(&self, clock: &StorageClock, now: Option<Timestamp>, features: Features) -> Vec<PackRow> {
-        let wait = retention::seconds_until_dropped(features);
+    pub(super) fn ripe(&self, clock: &StorageClock, now: Option<Timestamp>, is_exclusive: bool) -> Vec<PackRow> {
+        let wait = retention::seconds_until_dropped(is_exclusive);
         let is_ripe = |row: &&PackRow| {
             let age = row.marked_since().zip(now).and_then(|(since, now)| clock.age(since, now));
             age.is_some_and(|age| age >= wait)
@@ -87,9 +87,9 @@ impl Plan {
         &self,
         clock: &StorageClock,
         now: Option<Timestamp>,
-        features: Features,
+        is_exclusive: bool,
     ) -> Option<u64> {
-        let wait = retention::seconds_until_dropped(features);
+        let wait = retention::seconds_until_dropped(is_exclusive);
         let ages = self.marked.iter().filter_map(|row| clock.age(row.marked_since()?, now?));
         ages.filter_map(|age| u64::try_from(wait.saturating_sub(age)).ok()).filter(|left| *left > 0).min()
     }
@@ -157,7 +157,7 @@ impl Repository {
         }
         self.choose_repacks(&mut plan, in_part, options);
         self.mark_strays(&mut plan, clock, latest)?;
-        plan.maybe_ripe |= !plan.ripe(clock, latest, self.contents.objects.storage.features()).is_empty();
+        plan.maybe_ripe |= !plan.ripe(clock, latest, self.is_exclusive()).is_empty();
         Ok(plan)
     }
 
@@ -165,8 +165,7 @@ impl Repository {
     /// it; then its contents are copied.
     pub(super) fn may_come_back(&self, since: u64, clock: &StorageClock, latest: Option<Timestamp>) -> bool {
         let age = latest.and_then(|now| clock.age(since, now));
-        self.contents.objects.storage.features().create_if_absent
-            || age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE)
+        self.is_exclusive() || age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE)
     }
 
     /// How much of a pack is needed from it: contents that lie nowhere better.
@@ -221,15 +220,12 @@ impl Repository {
     /// Marks packs that no commit names and that have been there for long: left by backups that never ended. A backup
     /// that is still under way makes them live again; but uses none under an older key.
     fn mark_strays(&self, plan: &mut Plan, clock: &StorageClock, latest: Option<Timestamp>) -> Result<(), PruneError> {
-        let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
+        let wait = retention::seconds_until_dropped(self.is_exclusive());
         let is_old = |info: &ObjectInfo| {
             let age = info.stored.zip(clock.now).map(|(stored, now)| now.seconds.saturating_sub(stored.seconds));
             age.is_some_and(|age| age >= wait)
         };
-        // Before, who replaced the key may still be taking in what came meanwhile under the one before (spec §12.5).
-        let configs = self.contents.objects.storage.list(Folder::Config)?;
-        let own = |info: &ObjectInfo| number_of(&info.name) == Some(self.config_name.number);
-        let is_epoch_settled = configs.iter().any(|info| own(info) && is_old(info));
+        let mut outdated = Vec::new();
         for info in self.contents.objects.storage.list(Folder::Packs)?.into_iter().filter(is_old) {
             let Ok(id) = info.name.file().parse::<ObjectId>() else { continue };
             if pack_name(&id) != info.name {
@@ -246,8 +242,8 @@ impl Repository {
                     if pack.epoch == self.contents.objects.keyring.newest() {
                         plan.to_mark.push(pack.row());
                         plan.strays.push(pack);
-                    } else if is_epoch_settled {
-                        plan.to_drop.push(pack.row());
+                    } else {
+                        outdated.push(pack.row());
                     }
                 }
                 // What does not open is not known to be ours.
@@ -255,12 +251,25 @@ impl Repository {
                 Err(error) => return Err(error.into()),
             }
         }
+        if !outdated.is_empty() && self.is_epoch_settled(clock, wait)? {
+            plan.to_drop.append(&mut outdated);
+        }
         Ok(())
+    }
+
+    /// Whether the key has held for the wait. Before, who replaced it may have taken in what came meanwhile under the one
+    /// before (spec §12.5), and not be seen yet.
+    fn is_epoch_settled(&self, clock: &StorageClock, wait: i64) -> Result<bool, ReadError> {
+        let objects = &self.contents.objects;
+        match self.history.newest_of(objects, |name| clock.has_waited(name, wait)) {
+            Err(ReadError::Damaged(_)) => Ok(false),
+            newest => Ok(newest?.is_some_and(|(epoch, _)| epoch == objects.keyring.newest())),
+        }
     }
 
     /// Whether a dropped pack waits to be deleted only because nothing has set the storage's clock meanwhile.
     fn is_kept_too_long(&self, row: &PackRow, clock: &StorageClock, latest: Option<Timestamp>) -> bool {
-        let wait = retention::seconds_until_deleted(self.contents.objects.storage.features());
+        let wait = retention::seconds_until_deleted(self.is_exclusive());
         let has_waited = |now: Option<Timestamp>| {
             let age = row.dropped_since().zip(now).and_then(|(since, now)| clock.age(since, now));
             age.is_some_and(|age| age >= wait)

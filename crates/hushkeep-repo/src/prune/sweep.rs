@@ -8,7 +8,7 @@ use hushkeep_core::name::ObjectId;
 
 use crate::error::ReadError;
 use crate::history::{IndexRow, Tables};
-use crate::objects::{index_name, number_of, pack_name};
+use crate::objects::{index_name, pack_name};
 use crate::repository::Repository;
 use crate::retention;
 use crate::storage::{Folder, ObjectInfo, ObjectName};
@@ -24,11 +24,7 @@ impl Repository {
         clock: &StorageClock,
         report: &mut PruneReport,
     ) -> Result<HashSet<String>, PruneError> {
-        let Some(now) = clock.now else { return Ok(HashSet::new()) };
-        let is_old = |name: &ObjectName| {
-            let age = number_of(name).and_then(|number| clock.age(number, now));
-            age.is_some_and(|age| age >= retention::SECONDS_OF_COMMITS)
-        };
+        let is_old = |name: &ObjectName| clock.has_waited(name, retention::SECONDS_OF_COMMITS);
         let old = match self.history.droppable(&self.contents.objects, is_old, COMMITS_AT_ONCE) {
             // What cannot be read may be based on any of them.
             Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
@@ -67,27 +63,23 @@ impl Repository {
 
     /// What a commit said that has been there long enough for what it dropped to be deleted (spec §11.5).
     fn settled(&self, clock: &StorageClock, report: &mut PruneReport) -> Result<Cow<'_, Tables>, PruneError> {
-        let wait = retention::seconds_until_deleted(self.contents.objects.storage.features());
+        let wait = retention::seconds_until_deleted(self.is_exclusive());
         if wait == 0 {
             return Ok(Cow::Borrowed(self.history.tables()));
         }
-        let is_settled = |name: &ObjectName| {
-            let age = number_of(name).and_then(|number| clock.age(number, clock.now?));
-            age.is_some_and(|age| age >= wait)
-        };
-        match self.history.tables_of_newest(&self.contents.objects, is_settled) {
+        match self.history.newest_of(&self.contents.objects, |name| clock.has_waited(name, wait)) {
             Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
                 report.damage.push(damage);
                 Ok(Cow::default())
             }
-            tables => Ok(tables?.map_or_else(Cow::default, Cow::Owned)),
+            newest => Ok(newest?.map_or_else(Cow::default, |(_, tables)| Cow::Owned(tables))),
         }
     }
 
     /// Only what has the name of an index object: what else lies there is nobody's, or a later version's.
     fn needless_indexes(&self, clock: &StorageClock) -> Result<Vec<ObjectName>, PruneError> {
         let Some(now) = clock.now else { return Ok(Vec::new()) };
-        let wait = retention::seconds_until_dropped(self.contents.objects.storage.features());
+        let wait = retention::seconds_until_dropped(self.is_exclusive());
         let rows: HashMap<ObjectName, IndexRow> =
             self.history.tables().all_indexes().map(|row| (index_name(&row.id), row)).collect();
         let is_needless = |info: &ObjectInfo| {

@@ -128,7 +128,7 @@ impl Repository {
     /// Only where one writer alone could publish: then nobody has replaced the config, and removed it, unseen.
     fn store_missing_copies(&mut self) {
         let missing = COPIES.saturating_sub(self.stored_configs.whole);
-        if missing == 0 || !self.contents.objects.storage.features().create_if_absent {
+        if missing == 0 || !self.is_exclusive() {
             return;
         }
         // Another writer may write the same otherwise: then it would be another config.

@@ -72,13 +72,18 @@ impl Repository {
         late.and(published).map(|()| undeleted).map_err(RotateError::Changed)
     }
 
-    /// Where two devices can publish at once, another may have stored a backup under the old key meanwhile: it is taken in now,
-    /// for later nobody would know it from what a thief of that key stores (spec §12.5).
+    /// Where two devices can publish at once, another may have stored a backup under the old key meanwhile: it is taken in now
+    /// (spec §12.5).
     fn take_late(&mut self, now: Timestamp) -> Result<(), ConfigError> {
-        let is_exclusive = self.contents.objects.storage.features().create_if_absent;
-        if is_exclusive || !self.history.take_late(&self.contents.objects)? {
+        // Later than a moment, nobody would know it from what a thief of that key stores, and others may have dropped its packs.
+        if self.is_exclusive() || self.is_listing_old() {
             return Ok(());
         }
+        let late = self.history.find_late(&self.contents.objects)?;
+        if late.is_empty() || self.is_listing_old() {
+            return Ok(());
+        }
+        self.history.take_late(late);
         let change = Change { action: Action::Rotate, time: now, config: self.config_name };
         let number = self.history.next_number().ok_or(ConfigError::Conflict)?;
         let stored = {
