@@ -34,8 +34,9 @@ const SEALED_LEN: usize = 32 + TAG_LEN;
 pub struct Passphrase(Zeroizing<String>);
 
 impl Passphrase {
-    /// Normalises what was typed.
+    /// Normalises what was typed. A byte order mark before it, as some editors put into files, is no part of it.
     pub fn new(typed: &str) -> Result<Self, EmptyPassphrase> {
+        let typed = typed.strip_prefix('\u{feff}').unwrap_or(typed);
         if typed.is_empty() {
             return Err(EmptyPassphrase);
         }

@@ -61,7 +61,7 @@ def open_wrap(wrap: Wrap, passphrase: str, repository: bytes, epoch: int, protec
 def normalize(passphrase: str) -> bytes:
     """The bytes of a passphrase, which is the first line of the file that held it (§5.1)."""
     line, line_break, _ = passphrase.partition("\n")
-    passphrase = line.removesuffix("\r") if line_break else line
+    passphrase = (line.removesuffix("\r") if line_break else line).removeprefix("\ufeff")
     if not passphrase:
         raise WrongKey("the passphrase is empty")
     return unicodedata.normalize("NFKC", passphrase).encode()

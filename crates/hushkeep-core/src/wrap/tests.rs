@@ -80,7 +80,8 @@ fn passphrases_are_compared_in_nfkc_with_their_white_space() {
     assert_eq!(normal("\u{fb01}ve \u{2460}"), "five 1");
     assert_eq!(normal(" two  spaces\u{a0}"), " two  spaces ");
     assert_eq!(normal("\u{fdfa}").len(), "\u{fdfa}".len() * 11);
-    assert_eq!(Passphrase::new("").unwrap_err(), EmptyPassphrase);
+    assert_eq!(normal("\u{feff}words \u{feff}"), "words \u{feff}", "of editors' making, at the front of a file");
+    ["", "\u{feff}"].iter().for_each(|empty| assert_eq!(Passphrase::new(empty).unwrap_err(), EmptyPassphrase));
 }
 
 #[test]
