@@ -35,6 +35,7 @@ impl Needs {
             match entry?.kind {
                 EntryKind::File(file) => self.add_file(file.content, contents)?,
                 EntryKind::Directory | EntryKind::Symlink { .. } | EntryKind::HardLink { .. } => {}
+                EntryKind::Newer(entry) if entry.needs_nothing() => {}
                 EntryKind::Newer(_) => {
                     let list = contents.node(root)?;
                     return Err(contents.damaged_content(list, DamageCause::NewerVersion).into());

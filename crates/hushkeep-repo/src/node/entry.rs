@@ -69,6 +69,16 @@ pub struct FileEntry<R = Run> {
     pub(crate) content: Content<R>,
 }
 
+impl<R> NewerEntry<R> {
+    /// Whether it surely names no contents (spec §10.4).
+    pub(crate) fn needs_nothing(&self) -> bool {
+        match &self.0 {
+            Newer::Kind { tag, .. } => tag & KIND_MASK == WITHOUT_CONTENTS,
+            Newer::Field(_) => false,
+        }
+    }
+}
+
 #[cfg(test)]
 impl<R> NewerEntry<R> {
     /// An entry of a kind from 5 to 7, with any flags but the last.
@@ -118,6 +128,8 @@ const SYMLINK: u8 = 3;
 const HARD_LINK: u8 = 4;
 const FIRST_UNKNOWN: u8 = 5;
 const KIND_MASK: u8 = 0x07;
+/// Whatever later versions mean by it, it names no contents.
+const WITHOUT_CONTENTS: u8 = 5;
 const SPARSE: u8 = 0x08;
 const MERGED: u8 = 0x10;
 const PAGES: u8 = 0x20;

@@ -2,7 +2,7 @@
 
 use hushkeep_repo::{
     BackupError, BackupOptions, BackupReport, ChangeKind, CheckOptions, Damage, DamageCause, EntryKind, ItemError,
-    PruneError, PruneOptions, Quiet, ReadError, ReadFileError, RelPath, Repository, RestoreError, Source,
+    PruneError, PruneOptions, PruneReport, Quiet, ReadError, ReadFileError, RelPath, Repository, RestoreError, Source,
 };
 
 use crate::common::{MemoryTarget, MemoryTree, NOW, Node, at, objects, path, restore_into};
@@ -21,8 +21,12 @@ pub(crate) fn back_up_hurt(repository: &mut Repository, tree: &MemoryTree) -> Re
 }
 
 pub(crate) fn prune(repository: &mut Repository) -> PruneError {
+    try_prune(repository).unwrap_err()
+}
+
+fn try_prune(repository: &mut Repository) -> Result<PruneReport, PruneError> {
     let options = PruneOptions { now: at(NOW), max_unused: 0.0, max_repack_bytes: u64::MAX, dry_run: false };
-    repository.prune(&options, &Quiet).unwrap_err()
+    repository.prune(&options, &Quiet)
 }
 
 /// What a check names, with the paths that it says are hurt.
@@ -121,6 +125,18 @@ fn a_prune_gives_up_where_an_entry_is_not_understood() {
     let before = objects(&storage);
     assert!(matches!(prune(&mut repository), PruneError::Incomplete(damage) if damage == newer_pack()));
     assert_eq!(objects(&storage), before);
+}
+
+/// But of one kind it is known that they need nothing.
+#[test]
+fn a_prune_passes_over_what_names_no_contents() {
+    for (vector, may_prune) in [("entry-kind-5", true), ("entry-kind-6", false), ("entry-extra-critical", false)] {
+        let vector = expected::home().join("invalid").join(vector);
+        let (memory, device) = (crate::in_memory(&vector), crate::common::Device::new(1));
+        let mut repository = crate::unlock(&memory, &crate::walk::key(&vector), &device).unwrap();
+        let pruned = try_prune(&mut repository);
+        assert_eq!(pruned.is_ok(), may_prune, "{pruned:?}");
+    }
 }
 
 #[test]
