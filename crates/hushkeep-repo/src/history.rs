@@ -26,9 +26,8 @@ pub(crate) use commit::{Action, CommitId, SeenTips};
 use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
-use read::{
-    Told, as_damage, decode_commit, has_config, is_newer, list, newest_first, read_newest_tip, read_tip, told_epoch,
-};
+pub(crate) use read::has_config;
+use read::{Told, as_damage, decode_commit, is_newer, list, newest_first, read_newest_tip, read_tip, told_epoch};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
 

@@ -14,7 +14,7 @@ use crate::storage::{Folder, ObjectName};
 
 /// Whether a config on the storage has a header of which this holds, or is listed and missing, `None`, if it holds of that.
 /// Nobody vouches for it.
-pub(super) fn has_config(objects: &Objects, holds: impl Fn(Option<&Header>) -> bool) -> Result<bool, ReadError> {
+pub(crate) fn has_config(objects: &Objects, holds: impl Fn(Option<&Header>) -> bool) -> Result<bool, ReadError> {
     let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
     for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
         let object = objects.storage.get(&info.name);

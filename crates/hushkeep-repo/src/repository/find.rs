@@ -16,6 +16,7 @@ use super::{Repository, SharedRng, UnlockError, remembered_tips};
 use crate::cache::CacheKey;
 use crate::config::{ClearConfig, Config, ConfigName, ProtectorKind};
 use crate::error::{Damage, DamageCause, ReadError};
+use crate::history::has_config;
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of};
 use crate::retention::SECONDS_UNTIL_DROPPED;
@@ -192,7 +193,13 @@ impl LockedRepository {
     /// Whether a config and a commit say that the key was replaced, whoever claims to continue that commit: who has the key that
     /// was replaced could store one that does (spec §11.4).
     fn is_replaced(&self, objects: &Objects) -> Result<bool, ReadError> {
-        if !self.configs.iter().any(|config| objects.keyring.is_succeeded_by(&config.header)) {
+        let is_later = |header: &Header| objects.keyring.is_succeeded_by(header);
+        let mut is_told = self.configs.iter().any(|config| is_later(&config.header));
+        if !is_told && (self.newer.is_some() || !self.damaged.is_empty()) {
+            // The header tells, also where the clear part is refused.
+            is_told = has_config(objects, |header| header.is_some_and(is_later))?;
+        }
+        if !is_told {
             return Ok(false);
         }
         for info in self.storage.list(Folder::Commits).map_err(ReadError::Storage)? {

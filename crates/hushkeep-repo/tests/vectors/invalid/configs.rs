@@ -252,11 +252,19 @@ fn replaced_keys() -> Vec<Invalid> {
                 rotate(repo, repo.older(1), repo.older(1));
                 repo.objects.insert(name(), old);
                 repo.owner_epoch = 0;
-                let mut tables = repo.tables.clone();
-                tables.set(COMMITS, repo.commits[2], commit_row(0, THIRD_FILE));
-                let forged = first_commit((1, [0; 16]), tables);
-                let forged = Commit { file: "0000000004".to_owned(), number: 4, ..forged };
-                repo.put_commit("0000000004", 0, &record(&forged.fields()));
+                cover_third_commit(repo);
+            }),
+        ),
+        wrong(
+            "key-from-before-a-covered-rotation-with-a-damaged-config",
+            "the same, and the config that tells of epoch 1 has a clear part that is refused (§11.4)",
+            Edit::After(|repo| {
+                let old = repo.objects[&name()].clone();
+                rotate(repo, repo.older(1), repo.older(1));
+                put_second_config(repo, 1, |clear, _| value(clear, 2).push(0));
+                repo.objects.insert(name(), old);
+                repo.owner_epoch = 0;
+                cover_third_commit(repo);
             }),
         ),
         wrong(
@@ -289,6 +297,15 @@ fn replaced_keys() -> Vec<Invalid> {
             }),
         ),
     ]
+}
+
+/// A commit of epoch 0 claims to continue the third one.
+fn cover_third_commit(repo: &mut Repo) {
+    let mut tables = repo.tables.clone();
+    tables.set(COMMITS, repo.commits[2], commit_row(0, THIRD_FILE));
+    let forged = first_commit((1, [0; 16]), tables);
+    let forged = Commit { file: "0000000004".to_owned(), number: 4, ..forged };
+    repo.put_commit("0000000004", 0, &record(&forged.fields()));
 }
 
 /// A later epoch tells that the key was changed only if commit and config are of this repository (§11.4).
