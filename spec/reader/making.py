@@ -66,7 +66,7 @@ class Made:
     id: bytes
     file_name: str
     depth: int
-    tables: tuple[Rows, Rows, Rows, Rows]
+    tables: list[Rows]
 
 
 @dataclass(frozen=True)
@@ -126,32 +126,34 @@ class Maker:
         packs: Rows | None = None,
         indexes: Rows | None = None,
         commits: Rows | None = None,
+        later_rows: Rows | None = None,
         later: dict[int, bytes] | None = None,
     ) -> Made:
-        """A commit with these rows beside those of its parents, and fields of later versions (§11).
+        """A commit with these rows beside those of its parents, and critical fields of later versions (§11).
 
         Time, action and growth say nothing.
         """
-        inherited = [{key: row for parent in parents for key, row in parent.tables[at].items()} for at in range(4)]
+        inherited = [{key: row for parent in parents for key, row in parent.tables[at].items()} for at in range(5)]
         ancestors = {parent.id: b"\0" + encode_byte_string(parent.file_name.encode()) for parent in parents}
-        changed = (snapshots or {}, packs or {}, indexes or {}, ancestors | (commits or {}))
+        changed = (snapshots or {}, packs or {}, indexes or {}, ancestors | (commits or {}), later_rows or {})
         tables = [old | new for old, new in zip(inherited, changed, strict=True)]
+        written = changed if depth else tables
         number = int(file_name.partition("-")[0])
         fields = {
             1: encode_varint(number),
             2: b"".join(parent.id + encode_byte_string(parent.file_name.encode()) for parent in parents),
             3: b"\0\0",
             **{4: b"\1", 5: encode_varint(config), 6: self.older_secrets(epoch), 7: bytes([depth]), 8: b"\0", 9: b"\0"},
-            **{10 + at: encode_table(changed[at] if depth else tables[at]) for at in range(4)},
+            **{10 + at: encode_table(written[at]) for at in range(4)},
             14: self.config_digests.get(config, NOTHING),
             15: file_name.encode(),
             **(later or {}),
         }
         body = encode_record(fields)
+        if written[4]:
+            body += encode_varint(2 * 16) + encode_byte_string(encode_table(written[4]))
         self.store(Kind.COMMIT, file_name, seal(Kind.COMMIT, self.keys(epoch), epoch, [b"\0" + body]))
-        return Made(
-            digest("hushkeep/1 commit id", body), file_name, depth, (tables[0], tables[1], tables[2], tables[3])
-        )
+        return Made(digest("hushkeep/1 commit id", body), file_name, depth, tables)
 
     def pack(self, pack_id: bytes, *segments: list[Part], tags: dict[int, int] | None = None) -> MadePack:
         """A pack of contents of `self.lists` (§8), with other tags for some segments.

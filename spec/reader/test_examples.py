@@ -113,7 +113,7 @@ class ExamplesTest(unittest.TestCase):
         with self.assertRaises(Malformed):
             read_commit(body, numbered("0000000002"), epoch=0)
         with self.assertRaises(TooNew):
-            read_commit(body + bytes.fromhex("2100"), numbered("0000000001"), epoch=0)
+            read_commit(body + bytes.fromhex("2300"), numbered("0000000001"), epoch=0)
         parent = bytes(16) + encode_byte_string(b"../x")
         with self.assertRaises(Malformed):
             bad = body.replace(bytes.fromhex("0500"), b"\5" + encode_byte_string(parent), 1)

@@ -6,6 +6,7 @@ python3 spec/reader/test_histories.py
 
 import tempfile
 import unittest
+from contextlib import nullcontext
 from pathlib import Path
 
 from hushkeep_reader.checking import check_objects
@@ -140,6 +141,35 @@ class TipsTest(HistoryTest):
         self.assertEqual(repository.unknown_snapshots, [unreadable, later])
         self.assertEqual(repository.damage, [])
 
+    def test_joins_rows_of_later_versions_and_shows_none(self) -> None:
+        [one, two, three] = (bytes([number]) * 16 for number in (1, 2, 3))
+        base = self.maker.commit("0000000002", [self.first], later_rows={one: b"\0a", two: b"\2"})
+        self.maker.commit("0000000003-a", [base], depth=1, later_rows={one: b"\1a"})
+        seen = self.open().tips_to_remember([], now=0)
+        self.maker.commit("0000000003-b", [base], later_rows={one: b"\1b", three: b"\xff"})
+        repository = self.open()
+        self.assertEqual(repository.history.tables.later, {one: b"\1b", two: b"\2", three: b"\xff"})
+        self.assertEqual((self.numbers(repository), repository.unknown_snapshots, repository.damage), ([1], [], []))
+        self.assertEqual(len(repository.tips_to_remember(seen, now=5)), 2)
+
+    def test_a_row_of_a_later_version_must_be_continued(self) -> None:
+        key = b"k" * 16
+        self.maker.commit("0000000002", [self.first], later_rows={key: b"\1b"})
+        seen = self.open().tips_to_remember([], now=0)
+        ancestor = {seen[0].id: b"\0" + encode_byte_string(b"0000000002")}
+        for row, is_refused in ((b"\1b", False), (b"\1c", False), (b"\2a", False), (b"\1a", True), (b"\0c", True)):
+            self.maker.commit("0000000003", [self.first], commits=ancestor, later_rows={key: row})
+            with self.subTest(row=row), self.assertRaises(RolledBack) if is_refused else nullcontext():
+                self.open().tips_to_remember(seen, now=5)
+
+    def test_a_table_of_later_versions_is_refused_as_any_other(self) -> None:
+        row = encode_byte_string(b"\0")
+        for table in (b"k" * 16 + b"\0", (b"k" * 16 + row) * 2, b"l" * 16 + row + b"k" * 16 + row, b"k" * 16):
+            self.maker.commit("0000000002", [self.first], later={16: table})
+            self.assertEqual(self.subjects(self.open()), ["commits/0000000002"])
+        self.maker.commit("0000000002", [self.first], later={16: b""})
+        self.assertEqual(self.subjects(self.open()), [])
+
     def test_a_commit_is_at_most_1_gib_long(self) -> None:
         with (self.place / "commits" / "0000000002").open("xb") as commit:
             commit.truncate((1 << 30) + 1)
@@ -218,7 +248,7 @@ class RotationTest(HistoryTest):
 
     def test_an_ancestor_of_a_higher_number_is_not_outdated_either(self) -> None:
         known = self.back_up("0000000008", self.first)
-        newer = self.maker.commit("0000000009", [self.first], later={16: b""})
+        newer = self.maker.commit("0000000009", [self.first], later={17: b""})
         self.rotate("0000000002", self.first, known, newer)
         self.assertEqual(self.open(K1).history.outdated_names, [])
 
@@ -278,10 +308,10 @@ class RotationTest(HistoryTest):
         self.assertEqual(self.subjects(self.open(K1)), ["commits/0000000002"])
 
     def test_outdated_commits_that_are_read_as_tips_hide_what_is_below_them(self) -> None:
-        newer = self.maker.commit("0000000002", [self.first], later={16: b""})
+        newer = self.maker.commit("0000000002", [self.first], later={17: b""})
         damaged = self.back_up("0000000003", newer)
         self.back_up("0000000004", damaged)
-        self.maker.commit("0000000005", [self.first], later={16: b""})
+        self.maker.commit("0000000005", [self.first], later={17: b""})
         self.rotate("0000000006", self.first)
         for name in ("commits/0000000003", "commits/0000000006"):
             self.change(name)
@@ -328,7 +358,7 @@ class RotationTest(HistoryTest):
             self.assertRaises(WrongKey, self.open)
             self.change(f"config/{config.name}", at=-1)
         # It does not help that another commit under the old key is newer, or claims to continue the rotation.
-        self.maker.commit("0000000099", [self.first], later={16: b""})
+        self.maker.commit("0000000099", [self.first], later={17: b""})
         self.assertEqual(self.open_by_config(keys).ring.newest_epoch, 1)
         self.assertRaises(WrongKey, self.open_by_config, {**keys, 2: K0})
         (self.place / "commits" / "0000000099").unlink()

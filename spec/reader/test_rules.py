@@ -102,7 +102,9 @@ class RulesTest(unittest.TestCase):
             (b"\1" + lasting + b"\5", b"\1" + lasting + b"\6", True),
             (b"\1" + lasting + b"\5", b"\1" + lasting + b"\4", False),
             (b"\1" + lasting + b"\5", b"\0" + lasting, False),
-            (b"\0" + lasting, b"\0" + lasting + b"\1", False),
+            (b"\0" + lasting, b"\0" + lasting + b"\1", True),
+            (b"\0" + lasting + b"\1", b"\0" + lasting, False),
+            (b"\0" + lasting, b"\0" + lasting[:-1] + b"\1", False),
             (b"\0" + lasting, b"\1" + lasting[:-1] + b"\1", False),
             (b"\0" + lasting, b"\1" + lasting[:-1], False),
         ):
@@ -132,10 +134,11 @@ class RulesTest(unittest.TestCase):
         self.assertEqual(len(read), 6)
 
     def test_a_passphrase_is_the_first_line_of_its_file(self) -> None:
-        for text in ("a b ", "a b \n", "a b \r\n", "a b \n\n", "a b \nnot this"):
+        for text in ("a b ", "\ufeffa b \n", "a b \n", "a b \r\n", "a b \n\n", "a b \nnot this"):
             self.assertEqual(normalize(text), b"a b ")
         self.assertEqual(normalize("a\r"), b"a\r")
         self.assertRaises(WrongKey, normalize, "\n")
+        self.assertRaises(WrongKey, normalize, "\ufeff\n")
 
     def test_nothing_is_written_through_a_link(self) -> None:
         with tempfile.TemporaryDirectory() as scratch:

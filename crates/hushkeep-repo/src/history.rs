@@ -346,7 +346,7 @@ impl History {
     /// it was damaged, and what it said is in the other rows of this one.
     fn continues(&self, remembered: &Tip) -> bool {
         let mut tables = remembered.tables.clone();
-        tables.remove_commits(|id, _| !self.tables.has_commit(id));
+        tables.keep_commits_of(&self.tables);
         self.tables.continues(&tables)
     }
 

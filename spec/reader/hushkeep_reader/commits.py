@@ -52,7 +52,7 @@ class Commit:
 
 def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     """§11.1."""
-    record = read_record(body, last_known=15)
+    record = read_record(body, last_known=16, optional={16})
     if record.integer(1) != name.number:
         raise Malformed("its number is not the one in its name")
     record.time(3)
@@ -75,7 +75,7 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
         config_digest=record.fixed(14, 16),
         older_secrets=read_older_secrets(record.raw(6), sealed_under=epoch),
         depth=depth,
-        own_tables=read_tables(record, first_field=10),
+        own_tables=read_tables(record, first_field=10, later_field=16),
     )
 
 

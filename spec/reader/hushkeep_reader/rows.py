@@ -90,18 +90,20 @@ def read_commit_row(row: bytes) -> CommitRow | None:
 LastingPart = Callable[[Cursor], object]
 """Reads over what stays in a row, whatever its status becomes."""
 
-# In the order of the tables: snapshots, packs, index objects, commits. Of a snapshot's row nothing needs to stay.
+# In the order of the tables: snapshots, packs, index objects, commits, later versions. Of the rows of the first and the last
+# nothing needs to stay.
 LASTING_PARTS: tuple[LastingPart, ...] = (
     lambda cursor: None,
     lambda cursor: (cursor.varint(), cursor.take(32)),
     lambda cursor: (cursor.varint(), cursor.varint(), cursor.take(16)),
     lambda cursor: cursor.byte_string(),
+    lambda cursor: None,
 )
 
 
 def continues(later: bytes, earlier: bytes, lasting_part: LastingPart) -> bool:
     """Whether a row is an earlier one of the same key, or what may have become of it (§11.2)."""
-    if later == earlier:
+    if later.startswith(earlier):
         return True
     if later < earlier or later[0] == LIVE:
         return False

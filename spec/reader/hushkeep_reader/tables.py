@@ -25,15 +25,17 @@ Row = TypeVar("Row")
 
 @dataclass(frozen=True)
 class Tables:
-    """The four tables of a commit, or of several that were joined: rows by key."""
+    """The five tables of a commit, or of several that were joined: rows by key."""
 
     snapshots: Rows = field(default_factory=dict)
     packs: Rows = field(default_factory=dict)
     index_objects: Rows = field(default_factory=dict)
     commits: Rows = field(default_factory=dict)
+    later: Rows = field(default_factory=dict)
+    """What later versions add. It is joined and continued, and never looked into."""
 
-    def all(self) -> tuple[Rows, Rows, Rows, Rows]:
-        return self.snapshots, self.packs, self.index_objects, self.commits
+    def all(self) -> tuple[Rows, Rows, Rows, Rows, Rows]:
+        return self.snapshots, self.packs, self.index_objects, self.commits, self.later
 
     def join(self, other: "Tables") -> "Tables":
         return Tables(*(_join_rows(mine, theirs) for mine, theirs in zip(self.all(), other.all(), strict=True)))
@@ -79,9 +81,10 @@ class Tables:
         )
 
 
-def read_tables(record: Record, first_field: int) -> Tables:
-    """The tables of a commit, which stand in four fields in a row."""
-    return Tables(*(_read_rows(record.cursor(first_field + number)) for number in range(4)))
+def read_tables(record: Record, first_field: int, later_field: int) -> Tables:
+    """The tables of a commit: four fields in a row, and that of later versions, if it is there."""
+    fields = [*range(first_field, first_field + 4), *([later_field] if later_field in record else [])]
+    return Tables(*(_read_rows(record.cursor(number)) for number in fields))
 
 
 def _read_rows(cursor: Cursor) -> Rows:

@@ -108,14 +108,14 @@ impl Commit {
         record.critical(3, time).critical_int(4, self.action.number()).critical_int(5, self.config.number);
         record.critical(6, self.older_epochs.as_bytes());
         self.growth.write(&mut record, 7);
-        tables.write(&mut record, 10);
+        tables.write(&mut record, 10, 16);
         record.critical(14, self.config.digest);
         Zeroizing::new(record.critical(15, self.name.file()).finish())
     }
 
     /// Reads a commit's body (spec §11.1).
     pub(super) fn decode(body: &[u8]) -> Result<(Self, Tables), WireError> {
-        let record = Record::parse(body, 15)?;
+        let record = Record::parse(body, 16)?;
         let commit = Self {
             name: decode_name(record.required(15)?)?,
             number: record.int(1)?,
@@ -130,7 +130,7 @@ impl Commit {
         if commit.growth.depth > 0 && commit.parents.is_empty() {
             return Err(WireError::Range);
         }
-        Ok((commit, Tables::read(&record, 10)?))
+        Ok((commit, Tables::read(&record, 10, 16)?))
     }
 }
 

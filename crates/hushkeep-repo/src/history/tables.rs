@@ -1,4 +1,4 @@
-//! The tables that commits carry: snapshots, packs, index objects, and the commits before (spec §11.2).
+//! The tables that commits carry: snapshots, packs, index objects, the commits before, what later versions add (spec §11.2).
 //!
 //! A row never disappears, and of two versions of a row the one that is further along wins: so tables can be
 //! joined in any order, whoever wrote them, and always come out the same.
@@ -31,6 +31,8 @@ pub(crate) struct Tables {
     packs: Table,
     indexes: Table,
     commits: Table,
+    /// What later versions add. Its rows are kept, and never looked into.
+    later: Table,
 }
 
 impl Tables {
@@ -141,6 +143,11 @@ impl Tables {
         self.commits.contains_key(id.as_bytes())
     }
 
+    /// Forgets the rows of commits that `others` have none of.
+    pub(super) fn keep_commits_of(&mut self, others: &Self) {
+        self.commits.retain(|id, _| others.commits.contains_key(id));
+    }
+
     /// The file names and ids of all commits before.
     pub(super) fn commits(&self) -> impl Iterator<Item = (String, CommitId)> {
         self.commits.iter().filter_map(|(id, row)| Some((decode_commit(row)?.1, CommitId::from_bytes(*id))))
@@ -176,11 +183,14 @@ impl Tables {
         }
     }
 
-    /// Whether these add snapshots, packs and commits to `known` and change none, and all their snapshots can be read.
+    /// Whether these add snapshots, packs, commits and rows of later versions to `known` and change none, and all their
+    /// snapshots can be read.
     pub(super) fn only_add_to(&self, known: &Self) -> bool {
         let adds =
             |own: &Table, known: &Table| own.iter().all(|(key, row)| known.get(key).is_none_or(|known| known == row));
-        let are_new = adds(&self.snapshots, &known.snapshots) && adds(&self.packs, &known.packs);
+        let are_new = adds(&self.snapshots, &known.snapshots)
+            && adds(&self.packs, &known.packs)
+            && adds(&self.later, &known.later);
         // By the names of their files commits are deleted, and missed.
         let files: HashSet<String> = known.commit_names().map(|(_, file)| file).collect();
         let is_new = |file: &str, id: &CommitId| match known.commits.get(id.as_bytes()) {
@@ -198,7 +208,8 @@ impl Tables {
     /// Whether every row of `earlier` is here, as it was or further along: a status may grow, and what it brings
     /// with it; the rest of a row never changes.
     pub(super) fn continues(&self, earlier: &Self) -> bool {
-        let fixed_lens: [FixedLen; 4] = [|_| Some(0), PackRow::fixed_len, IndexRow::fixed_len, fixed_len_of_commit];
+        let fixed_lens: [FixedLen; 5] =
+            [|_| Some(0), PackRow::fixed_len, IndexRow::fixed_len, fixed_len_of_commit, |_| Some(0)];
         let tables = self.all().into_iter().zip(earlier.all()).zip(fixed_lens);
         tables.into_iter().all(|((own, earlier), fixed_len)| {
             earlier.iter().all(|(key, row)| own.get(key).is_some_and(|own| row_continues(own, row, fixed_len(row))))
@@ -215,33 +226,26 @@ impl Tables {
         delta
     }
 
-    /// Writes four fields from `first` on, one for each table (spec §11.2).
-    pub(super) fn write(&self, record: &mut RecordWriter, first: u32) {
-        for (field, table) in (first..).zip(self.all()) {
-            let mut out = Vec::new();
-            for (key, row) in table {
-                out.extend_from_slice(key);
-                put_bytes(&mut out, row);
-            }
-            record.critical(field, out);
+    /// Writes four fields from `first` on, one for each table, and the field `later`, if later versions have rows (spec §11.2).
+    pub(super) fn write(&self, record: &mut RecordWriter, first: u32, later: u32) {
+        for (field, table) in (first..).zip([&self.snapshots, &self.packs, &self.indexes, &self.commits]) {
+            record.critical(field, encode_rows(table));
+        }
+        if !self.later.is_empty() {
+            record.ignorable(later, encode_rows(&self.later));
         }
     }
 
     /// Reads what [`write`](Self::write) wrote (spec §11.2).
-    pub(super) fn read(record: &Record<'_>, first: u32) -> Result<Self, WireError> {
-        let mut tables = Self::default();
-        for (field, table) in (first..).zip(tables.all_mut()) {
-            let mut reader = Reader::new(record.required(field)?);
-            while !reader.is_empty() {
-                let key = reader.array()?;
-                let row = reader.bytes()?;
-                if row.is_empty() || table.last_key_value().is_some_and(|(last, _)| *last >= key) {
-                    return Err(WireError::NotCanonical);
-                }
-                table.insert(key, row.to_vec());
-            }
-        }
-        Ok(tables)
+    pub(super) fn read(record: &Record<'_>, first: u32, later: u32) -> Result<Self, WireError> {
+        let [snapshots, packs, indexes, commits] = [0, 1, 2, 3].map(|number| record.required(first + number));
+        Ok(Self {
+            snapshots: decode_rows(snapshots?)?,
+            packs: decode_rows(packs?)?,
+            indexes: decode_rows(indexes?)?,
+            commits: decode_rows(commits?)?,
+            later: decode_rows(record.optional(later).unwrap_or_default())?,
+        })
     }
 
     /// What holds of any two tables, whoever wrote them: joined in either order they are the same, nothing is lost, and
@@ -294,13 +298,38 @@ impl Tables {
         }
     }
 
-    fn all(&self) -> [&Table; 4] {
-        [&self.snapshots, &self.packs, &self.indexes, &self.commits]
+    fn all(&self) -> [&Table; 5] {
+        [&self.snapshots, &self.packs, &self.indexes, &self.commits, &self.later]
     }
 
-    fn all_mut(&mut self) -> [&mut Table; 4] {
-        [&mut self.snapshots, &mut self.packs, &mut self.indexes, &mut self.commits]
+    fn all_mut(&mut self) -> [&mut Table; 5] {
+        [&mut self.snapshots, &mut self.packs, &mut self.indexes, &mut self.commits, &mut self.later]
     }
+}
+
+/// Writes the rows of a table (spec §11.2).
+fn encode_rows(table: &Table) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (key, row) in table {
+        out.extend_from_slice(key);
+        put_bytes(&mut out, row);
+    }
+    out
+}
+
+/// Reads the rows of a table (spec §11.2).
+fn decode_rows(bytes: &[u8]) -> Result<Table, WireError> {
+    let mut reader = Reader::new(bytes);
+    let mut table = Table::new();
+    while !reader.is_empty() {
+        let key = reader.array()?;
+        let row = reader.bytes()?;
+        if row.is_empty() || table.last_key_value().is_some_and(|(last, _)| *last >= key) {
+            return Err(WireError::NotCanonical);
+        }
+        table.insert(key, row.to_vec());
+    }
+    Ok(table)
 }
 
 /// Whether a row is `earlier`, or a later state of it that has the same `fixed_len` bytes behind its status.
@@ -308,7 +337,8 @@ fn row_continues(row: &[u8], earlier: &[u8], fixed_len: Option<usize>) -> bool {
     let fixed = |row: &[u8]| Some(row.get(1..fixed_len?.checked_add(1)?)?.to_vec());
     // Two devices may give a row the same status at once: then the greater of both wins.
     let moved = earlier < row && (earlier.first() < row.first() || earlier.first() > Some(&LIVE));
-    row == earlier || (moved && fixed(row).is_some() && fixed(row) == fixed(earlier))
+    // What a later version says behind the rest, another that does not know it may have left out, or have added to.
+    row.starts_with(earlier) || (moved && fixed(row).is_some() && fixed(row) == fixed(earlier))
 }
 
 #[cfg(test)]
@@ -369,7 +399,7 @@ mod tests {
         let keys = || prop::array::uniform16(0u8..2);
         let foreign = prop::collection::btree_map(keys(), prop::collection::vec(any::<u8>(), 1..60), 0..4);
         let forgotten = (keys(), any::<u64>(), any::<[u8; 16]>());
-        (arbitrary(), forgotten, prop::collection::vec(foreign, 4)).prop_map(|(mut tables, forgotten, foreign)| {
+        (arbitrary(), forgotten, prop::collection::vec(foreign, 5)).prop_map(|(mut tables, forgotten, foreign)| {
             let (id, number, device) = forgotten;
             let (id, device) = (SnapshotId::from_bytes(id), ObjectId::from_bytes(device));
             tables.forget_snapshot(&ForgottenSnapshot { id, number, device });
@@ -387,8 +417,8 @@ mod tests {
         #[test]
         fn any_tables_round_trip(tables in arbitrary_tables()) {
             let mut record = RecordWriter::new();
-            tables.write(&mut record, 1);
-            let read = Record::parse(&record.finish(), 4).and_then(|record| Tables::read(&record, 1));
+            tables.write(&mut record, 1, 6);
+            let read = Record::parse(&record.finish(), 6).and_then(|record| Tables::read(&record, 1, 6));
             prop_assert_eq!(read, Ok(tables));
         }
     }
@@ -444,7 +474,11 @@ mod tests {
         let [marked, later] = [3, 5].map(|number| pack(1).marked(number).unwrap().encode());
         assert!(continues(&live, &live) && continues(&marked, &live) && continues(&later, &marked));
         assert!(!continues(&marked, &later) && !continues(&live, &marked));
-        assert!(!continues(&[live.as_slice(), &[1]].concat(), &live), "a live row never changes");
+        let longer = [live.as_slice(), &[1]].concat();
+        assert!(continues(&longer, &live), "what later versions say behind it, they may leave out");
+        assert!(!continues(&live, &longer));
+        let others = pack(2).encode();
+        assert!(!continues(&others, &live) && !continues(&live, &others), "a live row never changes");
     }
 
     #[test]
@@ -490,6 +524,36 @@ mod tests {
         let mut unreadable = known.clone();
         unreadable.snapshots.insert([1; 16], vec![LIVE, 9]);
         assert!(!unreadable.only_add_to(&known));
+    }
+
+    #[test]
+    fn rows_of_later_versions_are_kept_as_those_of_snapshots() {
+        let with = |row: &[u8]| Tables { later: Table::from([([1; 16], row.to_vec())]), ..Tables::default() };
+        let (live, moved, further) = (with(&[0, 7]), with(&[1, 5]), with(&[1, 6]));
+        assert!(moved.continues(&live) && further.continues(&live) && further.continues(&moved));
+        assert!(!live.continues(&moved) && !moved.continues(&further) && !Tables::default().continues(&live));
+        assert!(!with(&[0, 8]).continues(&live), "a live row never changes");
+        assert_eq!((joined(&[&further, &live]), joined(&[&moved, &further])), (further.clone(), further.clone()));
+        assert_eq!((moved.since(&live), moved.since(&moved)), (moved.clone(), Tables::default()));
+        assert!(live.only_add_to(&Tables::default()) && live.only_add_to(&live));
+        assert!(!moved.only_add_to(&live) && !live.only_add_to(&moved));
+        assert_eq!(moved.unknown_snapshots().count(), 0);
+    }
+
+    #[test]
+    fn rows_of_later_versions_have_a_field_only_where_there_are_some() {
+        let encoded = |tables: &Tables| {
+            let mut record = RecordWriter::new();
+            tables.write(&mut record, 10, 16);
+            record.finish()
+        };
+        let none = encoded(&Tables::default());
+        assert_eq!(none, [21, 0, 23, 0, 25, 0, 27, 0]);
+        let some = Tables { later: Table::from([([1; 16], vec![0])]), ..Tables::default() };
+        assert_eq!(encoded(&some), [none.as_slice(), &[32, 18], &[1; 16], &[1, 0]].concat());
+        let empty = [none.as_slice(), &[32, 0]].concat();
+        let read = Record::parse(&empty, 16).and_then(|record| Tables::read(&record, 10, 16));
+        assert_eq!(read, Ok(Tables::default()));
     }
 
     #[test]

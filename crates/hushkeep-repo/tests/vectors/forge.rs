@@ -76,6 +76,9 @@ impl Commit {
         fields.extend((7..).zip(self.growth).map(|(number, value)| integer(number, value)));
         fields.extend((10..).zip(0..4).map(|(number, table)| critical(number, self.tables.encode(table))));
         fields.extend([critical(14, self.config.1), critical(15, self.file.as_bytes())]);
+        if !self.tables.0[LATER].is_empty() {
+            fields.push(ignorable(16, self.tables.encode(LATER)));
+        }
         fields
     }
 }

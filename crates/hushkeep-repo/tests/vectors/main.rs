@@ -9,6 +9,7 @@ mod common;
 mod expected;
 mod forge;
 mod invalid;
+mod later_rows;
 mod limits;
 mod long_packs;
 mod newer;

@@ -253,14 +253,16 @@ pub(crate) fn on_base(node: &[Field], base: ([u8; 16], u64), growth: [u64; 3]) -
     std::iter::once(base).chain(growth).chain(node.iter().cloned()).collect()
 }
 
-/// Rows of the four tables of a commit (spec §11.2).
+/// Rows of the five tables of a commit (spec §11.2).
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Tables(pub(crate) [Vec<([u8; 16], Vec<u8>)>; 4]);
+pub(crate) struct Tables(pub(crate) [Vec<([u8; 16], Vec<u8>)>; 5]);
 
 pub(crate) const SNAPSHOTS: usize = 0;
 pub(crate) const PACKS: usize = 1;
 pub(crate) const INDEXES: usize = 2;
 pub(crate) const COMMITS: usize = 3;
+/// What later versions add.
+pub(crate) const LATER: usize = 4;
 
 impl Tables {
     /// Adds a row, or replaces that of the same key.

@@ -106,6 +106,17 @@ fn tables() -> Vec<Invalid> {
         rows("table-of-indexes-with-an-empty-row", "a row has not even a status (§11.2)", |rows| {
             rows.0[INDEXES].push(([0xff; 16], Vec::new()));
         }),
+        rows("table-of-later-versions-with-an-empty-row", "a row has not even a status (§11.2)", |rows| {
+            rows.0[LATER].push(([0xff; 16], Vec::new()));
+        }),
+        rows("table-of-later-versions-out-of-order", "a key comes after a greater one (§11.2)", |rows| {
+            rows.0[LATER].extend([([2; 16], vec![0]), ([1; 16], vec![0])]);
+        }),
+        in_commit(
+            "table-of-later-versions-cut-short",
+            "a table ends inside a row (§11.2, §1.2)",
+            Edit::Commit(|commit| commit.push(ignorable(16, [vec![1; 16], vec![2, 0]].concat()))),
+        ),
         in_commit(
             "table-of-packs-cut-short",
             "a table ends inside a row (§11.2, §1.2)",

@@ -30,6 +30,9 @@ fn follow(repo: &mut Repo, edit: impl FnOnce(&mut Tables)) {
     put_third_commit(repo, 0, |commit: &mut Commit| edit(&mut commit.tables));
 }
 
+/// The second commit has a row of later versions.
+const OF_LATER_VERSIONS: Edit = Edit::Rows(|rows| rows.set(LATER, NOTHING, b"\x03of a later version".to_vec()));
+
 fn gone() -> Vec<Invalid> {
     vec![
         refused("rollback-newest-commit-gone", "the newest commit that the device saw is gone (§11.4)", |repo| {
@@ -79,6 +82,18 @@ fn taken_back() -> Vec<Invalid> {
             let snapshot = repo.snapshots[1];
             follow(repo, |tables| tables.0[SNAPSHOTS].retain(|(id, _)| *id != snapshot));
         }),
+        refused(
+            "rollback-row-of-later-versions-left-out",
+            "a later commit lacks a row of later versions (§11.2, §11.4)",
+            |repo| follow(repo, |tables| tables.0[LATER].clear()),
+        )
+        .and(OF_LATER_VERSIONS),
+        refused(
+            "rollback-row-of-later-versions-taken-back",
+            "a later commit has a row of later versions with a lower status (§11.2, §11.4)",
+            |repo| follow(repo, |tables| tables.0[LATER][0].1[0] = 2),
+        )
+        .and(OF_LATER_VERSIONS),
         refused("rollback-pack-left-out", "a later commit lacks a pack (§11.2, §11.4)", |repo| {
             follow(repo, |tables| tables.0[PACKS].retain(|(id, _)| *id != HURT));
         }),

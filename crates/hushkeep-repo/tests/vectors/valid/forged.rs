@@ -13,6 +13,7 @@ pub(crate) fn all() -> Vec<Vector> {
         sample("unknown-fields", &UNKNOWN_FIELDS),
         sample("known-fields-as-ignorable", &AS_IGNORABLE),
         unknown_values(),
+        sample("rows-of-later-versions", &ROWS_OF_LATER_VERSIONS),
         sample("for-later-writers", &[Edit::Clear(|clear| clear.push(critical(4, varint(2))))]),
         sample("segments-of-unknown-classes", &[Edit::Table(class_as_later_versions)]),
         sample("stray-files", &[Edit::After(add_strays)]),
@@ -142,6 +143,38 @@ const UNKNOWN_VALUES: [Edit; 4] = [
         (0..3).for_each(|table| rows.set(table + 1, [0x11; 16], vec![9]));
     }),
 ];
+
+/// A full commit has rows of later versions; a delta upon it moves one along and adds one. Two tips upon that, a full one and a
+/// delta, move the former on at once; the delta adds another. The device has seen the first delta.
+const ROWS_OF_LATER_VERSIONS: [Edit; 3] = [
+    Edit::FirstCommit(|fields| fields.push(ignorable(16, first_of_later_versions().encode(LATER)))),
+    Edit::Rows(|rows| {
+        rows.set(LATER, [1; 16], b"\x01moved along".to_vec());
+        rows.set(LATER, [3; 16], vec![255]);
+    }),
+    Edit::After(|repo| {
+        remember_second(repo);
+        put_third_commit(repo, 0, |commit| {
+            commit.tables = first_of_later_versions().joined(&commit.tables);
+            commit.tables.set(LATER, [1; 16], b"\x01moved by the other".to_vec());
+        });
+        let mut tables = Tables::default();
+        tables.set(COMMITS, repo.commits[1], commit_row(0, SECOND_FILE));
+        tables.set(LATER, [1; 16], b"\x01moved by one".to_vec());
+        tables.set(LATER, [4; 16], b"\x00of a later version".to_vec());
+        let (file, parents) = (format!("{THIRD_FILE}-0badcafe"), vec![(repo.commits[1], SECOND_FILE.to_owned())]);
+        let other = first_commit(repo.named_config, tables);
+        let other = Commit { file: file.clone(), number: 3, parents, growth: [2, 300, 200], ..other };
+        repo.put_commit(&file, 0, &record(&other.fields()));
+    }),
+];
+
+fn first_of_later_versions() -> Tables {
+    let mut tables = Tables::default();
+    tables.set(LATER, [1; 16], b"\x00at first".to_vec());
+    tables.set(LATER, [2; 16], b"\x02of a later version".to_vec());
+    tables
+}
 
 /// They are read like data (spec §8.3).
 fn class_as_later_versions(table: &mut Table) {
