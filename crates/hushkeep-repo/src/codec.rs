@@ -7,7 +7,7 @@ use zeroize::{Zeroize, Zeroizing};
 pub(crate) const MAX_SEGMENT_LEN: usize = 64 << 20;
 
 /// The longest body of a commit or index, in bytes (spec §8.1).
-const MAX_BODY_LEN: u64 = 512 << 20;
+pub(crate) const MAX_BODY_LEN: u64 = 512 << 20;
 
 /// The level at which bytes saved per CPU second are best on chat databases (see `docs/decisions`).
 const LEVEL: i32 = 3;

@@ -10,15 +10,16 @@ use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::WireError;
 use lru::LruCache;
+use zeroize::Zeroizing;
 
 use crate::bad_packs::BadPacks;
 use crate::codec;
 use crate::error::{Damage, DamageCause, ReadError};
-use crate::history::{History, IndexRow, Tables};
+use crate::history::{History, IndexRow, PackRow, Tables};
 use crate::index::{self, Index, SegmentAt};
 use crate::node::{Chain, FileListNode, PageMap, PageMapNode};
 use crate::objects::{Objects, index_name, pack_name};
-use crate::pack::{Class, Coding, ListEntry, NameList, PackInfo, Stretch};
+use crate::pack::{Class, Coding, EncodedPack, ListEntry, NameList, PackInfo, Stretch};
 use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::storage::{Folder, ObjectName};
 use slices::Part;
@@ -103,7 +104,7 @@ impl Contents {
                 continue;
             }
             match read_index(&self.objects, &row) {
-                Ok(packs) => self.add_named(packs, tables, &index_name(&row.id)),
+                Ok(body) => self.add_told(&body, tables, &index_name(&row.id)),
                 Err(ReadError::Damaged(damage)) => self.damage.push(damage),
                 Err(error) => return Err(error),
             }
@@ -189,30 +190,42 @@ impl Contents {
         }
     }
 
-    /// Takes in packs that this writer stored, with the index object that tells of them.
-    pub(crate) fn add_own(&mut self, packs: Vec<PackInfo>, index: Option<ObjectId>) {
+    /// Takes in packs that this writer stored, with the index objects that tell of them.
+    pub(crate) fn add_own(&mut self, packs: Vec<PackInfo>, indexes: impl IntoIterator<Item = ObjectId>) {
         packs.into_iter().for_each(|pack| self.index.add(pack));
-        // Where packs were untold, it tells of all.
-        self.has_untold_packs &= index.is_none();
-        self.known_indexes.extend(index);
+        let known = self.known_indexes.len();
+        self.known_indexes.extend(indexes);
+        // Where packs were untold, the new ones tell of all.
+        self.has_untold_packs &= self.known_indexes.len() == known;
     }
 
-    /// Takes in what an object says of packs, if it is what the commits say of them.
-    fn add_named(&mut self, packs: Vec<PackInfo>, tables: &Tables, object: &ObjectName) {
-        for pack in packs {
-            match tables.pack(&pack.id) {
-                Some(row) if row.is_dropped() => {}
-                Some(row)
-                    if row.digest == pack.digest()
-                        && row.len == pack.len
-                        && pack.is_sound()
-                        && lists_are_known(&pack, tables) =>
-                {
-                    self.take_in(pack);
-                }
-                _ => self.damage.push(Damage::new(object, DamageCause::Content)),
-            }
+    /// Takes in what an index object says of packs, as far as it is what the commits say of them.
+    fn add_told(&mut self, body: &[u8], tables: &Tables, object: &ObjectName) {
+        let mut damage = None;
+        for told in index::packs_in(body) {
+            let added = told.map_err(DamageCause::from).and_then(|told| self.add_encoded(&told, tables));
+            // One word for each object: it may be wrong about millions of packs.
+            damage = damage.or(added.err());
         }
+        self.damage.extend(damage.map(|cause| Damage::new(object, cause)));
+    }
+
+    /// Only a table that a row vouches for is decoded: any number of others fit in an object of a few kilobytes.
+    fn add_encoded(&mut self, told: &EncodedPack<'_>, tables: &Tables) -> Result<(), DamageCause> {
+        match tables.pack(&told.id) {
+            Some(row) if row.is_dropped() => Ok(()),
+            Some(row) if row.digest == told.digest() => self.add_named(told.decode()?, &row, tables),
+            _ => Err(DamageCause::Content),
+        }
+    }
+
+    /// Takes in a pack that has the digest in its row, if nothing else is wrong with it.
+    fn add_named(&mut self, pack: PackInfo, row: &PackRow, tables: &Tables) -> Result<(), DamageCause> {
+        if row.len != pack.len || !pack.is_sound() || !lists_are_known(&pack, tables) {
+            return Err(DamageCause::Content);
+        }
+        self.take_in(pack);
+        Ok(())
     }
 
     fn take_in(&mut self, pack: PackInfo) {
@@ -228,13 +241,15 @@ impl Contents {
             if self.index.pack_number(&row.id).is_some() {
                 continue;
             }
-            match self.objects.read_pack_info(&row.id, row.len) {
-                Ok(pack) => {
-                    self.add_named(vec![pack], tables, &pack_name(&row.id));
-                    self.has_untold_packs |= self.index.pack_number(&row.id).is_some();
-                }
-                Err(ReadError::Damaged(damage)) => self.damage.push(damage),
+            let added = match self.objects.read_pack_info(&row.id, row.len) {
+                Ok(pack) if pack.digest() == row.digest => self.add_named(pack, &row, tables),
+                Ok(_) => Err(DamageCause::Content),
+                Err(ReadError::Damaged(damage)) => Err(damage.cause),
                 Err(error) => return Err(error),
+            };
+            match added {
+                Ok(()) => self.has_untold_packs = true,
+                Err(cause) => self.damage.push(Damage::new(&pack_name(&row.id), cause)),
             }
         }
         Ok(())
@@ -508,14 +523,11 @@ impl MadeGood {
     }
 }
 
-/// Reads an index object, which must be the one that the commits name.
-pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Vec<PackInfo>, ReadError> {
+/// Reads an index object's body, which must be the one that the commits name.
+pub(crate) fn read_index(objects: &Objects, row: &IndexRow) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let name = index_name(&row.id);
     let body = objects.read_body(ObjectKind::Index, &name)?;
-    if index::digest_of(&body) != row.digest {
-        return Err(Damage::new(&name, DamageCause::Content).into());
-    }
-    index::decode(&body).map_err(|error| Damage::new(&name, error).into())
+    if index::digest_of(&body) == row.digest { Ok(body) } else { Err(Damage::new(&name, DamageCause::Content).into()) }
 }
 
 /// Whether a pack speaks of no list otherwise than the commit that named the list's own pack.
@@ -565,18 +577,4 @@ impl<K: Hash + Eq + Copy, V> Cache<K, V> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cache_forgets_what_was_used_longest_ago() {
-        let cache = Cache::new(10);
-        let read = |key: u32| cache.get_or_read(key, |_| 5, || Ok::<_, ()>(key)).unwrap();
-        let kept = |key: u32| cache.get_or_read(key, |_| 0, || Err(())).is_ok();
-        read(1);
-        read(2);
-        read(1);
-        read(3);
-        assert!(kept(1) && !kept(2) && kept(3));
-    }
-}
+mod tests;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError};
 
-use crate::pack::{Class, ListEntry, PackInfo, Segment, Stretch, digest};
+use crate::pack::{Class, EncodedPack, ListEntry, PackInfo, Segment, Stretch, digest};
 use crate::refs::{ContentRef, ListNo, NodeName, Run};
 
 /// Everything index objects say, joined in memory.
@@ -242,6 +242,7 @@ pub(crate) fn digest_of(body: &[u8]) -> [u8; 16] {
 }
 
 /// Encodes an index object's body (spec §9.1).
+#[cfg(any(test, fuzzing))]
 pub(crate) fn encode<'a>(packs: impl IntoIterator<Item = &'a PackInfo>) -> Vec<u8> {
     let mut out = Vec::new();
     for pack in packs {
@@ -250,14 +251,21 @@ pub(crate) fn encode<'a>(packs: impl IntoIterator<Item = &'a PackInfo>) -> Vec<u
     out
 }
 
-/// Decodes an index object's body (spec §9.1).
+/// What an index object's body has of each pack, in order; it ends behind an error (spec §9.1).
+pub(crate) fn packs_in(body: &[u8]) -> impl Iterator<Item = Result<EncodedPack<'_>, WireError>> {
+    let mut reader = Some(Reader::new(body));
+    std::iter::from_fn(move || {
+        let mut at = reader.take().filter(|reader| !reader.is_empty())?;
+        let pack = EncodedPack::read(&mut at);
+        reader = pack.is_ok().then_some(at);
+        Some(pack)
+    })
+}
+
+/// Decodes an index object's body with all tables.
+#[cfg(any(test, fuzzing))]
 pub(crate) fn decode(body: &[u8]) -> Result<Vec<PackInfo>, WireError> {
-    let mut reader = Reader::new(body);
-    let mut packs = Vec::new();
-    while !reader.is_empty() {
-        packs.push(PackInfo::decode(&mut reader)?);
-    }
-    Ok(packs)
+    packs_in(body).map(|pack| pack?.decode()).collect()
 }
 
 /// A body that is read has one form. Of sound packs everything is found where they say.

@@ -37,6 +37,8 @@ mod retention;
 mod stats;
 mod storage_clock;
 
+#[cfg(test)]
+mod memory;
 mod progress;
 #[cfg(test)]
 mod properties;

@@ -7,7 +7,9 @@ mod writer;
 pub(crate) use names::NameList;
 #[cfg(fuzzing)]
 pub(crate) use names::assert_round_trip as assert_name_list_round_trips;
-pub(crate) use table::{Class, Coding, ListEntry, MAX_SEALED_LEN, PackInfo, PackTable, Segment, Stretch, digest};
+pub(crate) use table::{
+    Class, Coding, EncodedPack, ListEntry, MAX_SEALED_LEN, PackInfo, PackTable, Segment, Stretch, digest,
+};
 pub(crate) use writer::{Body, PackWriter, WrittenList, to_u32};
 
 /// The longest pack, in bytes. Storages without multi-part upload take it in one request.

@@ -12,8 +12,7 @@ mod sweep;
 use crate::Timestamp;
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, PackRow, PublishError, Tables};
-use crate::index_writer::{IndexError, NewIndex};
-use crate::objects::index_name;
+use crate::index_writer::{IndexError, NewIndexes};
 use crate::pack::PackInfo;
 use crate::progress::Progress;
 use crate::repository::{Repository, bad_packs};
@@ -193,7 +192,8 @@ impl Repository {
         damaged.map_or(Ok(()), |damage| Err(PruneError::Incomplete(damage.clone())))
     }
 
-    /// Publishes what the plan says. The index object is stored first, and named: the storage's clock stands at it.
+    /// Publishes what the plan says. The index is stored first; the storage's clock stands at its last object, which is
+    /// returned.
     fn publish_prune(
         &mut self,
         plan: &mut Plan,
@@ -203,9 +203,9 @@ impl Repository {
         report: &mut PruneReport,
     ) -> Result<ObjectName, PruneError> {
         let begun = self.time();
-        let index = self.store_whole_index(&[new.as_slice(), &plan.strays].concat())?;
-        self.contents.add_own(new.clone(), Some(index.row.id));
-        let just_stored = index_name(&index.row.id);
+        let indexes = self.store_whole_index(&[new.as_slice(), &plan.strays].concat())?;
+        self.contents.add_own(new.clone(), indexes.stored().map(|row| row.id));
+        let just_stored = indexes.last_name();
         let clock = StorageClock::read(&self.contents.objects, Some(&just_stored))?;
         // Copying may have taken so long that it is too late for some.
         let in_time =
@@ -226,7 +226,7 @@ impl Repository {
             if repository.history.tables() != before || repository.is_long_ago(begun) {
                 return Err(PruneError::Busy);
             }
-            let mut tables = plan_rows(plan, &new, &index, number);
+            let mut tables = plan_rows(plan, &new, &indexes, number);
             ripe.iter().chain(&plan.to_drop).for_each(|row| tables.insert_pack(row.dropped(number)));
             let mut commits = before.clone();
             commits.drop_commits(|file| old_commits.contains(file));
@@ -238,8 +238,8 @@ impl Repository {
 }
 
 /// What the commit `number` says of packs and index objects.
-fn plan_rows(plan: &Plan, new: &[PackInfo], index: &NewIndex, number: u64) -> Tables {
-    let mut tables = index.rows(number);
+fn plan_rows(plan: &Plan, new: &[PackInfo], indexes: &NewIndexes, number: u64) -> Tables {
+    let mut tables = indexes.rows(number);
     new.iter().for_each(|pack| tables.insert_pack(pack.row()));
     plan.to_mark.iter().filter_map(|row| row.marked(number)).for_each(|row| tables.insert_pack(row));
     plan.to_revive.iter().for_each(|row| tables.insert_pack(row.revived()));

@@ -9,9 +9,8 @@ use crate::Timestamp;
 use crate::contents::Retired;
 use crate::error::ReadError;
 use crate::history::{Action, Change, PackRow, Tables};
-use crate::index_writer::{IndexError, NewIndex};
+use crate::index_writer::{IndexError, NewIndexes};
 use crate::liveness::Needs;
-use crate::objects::index_name;
 use crate::pack::PackInfo;
 use crate::repository::Repository;
 use crate::retention;
@@ -35,12 +34,13 @@ impl Repository {
         report: &mut BackupReport,
     ) -> Result<(), BackupError> {
         let begun = self.time();
-        let index = if stored.packs.is_empty() { None } else { Some(self.store_index(&stored.packs)?) };
-        if let Some(index) = &index {
+        let indexes = if stored.packs.is_empty() { None } else { Some(self.store_index(&stored.packs)?) };
+        for row in indexes.iter().flat_map(NewIndexes::stored) {
             report.objects_stored += 1;
-            report.bytes_stored += index.row.len;
+            report.bytes_stored += row.len;
         }
-        self.contents.add_own(stored.packs.clone(), index.as_ref().map(|index| index.row.id));
+        let ids = indexes.iter().flat_map(NewIndexes::stored).map(|row| row.id);
+        self.contents.add_own(stored.packs.clone(), ids);
 
         let problems = report.problems.len() as u64;
         let snapshot =
@@ -48,13 +48,13 @@ impl Repository {
         let change = Change { action: Action::Backup, time: stored.now, config: self.config_name };
         let (number, len) = self.publish(&change, |repository, number| {
             // Since the index object was stored, which sets the clock, this device slept; others may have swept that away.
-            if index.is_some() && repository.is_long_ago(begun) {
+            if indexes.is_some() && repository.is_long_ago(begun) {
                 return Err(BackupError::Overtaken);
             }
-            let mut tables = index.as_ref().map(|index| index.rows(number)).unwrap_or_default();
+            let mut tables = indexes.as_ref().map(|indexes| indexes.rows(number)).unwrap_or_default();
             tables.insert_snapshot(&snapshot(number));
             stored.packs.iter().for_each(|pack| tables.insert_pack(pack.row()));
-            repository.keep_what_it_needs(&stored, index.as_ref(), &mut tables)?;
+            repository.keep_what_it_needs(&stored, indexes.as_ref(), &mut tables)?;
             Ok::<_, BackupError>(tables)
         })?;
         report.objects_stored += 1;
@@ -68,7 +68,7 @@ impl Repository {
     fn keep_what_it_needs(
         &self,
         stored: &Stored<'_>,
-        index: Option<&NewIndex>,
+        indexes: Option<&NewIndexes>,
         tables: &mut Tables,
     ) -> Result<(), BackupError> {
         if self.contents.retired() == stored.retired {
@@ -82,7 +82,7 @@ impl Repository {
             })?;
         }
         for row in self.packs_with(&needs).into_iter().filter(|row| row.marked_since().is_some()) {
-            if !self.may_revive(&row, index)? {
+            if !self.may_revive(&row, indexes)? {
                 return Err(BackupError::Overtaken);
             }
             tables.insert_pack(row.revived());
@@ -103,13 +103,13 @@ impl Repository {
 
     /// Whether a marked pack is safe to use again. Where creating a commit is exclusive, nobody can drop it at the same
     /// time. Elsewhere it is safe while nobody may drop it yet for a long time.
-    fn may_revive(&self, row: &PackRow, index: Option<&NewIndex>) -> Result<bool, BackupError> {
+    fn may_revive(&self, row: &PackRow, indexes: Option<&NewIndexes>) -> Result<bool, BackupError> {
         if self.is_exclusive() {
             return Ok(true);
         }
         // The clock stands at the index object that this backup has just stored.
-        let (Some(since), Some(index)) = (row.marked_since(), index) else { return Ok(false) };
-        let clock = StorageClock::read(&self.contents.objects, Some(&index_name(&index.row.id)))?;
+        let (Some(since), Some(indexes)) = (row.marked_since(), indexes) else { return Ok(false) };
+        let clock = StorageClock::read(&self.contents.objects, Some(&indexes.last_name()))?;
         let age = clock.now.and_then(|now| clock.age(since, now));
         Ok(age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE))
     }

@@ -206,7 +206,7 @@ impl PackInfo {
     pub(crate) fn digest(&self) -> [u8; 16] {
         let mut encoded = Vec::new();
         self.encode(&mut encoded);
-        digest("hushkeep/1 pack", &encoded)
+        pack_digest(&encoded)
     }
 
     /// Whether the pack holds what a pack may: whole lists of its own, contents of others, all their names, within
@@ -236,21 +236,48 @@ impl PackInfo {
         put_varint(out, self.len);
         put_bytes(out, &self.table.encode());
     }
+}
 
-    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, WireError> {
+/// What an index object has of a pack, its table not decoded yet: decoded it takes some ten times the memory.
+pub(crate) struct EncodedPack<'a> {
+    pub(crate) id: ObjectId,
+    /// All of it, as it stands in the index object.
+    pub(crate) bytes: &'a [u8],
+    epoch: Epoch,
+    salt: [u8; 32],
+    len: u64,
+    table: &'a [u8],
+}
+
+impl<'a> EncodedPack<'a> {
+    /// Reads what [`PackInfo::encode`] wrote.
+    pub(crate) fn read(reader: &mut Reader<'a>) -> Result<Self, WireError> {
+        let mut whole = reader.clone();
         let id = ObjectId::from_bytes(reader.array()?);
         let epoch = Epoch(reader.varint_u32()?);
-        let salt = reader.array()?;
-        let len = reader.varint()?;
-        let table = reader.bytes()?;
+        let (salt, len, table) = (reader.array()?, reader.varint()?, reader.bytes()?);
         if table.len() > MAX_TABLE_LEN {
             return Err(WireError::Range);
         }
-        let mut table_reader = Reader::new(table);
-        let table = PackTable::decode(&mut table_reader)?;
-        table_reader.finish()?;
-        Ok(Self { id, epoch, salt, len, table })
+        let bytes = whole.take(whole.remaining() - reader.remaining())?;
+        Ok(Self { id, bytes, epoch, salt, len, table })
     }
+
+    /// [`PackInfo::digest`] of what it decodes to.
+    pub(crate) fn digest(&self) -> [u8; 16] {
+        pack_digest(self.bytes)
+    }
+
+    pub(crate) fn decode(&self) -> Result<PackInfo, WireError> {
+        let mut reader = Reader::new(self.table);
+        let table = PackTable::decode(&mut reader)?;
+        reader.finish()?;
+        Ok(PackInfo { id: self.id, epoch: self.epoch, salt: self.salt, len: self.len, table })
+    }
+}
+
+fn pack_digest(encoded: &[u8]) -> [u8; 16] {
+    digest("hushkeep/1 pack", encoded)
 }
 
 /// The first 16 bytes of a BLAKE3 hash, apart from all others by its context.
@@ -363,11 +390,15 @@ mod tests {
         for info in [own(), repacked()] {
             let mut out = Vec::new();
             info.encode(&mut out);
-            let mut reader = Reader::new(&out);
-            assert_eq!(PackInfo::decode(&mut reader).unwrap(), info);
-            reader.finish().unwrap();
+            for rest in [&[][..], &[7]] {
+                let bytes = [&out, rest].concat();
+                let mut reader = Reader::new(&bytes);
+                let encoded = EncodedPack::read(&mut reader).unwrap();
+                assert_eq!((encoded.bytes, encoded.digest()), (out.as_slice(), info.digest()));
+                assert_eq!((encoded.decode(), reader.remaining()), (Ok(info.clone()), rest.len()));
+            }
             for len in 0..out.len() {
-                assert!(PackInfo::decode(&mut Reader::new(&out[..len])).is_err(), "{len} bytes");
+                assert!(EncodedPack::read(&mut Reader::new(&out[..len])).is_err(), "{len} bytes");
             }
         }
     }
@@ -384,7 +415,7 @@ mod tests {
         let decode = |table_len: usize| {
             let mut info = [own().id.as_bytes(), &[2][..], &[5; 32], &[9]].concat();
             put_bytes(&mut info, &vec![0; table_len]);
-            PackInfo::decode(&mut Reader::new(&info)).unwrap_err()
+            EncodedPack::read(&mut Reader::new(&info)).and_then(|pack| pack.decode()).unwrap_err()
         };
         // No list, no segment, and then too much: it is read that far.
         assert_eq!((decode(67_108_844), decode(67_108_845)), (WireError::Trailing, WireError::Range));
