@@ -172,7 +172,8 @@ impl Repository {
             Err(error) => error,
         };
         // What surely was not published must not hold. After a failed call the commit may be there.
-        let is_certain = matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Read(_));
+        let is_certain =
+            matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy | ConfigError::Read(_));
         if is_certain && self.history.config() != name {
             let storage = self.contents.objects.storage.as_ref();
             names.iter().try_for_each(|name| storage.delete(name))?;
