@@ -423,8 +423,9 @@ impl Contents {
         if names.entry != *entry {
             return Err(self.damaged(at, DamageCause::Content).into());
         }
-        let lens =
-            names.list.lens(stretch.first, stretch.count).ok_or_else(|| self.damaged(at, DamageCause::Length))?;
+        let too_few = || self.damaged(at, DamageCause::Length);
+        let lens = names.list.lens(stretch.first, stretch.count).ok_or_else(too_few)?;
+        let names = names.list.names(stretch.first, stretch.count).ok_or_else(too_few)?.to_vec();
         let mut ends = Vec::with_capacity(lens.len());
         let mut end = begin;
         for len in lens {

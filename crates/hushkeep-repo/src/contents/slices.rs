@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use hushkeep_core::keys::EpochKeys;
+use hushkeep_core::name::ContentName;
 
-use super::ProvenNames;
 use crate::refs::ContentRef;
 
 /// An unpacked segment, cut into its contents.
@@ -21,7 +21,8 @@ pub(super) struct Part {
     /// Where the first begins in the segment, and where each ends.
     pub(super) begin: usize,
     pub(super) ends: Vec<usize>,
-    pub(super) names: Arc<ProvenNames>,
+    /// The names of these alone: a segment may hold contents of many long lists.
+    pub(super) names: Vec<ContentName>,
     pub(super) keys: Arc<EpochKeys>,
 }
 
@@ -46,7 +47,7 @@ impl<'a> Slices<'a> {
     pub(crate) fn prove(&self, chunk: ContentRef) -> Option<&'a [u8]> {
         let (part, place) = self.find(chunk)?;
         let content = self.segment.get(part.range(place)?)?;
-        (part.names.list.name(chunk.position)? == &part.keys.names().name(content)).then_some(content)
+        (part.names.get(place)? == &part.keys.names().name(content)).then_some(content)
     }
 
     /// Where in the segment a content lies.

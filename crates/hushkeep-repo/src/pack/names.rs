@@ -36,6 +36,11 @@ impl NameList {
         self.names.get(position as usize)
     }
 
+    /// The names of `count` contents from `first` on.
+    pub(crate) fn names(&self, first: u32, count: u32) -> Option<&[ContentName]> {
+        self.names.get(first as usize..(first as usize).checked_add(count as usize)?)
+    }
+
     /// The lengths of `count` contents from `first` on.
     pub(crate) fn lens(&self, first: u32, count: u32) -> Option<&[u32]> {
         self.lens.get(first as usize..(first as usize).checked_add(count as usize)?)
