@@ -182,6 +182,18 @@ impl PassphraseWrap {
         Ok(Self { params, salt, commitment: keys.commitment, sealed_key, unknown: UnknownFields::new() })
     }
 
+    /// Seals another key as this wrap does its own: as costly to open, and with what a later version says in it.
+    pub fn reseal(
+        &self,
+        key: &BackupKey,
+        passphrase: &Passphrase,
+        place: &WrapPlace,
+        rng: &mut dyn CryptoRng,
+    ) -> Result<Self, OutOfMemory> {
+        let sealed = Self::seal(key, passphrase, self.params, place, rng)?;
+        Ok(Self { unknown: self.unknown.clone(), ..sealed })
+    }
+
     /// Opens the wrap that was found there. Takes the time and memory that [`Self::params`] say.
     pub fn open(&self, passphrase: &Passphrase, place: &WrapPlace) -> Result<BackupKey, UnwrapError> {
         let keys = WrapKeys::derive(passphrase, self.params, &self.salt, &place.repository)?;

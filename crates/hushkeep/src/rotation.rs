@@ -152,12 +152,12 @@ impl Rotation {
         passphrase: &Passphrase,
     ) -> Result<Protector, SecretError> {
         let rng = &mut crate::random();
-        let params = PassphraseWrap::decode(wrap).map_err(|_| SecretError::PassphraseDamaged)?.params();
+        let wrap = PassphraseWrap::decode(wrap).map_err(|_| SecretError::PassphraseDamaged)?;
         // After the last epoch there is no rotation, which says so itself.
         let epoch = opened.repository.epoch();
         let epoch = epoch.next().unwrap_or(epoch);
         let place = WrapPlace { repository: opened.repository.id(), protector: old.id, epoch };
-        let wrap = PassphraseWrap::seal(&self.key, passphrase, params, &place, rng);
+        let wrap = wrap.reseal(&self.key, passphrase, &place, rng);
         let wrap = wrap.map_err(|OutOfMemory { memory_kib }| SecretError::OutOfMemory { memory_kib })?;
         let mut protector = old.clone();
         protector.kind = ProtectorKind::Passphrase(wrap.encode());

@@ -34,6 +34,19 @@ fn the_right_passphrase_gives_the_key_back() {
     assert_eq!(wrap.params(), KdfParams::FLOOR);
 }
 
+/// As when the key is replaced.
+#[test]
+fn a_wrap_for_another_key_keeps_what_later_versions_say() {
+    let rng = &mut ChaCha20Rng::seed_from_u64(3);
+    let (mut wrap, other) = (wrap(), BackupKey::generate(rng));
+    wrap.unknown.insert(9, b"later".to_vec());
+    let resealed = wrap.reseal(&other, &passphrase("correct horse"), &PLACE, rng).unwrap();
+    let again = PassphraseWrap::decode(&resealed.encode()).unwrap();
+    assert!(open(&again).unwrap().ct_eq(&other));
+    assert_ne!(again.salt, wrap.salt);
+    assert_eq!((again.params(), again.unknown), (KdfParams::FLOOR, wrap.unknown));
+}
+
 #[test]
 fn another_passphrase_protector_epoch_or_repository_is_refused() {
     let wrap = wrap();
