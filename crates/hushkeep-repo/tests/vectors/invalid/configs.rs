@@ -238,20 +238,14 @@ fn replaced_keys() -> Vec<Invalid> {
             "key-from-before-a-rotation",
             "a commit of epoch 1, which a config tells of: the key was changed (§11.4)",
             Edit::After(|repo| {
-                let old = repo.objects[&name()].clone();
-                rotate(repo, repo.older(1), repo.older(1));
-                repo.objects.insert(name(), old);
-                repo.owner_epoch = 0;
+                rotate_before_the_owner_knows(repo);
             }),
         ),
         wrong(
             "key-from-before-a-rotation-that-is-covered",
             "the same, and a commit of epoch 0 claims to continue that of epoch 1 (§11.4)",
             Edit::After(|repo| {
-                let old = repo.objects[&name()].clone();
-                rotate(repo, repo.older(1), repo.older(1));
-                repo.objects.insert(name(), old);
-                repo.owner_epoch = 0;
+                rotate_before_the_owner_knows(repo);
                 cover_third_commit(repo);
             }),
         ),
@@ -259,11 +253,8 @@ fn replaced_keys() -> Vec<Invalid> {
             "key-from-before-a-covered-rotation-with-a-damaged-config",
             "the same, and the config that tells of epoch 1 has a clear part that is refused (§11.4)",
             Edit::After(|repo| {
-                let old = repo.objects[&name()].clone();
-                rotate(repo, repo.older(1), repo.older(1));
+                rotate_before_the_owner_knows(repo);
                 put_second_config(repo, 1, |clear, _| value(clear, 2).push(0));
-                repo.objects.insert(name(), old);
-                repo.owner_epoch = 0;
                 cover_third_commit(repo);
             }),
         ),
@@ -289,14 +280,19 @@ fn replaced_keys() -> Vec<Invalid> {
             "key-from-before-a-rotation-with-a-damaged-config",
             "the config that tells of epoch 1 has a clear part that is refused; its header tells enough (§11.4)",
             Edit::After(|repo| {
-                let old = repo.objects[&name()].clone();
-                rotate(repo, repo.older(1), repo.older(1));
+                rotate_before_the_owner_knows(repo);
                 put_second_config(repo, 1, |clear, _| value(clear, 2).push(0));
-                repo.objects.insert(name(), old);
-                repo.owner_epoch = 0;
             }),
         ),
     ]
+}
+
+/// The key was replaced, and the config of before is still there, as is the owner's key.
+fn rotate_before_the_owner_knows(repo: &mut Repo) {
+    let old = repo.objects[&name()].clone();
+    rotate(repo, repo.older(1), repo.older(1));
+    repo.objects.insert(name(), old);
+    repo.owner_epoch = 0;
 }
 
 /// A commit of epoch 0 claims to continue the third one.
