@@ -36,8 +36,8 @@ impl Repository {
         Ok(old.into_iter().map(|name| name.file().to_owned()).collect())
     }
 
-    /// Deletes dropped packs and commits, superseded index objects, and index objects that no commit names; the latter
-    /// two after the same wait as packs.
+    /// Deletes packs and commits that are surely dropped, superseded index objects, and index objects that no commit names;
+    /// the latter two after the wait that packs are marked for.
     pub(super) fn sweep(
         &mut self,
         just_stored: Option<&ObjectName>,
