@@ -5,56 +5,20 @@ mod common;
 
 use std::sync::Arc;
 
+use common::place::*;
 use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
 use hushkeep_repo::storage::{Features, Folder, StorageErrorKind};
 use hushkeep_repo::{
-    CheckOptions, LockedRepository, Protector, ProtectorKind, PruneError, PruneOptions, PruneReport, Quiet, Repository,
-    RotateError, Storage, UnlockError,
+    CheckOptions, LockedRepository, Protector, ProtectorKind, PruneError, PruneOptions, Quiet, Repository, RotateError,
+    Storage, UnlockError,
 };
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
-const DAY: i64 = 86_400;
 const ID: ProtectorId = ProtectorId::from_bytes([1; 4]);
-
-/// A storage in memory with a clock.
-struct Place {
-    memory: MemoryStorage,
-    storage: Arc<dyn Storage>,
-    now: i64,
-}
-
-impl Place {
-    fn new(create_if_absent: bool) -> Self {
-        let memory = MemoryStorage::new(Features { create_if_absent });
-        memory.set_time(at(NOW));
-        Self { storage: Arc::new(memory.clone()), memory, now: NOW }
-    }
-
-    fn wait(&mut self, seconds: i64) {
-        self.now += seconds;
-        self.memory.set_time(at(self.now));
-    }
-
-    fn count(&self, folder: Folder) -> usize {
-        self.storage.list(folder).unwrap().len()
-    }
-
-    fn bytes(&self) -> u64 {
-        self.storage.list(Folder::Packs).unwrap().iter().map(|info| info.len).sum()
-    }
-}
-
-fn options(place: &Place) -> PruneOptions {
-    PruneOptions { now: at(place.now), max_unused: 0.0, max_repack_bytes: u64::MAX, dry_run: false }
-}
-
-fn prune(repository: &mut Repository, place: &Place) -> PruneReport {
-    repository.prune(&options(place), &Quiet).unwrap()
-}
 
 fn forget(repository: &mut Repository, numbers: &[u64], place: &Place) {
     let gone = repository.snapshots().iter().filter(|snapshot| numbers.contains(&snapshot.number));
@@ -401,14 +365,6 @@ fn old_commits_go_and_nobody_takes_it_for_a_roll_back() {
     forget(&mut repository, &[oldest], &place);
     prune(&mut repository, &place);
     assert!(place.count(Folder::Commits) < commits.len() - 30);
-}
-
-fn new_key() -> BackupKey {
-    BackupKey::from_secret(Secret::build(|bytes| *bytes = [4; 32]))
-}
-
-fn open_with(key: &BackupKey, device: &Device, storage: &Arc<dyn Storage>) -> Result<Repository, UnlockError> {
-    LockedRepository::find(Arc::clone(storage), None).unwrap().unlock(key, device.state.clone(), device.rng(), at(NOW))
 }
 
 #[test]

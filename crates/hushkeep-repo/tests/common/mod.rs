@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
+pub(crate) mod place;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
