@@ -173,7 +173,7 @@ impl PassphraseWrap {
     ) -> Result<Self, OutOfMemory> {
         let mut salt = [0; SALT_LEN];
         rng.fill_bytes(&mut salt);
-        let keys = WrapKeys::derive(passphrase, params, &salt, &place.repository)?;
+        let keys = WrapKeys::derive(passphrase, params, &salt, place)?;
         let aead = Aead::new(&keys.cipher, associated_data(params, &salt, place));
         let mut sealed = Vec::with_capacity(SEALED_LEN);
         aead.seal(Nonce::segment(0), key.expose(), &mut sealed);
@@ -196,7 +196,7 @@ impl PassphraseWrap {
 
     /// Opens the wrap that was found there. Takes the time and memory that [`Self::params`] say.
     pub fn open(&self, passphrase: &Passphrase, place: &WrapPlace) -> Result<BackupKey, UnwrapError> {
-        let keys = WrapKeys::derive(passphrase, self.params, &self.salt, &place.repository)?;
+        let keys = WrapKeys::derive(passphrase, self.params, &self.salt, place)?;
         if !bool::from(keys.commitment.ct_eq(&self.commitment)) {
             return Err(UnwrapError::WrongPassphrase);
         }
@@ -260,10 +260,13 @@ impl WrapKeys {
         passphrase: &Passphrase,
         params: KdfParams,
         salt: &[u8; SALT_LEN],
-        repository: &RepositoryId,
+        place: &WrapPlace,
     ) -> Result<Self, OutOfMemory> {
         let root = stretch(passphrase, params, salt)?;
-        let cipher = derive(root.expose(), repository.as_bytes(), &[b"hushkeep/1 passphrase wrap key"]);
+        let WrapPlace { repository, protector, epoch } = place;
+        // A machine that wakes up twice may draw a salt twice. The nonce is fixed: the key must be another in the next epoch.
+        let info = [b"hushkeep/1 passphrase wrap key".as_slice(), protector.as_bytes(), &epoch.0.to_le_bytes()];
+        let cipher = derive(root.expose(), repository.as_bytes(), &info);
         let commitment: Secret<COMMITMENT_LEN> =
             derive(root.expose(), repository.as_bytes(), &[b"hushkeep/1 passphrase commitment"]);
         Ok(Self { cipher, commitment: *commitment.expose() })

@@ -49,7 +49,8 @@ def open_wrap(wrap: Wrap, passphrase: str, repository: bytes, epoch: int, protec
     commitment = derive(root, repository, b"hushkeep/1 passphrase commitment")
     if not hmac.compare_digest(commitment, wrap.commitment):
         raise WrongKey("the passphrase does not open this repository")
-    cipher_key = derive(root, repository, b"hushkeep/1 passphrase wrap key")
+    place = protector + encode_u32(epoch)
+    cipher_key = derive(root, repository, b"hushkeep/1 passphrase wrap key" + place)
     numbers = b"".join(map(encode_u32, (epoch, wrap.memory_kib, wrap.passes, wrap.lanes)))
     associated = b"hushkeep/1 passphrase wrap" + repository + protector + numbers + wrap.salt + encode_u64(0)
     try:

@@ -297,8 +297,9 @@ def wrap_keys(v, memory_kib, iterations, lanes, salt):
     secret = unicodedata.normalize("NFKC", v["passphrase"]).encode()
     root = argon2.hash_secret_raw(secret, salt, iterations, memory_kib, lanes, 32, argon2.Type.ID)
     numbers = b"".join(number.to_bytes(4, "little") for number in (v["epoch"], memory_kib, iterations, lanes))
+    place = v["protector"] + v["epoch"].to_bytes(4, "little")
     return (
-        hkdf(root, v["repository"], b"hushkeep/1 passphrase wrap key", 32),
+        hkdf(root, v["repository"], b"hushkeep/1 passphrase wrap key" + place, 32),
         hkdf(root, v["repository"], b"hushkeep/1 passphrase commitment", 32),
         b"hushkeep/1 passphrase wrap" + v["repository"] + v["protector"] + numbers + salt + bytes(8),
     )

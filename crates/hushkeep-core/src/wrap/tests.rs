@@ -61,6 +61,24 @@ fn another_passphrase_protector_epoch_or_repository_is_refused() {
     }
 }
 
+/// As where a machine that was stopped goes on twice from one state, once before a rotation: who had the old key would know
+/// the new one from the two sealed keys.
+#[test]
+fn a_salt_that_is_drawn_twice_seals_under_another_key_elsewhere() {
+    let seal = |place: &WrapPlace| {
+        let mut rng = ChaCha20Rng::seed_from_u64(2);
+        PassphraseWrap::seal(&key(), &passphrase("correct horse"), KdfParams::FLOOR, place, &mut rng).unwrap()
+    };
+    let first = seal(&PLACE);
+    for other in
+        [WrapPlace { epoch: Epoch(6), ..PLACE }, WrapPlace { protector: ProtectorId::from_bytes([3; 4]), ..PLACE }]
+    {
+        let second = seal(&other);
+        assert_eq!(first.salt, second.salt);
+        assert_ne!(first.sealed_key[..32], second.sealed_key[..32]);
+    }
+}
+
 #[test]
 fn every_part_is_authenticated() {
     let mut bad = wrap();
