@@ -130,7 +130,9 @@ impl Commit {
         if commit.growth.depth > 0 && commit.parents.is_empty() {
             return Err(WireError::Range);
         }
-        Ok((commit, Tables::read(&record, 10, 16)?))
+        let mut tables = Tables::read(&record, 10, 16)?;
+        tables.remove_commits_from(commit.number);
+        Ok((commit, tables))
     }
 }
 
@@ -310,10 +312,9 @@ mod tests {
         }
     }
 
-    #[test]
-    fn commits_round_trip() {
-        let name = ObjectName::new(Folder::Commits, "0000000007-abcd").unwrap();
-        let commit = Commit {
+    /// The commit 8, upon one of this name.
+    fn commit_upon(name: &ObjectName) -> Commit {
+        Commit {
             number: 8,
             parents: vec![Parent { id: CommitId([7; 16]), name: name.clone() }],
             name: name.clone(),
@@ -322,7 +323,32 @@ mod tests {
             config: ConfigName { number: 2, digest: [4; 16] },
             older_epochs: OlderEpochs::from_bytes(&[1, 2, 3]),
             growth: Growth::default().next(10).unwrap(),
+        }
+    }
+
+    /// Who has the key until it is replaced could else have that very commit deleted.
+    #[test]
+    fn what_calls_itself_before_a_commit_has_a_lower_number() {
+        let named = |files: &[&str]| {
+            let mut tables = Tables::default();
+            for (file, id) in files.iter().zip(1..) {
+                tables.insert_commit(&CommitId([id; 16]), &ObjectName::new(Folder::Commits, *file).unwrap());
+            }
+            tables
         };
+        let mut tables = named(&["0000000007-abcd", "no-number", "0000000008", "0000000008-abcd", "10000000000"]);
+        tables.drop_commits(|file| file != "no-number");
+        let commit = commit_upon(&ObjectName::new(Folder::Commits, "0000000007-abcd").unwrap());
+        let (_, read) = Commit::decode(&commit.encode(&tables)).unwrap();
+        let mut before = named(&["0000000007-abcd", "no-number"]);
+        before.drop_commits(|file| file != "no-number");
+        assert_eq!(read, before);
+    }
+
+    #[test]
+    fn commits_round_trip() {
+        let name = ObjectName::new(Folder::Commits, "0000000007-abcd").unwrap();
+        let commit = commit_upon(&name);
         let mut tables = Tables::default();
         tables.insert_commit(&CommitId([7; 16]), &name);
         let body = commit.encode(&tables);

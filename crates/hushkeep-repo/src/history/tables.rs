@@ -12,8 +12,9 @@ use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 
 use super::commit::CommitId;
+use crate::objects::number_of;
 use crate::snapshot::{Snapshot, SnapshotId};
-use crate::storage::ObjectName;
+use crate::storage::{Folder, ObjectName};
 pub use rows::ForgottenSnapshot;
 pub(crate) use rows::{IndexRow, PackRow};
 use rows::{LIVE, NEWER_NEEDED, decode_commit, encode_commit, fixed_len_of_commit};
@@ -64,6 +65,16 @@ impl Tables {
                 *row = encode_commit(&file, true);
             }
         }
+    }
+
+    /// Takes away the rows of commits that are no ancestors of the commit `number`: those before have lower numbers. Who had a
+    /// key could else call commits dropped that come after him, that of a rotation first of all (spec §11.2).
+    pub(super) fn remove_commits_from(&mut self, number: u64) {
+        let is_before = |file: &str| {
+            let name = ObjectName::new(Folder::Commits, file).ok();
+            name.and_then(|name| number_of(&name)).is_none_or(|before| before < number)
+        };
+        self.commits.retain(|_, row| decode_commit(row).is_none_or(|(_, file)| is_before(&file)));
     }
 
     /// Forgets the rows of commits with these ids and file names: they are to be read if they come back.
@@ -272,13 +283,13 @@ impl Tables {
     fn assert_rows_round_trip(&self) {
         for (id, row) in &self.packs {
             let Some(pack) = self.pack(&ObjectId::from_bytes(*id)) else { continue };
-            assert!(row.starts_with(&pack.encode()));
+            assert!(pack.is_read_of(row), "what a row says is what is read of it");
             let marked = pack.marked(1).map(|marked| (marked.encode(), marked.revived().encode()));
             assert!(marked.is_none_or(|(marked, revived)| *row < marked && marked < revived), "a status only grows");
         }
         for index in self.all_indexes() {
             let row = self.indexes.get(index.id.as_bytes());
-            assert!(row.is_some_and(|row| row.first() > Some(&1) || row.starts_with(&index.encode())));
+            assert!(row.is_some_and(|row| index.is_read_of(row)), "what a row says is what is read of it");
         }
         for snapshot in self.forgotten_snapshots() {
             let row = self.snapshots.get(snapshot.id.as_bytes());

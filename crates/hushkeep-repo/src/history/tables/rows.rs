@@ -19,6 +19,8 @@ const SUPERSEDED: u8 = 1;
 const COMMIT_DROPPED: u8 = 1;
 /// A pack whose bytes may be gone.
 const PACK_DROPPED: u8 = u8::MAX;
+/// Stands for the number of a commit that a row should tell and does not: none has it, so nothing is ever old by it.
+const NO_COMMIT: u64 = u64::MAX;
 
 /// A pack that a commit names.
 ///
@@ -99,7 +101,7 @@ impl PackRow {
         let status = reader.byte()?;
         let (len, digest, list_digest) = (reader.varint()?, reader.array()?, reader.array()?);
         let row = Self { id, len, digest, list_digest, status, since: 0 };
-        Ok(if row.is_live() { row } else { Self { since: reader.varint()?, ..row } })
+        Ok(if row.is_live() { row } else { Self { since: read_since(&mut reader), ..row } })
     }
 
     /// How long the part of a row is that may never change: all but its status and what that brings.
@@ -108,6 +110,12 @@ impl PackRow {
         reader.varint().ok()?;
         reader.take(32).ok()?;
         Some(row.len() - 1 - reader.remaining())
+    }
+
+    /// Whether it says what the row says, as far as this version reads that.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_read_of(&self, row: &[u8]) -> bool {
+        says_the_same(&self.encode(), row, Self::fixed_len(row), self.since)
     }
 }
 
@@ -148,7 +156,7 @@ impl IndexRow {
         let mut reader = Reader::new(row);
         let status = reader.byte()?;
         let (level, len, digest) = (reader.varint()?, reader.varint()?, reader.array()?);
-        let superseded = if status == LIVE { None } else { Some(reader.varint()?) };
+        let superseded = (status != LIVE).then(|| read_since(&mut reader));
         Ok(Self { id, level, len, digest, superseded })
     }
 
@@ -160,6 +168,27 @@ impl IndexRow {
         reader.take(16).ok()?;
         Some(row.len() - 1 - reader.remaining())
     }
+
+    /// Whether it says what the row says, as far as this version reads that.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn is_read_of(&self, row: &[u8]) -> bool {
+        let status = if row.first() == Some(&LIVE) { LIVE } else { SUPERSEDED };
+        let row = [&[status], row.get(1..).unwrap_or_default()].concat();
+        says_the_same(&self.encode(), &row, Self::fixed_len(&row), self.superseded.unwrap_or_default())
+    }
+}
+
+/// The number of the commit that brought a status. A row without it holds all the same: what its digests vouch for would not be
+/// bound any more (spec §11.2).
+fn read_since(reader: &mut Reader<'_>) -> u64 {
+    reader.varint().unwrap_or(NO_COMMIT)
+}
+
+/// Whether a row begins with what is written of it; without a number, as far as that.
+#[cfg(any(test, fuzzing))]
+fn says_the_same(written: &[u8], row: &[u8], fixed_len: Option<usize>, since: u64) -> bool {
+    let fixed = |row: &[u8]| Some(row.get(..=fixed_len?)?.to_vec());
+    row.starts_with(written) || (since == NO_COMMIT && fixed(row).is_some() && fixed(row) == fixed(written))
 }
 
 /// A snapshot that its owner forgot.
@@ -231,6 +260,20 @@ mod tests {
         for row in [index, index.superseded(900)] {
             assert_eq!(IndexRow::decode(row.id, &row.encode()), Ok(row));
             assert_eq!(IndexRow::fixed_len(&row.encode()), Some(1 + 2 + 16));
+        }
+    }
+
+    #[test]
+    fn a_row_without_the_commit_that_brought_its_status_holds_and_is_never_old() {
+        let marked = pack().marked(300).unwrap();
+        let superseded =
+            IndexRow { id: pack().id, level: 1, len: 300, digest: [4; 16], superseded: None }.superseded(300);
+        for behind in [[].as_slice(), &[0x80]] {
+            let row = [&marked.encode()[..3 + 32], behind].concat();
+            assert_eq!(PackRow::decode(marked.id, &row), Ok(PackRow { since: u64::MAX, ..marked }));
+            let row = [&superseded.encode()[..1 + 1 + 2 + 16], behind].concat();
+            let read = IndexRow { superseded: Some(u64::MAX), ..superseded };
+            assert_eq!(IndexRow::decode(superseded.id, &row), Ok(read));
         }
     }
 
