@@ -27,7 +27,7 @@ use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
 pub(crate) use read::has_config;
-use read::{Told, as_damage, decode_commit, is_newer, list, newest_first, read_newest_tip, read_tip, told_epoch};
+use read::{Told, as_damage, decode_commit, find_commit, is_newer, list, newest_first, read_tip, told_epoch};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
 
@@ -84,45 +84,61 @@ impl History {
     /// A damaged commit is passed over, and the commits around it tell what they can; one that a newer version wrote
     /// is an error, for whoever went on beside it could undo what it says.
     pub(crate) fn load(objects: &Objects) -> Result<Self, ReadError> {
-        let mut history = Self { epoch: objects.keyring.newest(), listed: list(objects)?, ..Self::default() };
-        let names = newest_first(history.listed.iter().cloned());
+        let listed = list(objects)?;
+        let mut history = Self::read_tips(objects, &listed, objects.keyring.newest())?;
+        history.is_in_force = true;
+        if history.tips.is_empty() && history.epoch != Epoch::FIRST {
+            let Some(lost) = history.find_lost_newest(objects)? else {
+                return Ok(Self { is_in_force: false, ..history });
+            };
+            // What older keys sealed is better than nothing. It covers what is damaged below it, but not what was lost.
+            history = Self::read_tips(objects, &listed, Epoch::FIRST)?;
+            history.damaged.retain(|damage| lost.iter().all(|lost| lost.object != damage.object));
+            history.damaged.splice(0..0, lost);
+            history.is_in_force = true;
+        }
+        match history.damaged.first() {
+            Some(damage) if history.tips.is_empty() && !listed.is_empty() => Err(damage.clone().into()),
+            _ => Ok(history),
+        }
+    }
+
+    /// Finds the tips among the commits that are `listed`: of those sealed in the `oldest` epoch that counts or later ones.
+    ///
+    /// Others were written by a device that did not know of the next key, or by who stole the old one, and are not taken: a
+    /// thief must not pass newer commits off as continued by his own, so they hide nothing; nor can he stop anybody by what only
+    /// a newer version would understand.
+    fn read_tips(objects: &Objects, listed: &BTreeSet<ObjectName>, oldest: Epoch) -> Result<Self, ReadError> {
+        let mut history = Self { epoch: objects.keyring.newest(), listed: listed.clone(), ..Self::default() };
         let mut covered: HashSet<String> = HashSet::new();
         let (mut older, mut copies) = (Vec::new(), Vec::new());
-        for name in &names {
+        for name in newest_first(listed.iter().cloned()) {
             if covered.contains(name.file()) {
                 continue;
             }
-            match read_newest_tip(objects, name) {
-                Ok(Some(tip)) if tip.commit.name != *name => copies.push((tip.id, name)),
-                // A thief of an older key must not pass newer commits off as continued by his own: he hides nothing.
-                Ok(Some(tip)) if tip.epoch < history.epoch => older.push(tip),
-                Ok(Some(tip)) => {
+            match find_commit(objects, &name) {
+                Ok(Some(found)) if found.is_copy(&name) => copies.push((found.id, name)),
+                Ok(Some(found)) if found.epoch < oldest => older.push((found.id, name)),
+                Ok(Some(found)) if history.knows(&found.id) => {}
+                Ok(Some(found)) => {
+                    let tip = found.into_tip(objects)?;
                     covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                     history.add_tip(tip);
                 }
-                // Nor can he stop anybody by what only a newer version would understand.
-                Ok(None) => history.outdated.push(name.clone()),
+                Ok(None) => history.outdated.push(name),
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => {
                     history.note_damage(damage, objects)?;
                 }
                 Err(error) => return Err(error),
             }
         }
-        older.retain(|tip| !covered.contains(tip.commit.name.file()));
-        let read: HashSet<CommitId> = older.iter().map(|tip| tip.id).collect();
+        let read: HashSet<CommitId> = older.iter().map(|(id, _)| *id).collect();
         copies.retain(|(id, _)| !history.knows(id) && !read.contains(id));
-        let unread = history.damaged.iter().filter_map(|damage| damage.object.parse().ok());
-        let unread: Vec<ObjectName> = unread.chain(copies.iter().map(|(_, name)| (*name).clone())).collect();
-        history.is_in_force = !history.tips.is_empty() || history.has_lost_newest(objects, &unread)?;
-        history.take_older(older);
-        copies.retain(|(id, _)| !history.knows(id));
-        history.damaged.extend(copies.into_iter().map(|(_, name)| Damage::new(name, DamageCause::Content)));
-        match history.damaged.first() {
-            Some(damage) if history.tips.is_empty() && history.is_in_force && !names.is_empty() => {
-                Err(damage.clone().into())
-            }
-            _ => Ok(history),
-        }
+        older.retain(|(id, _)| !history.knows(id));
+        history.outdated.extend(older.into_iter().map(|(_, name)| name));
+        history.outdated.retain(|name| !covered.contains(name.file()));
+        history.damaged.extend(copies.into_iter().map(|(_, name)| Damage::new(&name, DamageCause::Content)));
+        Ok(history)
     }
 
     /// Takes in a commit that nothing found before continues, and what is wrong with its chain.
@@ -136,47 +152,28 @@ impl History {
         self.tips.push(tip);
     }
 
-    /// Whether the key holds although no commit under it can be read (spec §12.4): one that may have been under it is damaged,
-    /// or all are missing. A rotation that died before its commit leaves the config of before; one that was completed deletes
-    /// that, and so its commit was lost. In `unread` are the damaged ones, and copies of none.
-    fn has_lost_newest(&mut self, objects: &Objects, unread: &[ObjectName]) -> Result<bool, ReadError> {
-        if self.epoch == Epoch::FIRST {
-            return Ok(true);
-        }
-        for name in unread {
-            match told_epoch(objects, name)? {
+    /// What is lost if the key holds although no commit under it can be read (spec §12.4): one that may have been under it is
+    /// damaged, or all are missing. `None` if it does not hold: a rotation that died before its commit leaves the config of
+    /// before; one that was completed deletes that, and so its commit was lost.
+    fn find_lost_newest(&self, objects: &Objects) -> Result<Option<Vec<Damage>>, ReadError> {
+        let mut lost = Vec::new();
+        for damage in &self.damaged {
+            let Ok(name) = damage.object.parse() else { continue };
+            match told_epoch(objects, &name)? {
                 Told::Epoch(epoch) if epoch < self.epoch => {}
                 // It was listed, and is not there: nobody has damaged it.
                 Told::Missing => {}
-                Told::Epoch(_) | Told::Nothing => return Ok(true),
+                Told::Epoch(_) | Told::Nothing => lost.push(damage.clone()),
             }
+        }
+        if !lost.is_empty() {
+            return Ok(Some(lost));
         }
         // One that is listed and missing may just be deleted: this listing is old, and may lack the commit as well.
         if has_config(objects, |header| header.is_none_or(|header| objects.keyring.is_preceded_by(header)))? {
-            return Ok(false);
+            return Ok(None);
         }
-        self.damaged.push(Damage { object: Folder::Commits.name().to_owned(), cause: DamageCause::Missing });
-        Ok(true)
-    }
-
-    /// Decides on commits under older keys that none under the newest continues. They were written by a device that did not
-    /// know of the next key, or by who stole the old one, and are not taken. Only where nothing is left under a key that
-    /// holds do they tell the state, so that one bad object does not lock the owner out.
-    fn take_older(&mut self, older: Vec<Tip>) {
-        let are_all_there_is = self.tips.is_empty() && self.is_in_force;
-        let mut covered: HashSet<String> = HashSet::new();
-        for tip in older {
-            if covered.contains(tip.commit.name.file()) || self.knows(&tip.id) {
-                continue;
-            }
-            if are_all_there_is {
-                covered.extend(tip.tables.commit_names().map(|(_, file)| file));
-                self.add_tip(tip);
-            } else {
-                self.outdated.push(tip.commit.name);
-            }
-        }
-        self.outdated.retain(|name| !covered.contains(name.file()));
+        Ok(Some(vec![Damage { object: Folder::Commits.name().to_owned(), cause: DamageCause::Missing }]))
     }
 
     /// Commits under older keys that were stored while this device replaced the key, if they add to what is known here and
@@ -187,10 +184,15 @@ impl History {
         let highest = self.highest_number().saturating_add(new.len() as u64);
         let mut covered: HashSet<String> = HashSet::new();
         let (mut known, mut late) = (self.tables.clone(), Vec::new());
+        self.tips.iter().for_each(|tip| known.insert_commit(&tip.id, &tip.commit.name));
         for name in new {
-            let Ok(Some(tip)) = read_newest_tip(objects, &name) else { continue };
-            let is_late = tip.epoch < self.epoch && tip.commit.name == name && tip.commit.number <= highest;
-            if is_late && !covered.contains(name.file()) && tip.tables.only_add_to(&known) {
+            let Ok(Some(found)) = find_commit(objects, &name) else { continue };
+            let is_late = found.epoch < self.epoch && !found.is_copy(&name) && found.commit.number <= highest;
+            if !is_late || covered.contains(name.file()) {
+                continue;
+            }
+            let Ok(tip) = found.into_tip(objects) else { continue };
+            if tip.tables.only_add_to(&known) {
                 covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                 known.merge(&tip.tables);
                 late.push(tip);
@@ -400,13 +402,17 @@ impl History {
     /// Opens a commit, every bit of it, and compares it with its name and with what its successors say of it. One that is not
     /// used need not be understood.
     pub(crate) fn verify(&self, objects: &Objects, name: &ObjectName) -> Result<(), ReadError> {
-        let read = objects.read_body_of_epoch(ObjectKind::Commit, name);
-        let decoded = read.and_then(|(epoch, body)| Ok((CommitId::of(&body), decode_commit(name, epoch, &body)?)));
-        match (decoded, self.tables.commit_id(name.file())) {
-            (Err(error), _) if is_newer(&error) && self.outdated.contains(name) => Ok(()),
-            (Err(error), _) => Err(as_damage(objects, name, error)),
-            (Ok((id, _)), Some(named)) if id != named => Err(Damage::new(name, DamageCause::Content).into()),
-            (Ok(_), _) => Ok(()),
+        let (epoch, body) = match objects.read_body_of_epoch(ObjectKind::Commit, name) {
+            Err(error) if is_newer(&error) && self.outdated.contains(name) => return Ok(()),
+            read => read.map_err(|error| as_damage(objects, name, error))?,
+        };
+        // Before it is decoded: another may be one of a newer version.
+        if self.tables.commit_id(name.file()).is_some_and(|named| named != CommitId::of(&body)) {
+            return Err(Damage::new(name, DamageCause::Content).into());
+        }
+        match decode_commit(name, epoch, &body) {
+            Err(error) if is_newer(&error) && self.outdated.contains(name) => Ok(()),
+            decoded => decoded.map(drop).map_err(|error| as_damage(objects, name, error)),
         }
     }
 

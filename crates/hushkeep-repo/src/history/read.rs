@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use hushkeep_core::keys::{Epoch, ObjectKind};
-use hushkeep_core::seal::{HEADER_LEN, Header};
+use hushkeep_core::seal::{HEADER_LEN, Header, MAX_CLEAR_LEN};
 
 use super::commit::{Commit, Parent};
 use super::{CommitId, Tables, Tip};
@@ -17,7 +17,7 @@ use crate::storage::{Folder, ObjectName};
 pub(crate) fn has_config(objects: &Objects, holds: impl Fn(Option<&Header>) -> bool) -> Result<bool, ReadError> {
     let configs = objects.storage.list(Folder::Config).map_err(ReadError::Storage)?;
     for info in configs.into_iter().filter(|info| number_of(&info.name).is_some()) {
-        let object = objects.storage.get(&info.name);
+        let object = objects.storage.get_range(&info.name, 0..(HEADER_LEN + MAX_CLEAR_LEN) as u64);
         let object = object.map_err(|error| ReadError::from_storage(error, &info.name));
         let is_one = match object {
             Err(ReadError::Damaged(damage)) => damage.cause == DamageCause::Missing && holds(None),
@@ -45,21 +45,69 @@ pub(super) fn newest_first(names: impl IntoIterator<Item = ObjectName>) -> Vec<O
 
 /// Reads a commit that another vouches for and, through its bases, the tables as it left them.
 pub(super) fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, ReadError> {
-    let tip = objects.read_commit(name, |_| true).and_then(|read| read_tip_from(objects, name, read));
-    tip.map_err(|error| as_damage(objects, name, error))
+    let found = objects.read_commit(name, |_| true).and_then(|read| Found::decode(name, read));
+    found.and_then(|found| found.into_tip(objects)).map_err(|error| as_damage(objects, name, error))
 }
 
-/// The same, of one for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older
-/// key, and it or a base of it is understood by newer versions only.
-pub(super) fn read_newest_tip(objects: &Objects, name: &ObjectName) -> Result<Option<Tip>, ReadError> {
-    let read = match objects.read_newest_commit(name) {
-        Err(error) if is_newer(&error) && is_of_older_epoch(objects, name) => return Ok(None),
-        read => read?,
-    };
-    let is_older = read.epoch < objects.keyring.newest();
-    match read_tip_from(objects, name, read) {
-        Err(error) if is_newer(&error) && is_older => Ok(None),
-        tip => tip.map(Some),
+/// Reads a commit for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older key,
+/// and understood by newer versions only.
+pub(super) fn find_commit(objects: &Objects, name: &ObjectName) -> Result<Option<Found>, ReadError> {
+    match objects.read_newest_commit(name).and_then(|read| Found::decode(name, read)) {
+        Err(error) if is_newer(&error) && is_of_older_epoch(objects, name) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+/// A commit that was opened, its bases not yet.
+pub(super) struct Found {
+    pub(super) id: CommitId,
+    pub(super) epoch: Epoch,
+    pub(super) commit: Commit,
+    /// Its own rows.
+    tables: Tables,
+    /// The length of its body, in bytes.
+    len: u64,
+    /// What is wrong with it on the storage.
+    damage: Option<Damage>,
+}
+
+impl Found {
+    fn decode(name: &ObjectName, read: ReadCommit) -> Result<Self, ReadError> {
+        let ReadCommit { epoch, body, damage } = read;
+        let (commit, tables) = decode_commit(name, epoch, &body)?;
+        Ok(Self { id: CommitId::of(&body), epoch, commit, tables, len: body.len() as u64, damage })
+    }
+
+    /// Whether it lies under another name than its own.
+    pub(super) fn is_copy(&self, name: &ObjectName) -> bool {
+        self.commit.name != *name
+    }
+
+    /// Reads its bases, and so its tables as it left them.
+    pub(super) fn into_tip(self, objects: &Objects) -> Result<Tip, ReadError> {
+        let Self { id, epoch, commit, tables, len, damage } = self;
+        let mut mended: Vec<Damage> = damage.into_iter().collect();
+        let mut deltas = vec![tables];
+        let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
+        let mut full = Ok(epoch);
+        while let Some(parent) = base.filter(|_| growth.depth > 0) {
+            match read_base(objects, &parent, growth) {
+                Ok((epoch, next, delta, damage)) => {
+                    deltas.push(delta);
+                    mended.extend(damage);
+                    full = Ok(epoch);
+                    (growth, base) = (next.growth, next.parents.into_iter().next());
+                }
+                Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
+                    full = Err(found);
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let mut tables = Tables::default();
+        deltas.iter().rev().for_each(|delta| tables.merge(delta));
+        Ok(Tip { id, epoch, commit, len, tables, full, mended })
     }
 }
 
@@ -100,33 +148,6 @@ pub(super) fn told_epoch(objects: &Objects, name: &ObjectName) -> Result<Told, R
     }
 }
 
-fn read_tip_from(objects: &Objects, name: &ObjectName, read: ReadCommit) -> Result<Tip, ReadError> {
-    let ReadCommit { epoch, body, damage } = read;
-    let mut mended: Vec<Damage> = damage.into_iter().collect();
-    let (commit, delta) = decode_commit(name, epoch, &body)?;
-    let mut deltas = vec![delta];
-    let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
-    let mut full = Ok(epoch);
-    while let Some(parent) = base.filter(|_| growth.depth > 0) {
-        match read_base(objects, &parent, growth) {
-            Ok((epoch, next, delta, damage)) => {
-                deltas.push(delta);
-                mended.extend(damage);
-                full = Ok(epoch);
-                (growth, base) = (next.growth, next.parents.into_iter().next());
-            }
-            Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
-                full = Err(found);
-                break;
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    let mut tables = Tables::default();
-    deltas.iter().rev().for_each(|delta| tables.merge(delta));
-    Ok(Tip { id: CommitId::of(&body), epoch, commit, len: body.len() as u64, tables, full, mended })
-}
-
 /// Decodes one commit that was sealed in an epoch. Its number must be that in its name; what follows that may differ in a
 /// copy.
 pub(super) fn decode_commit(name: &ObjectName, epoch: Epoch, body: &[u8]) -> Result<(Commit, Tables), ReadError> {
@@ -146,11 +167,13 @@ pub(super) fn read_commit(objects: &Objects, name: &ObjectName, id: &CommitId) -
     let foreign = |error| as_damage(objects, name, error);
     let read = objects.read_commit(name, |body| CommitId::of(body) == *id);
     let ReadCommit { epoch, body, damage } = read.map_err(foreign)?;
-    let (commit, delta) = decode_commit(name, epoch, &body).map_err(foreign)?;
-    if CommitId::of(&body) != *id || commit.name != *name {
-        return Err(Damage::new(name, DamageCause::Content).into());
+    let another = || ReadError::from(Damage::new(name, DamageCause::Content));
+    // Before it is decoded: another may be one of a newer version.
+    if CommitId::of(&body) != *id {
+        return Err(another());
     }
-    Ok((epoch, commit, delta, damage))
+    let (commit, delta) = decode_commit(name, epoch, &body).map_err(foreign)?;
+    if commit.name == *name { Ok((epoch, commit, delta, damage)) } else { Err(another()) }
 }
 
 fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<NamedCommit, ReadError> {

@@ -326,11 +326,12 @@ fn choose_id(storage: &dyn Storage, configs: &[SealedConfig]) -> Result<Option<R
     let mut commits: Vec<ObjectName> = commits.filter(|name| number_of(name).is_some()).collect();
     commits.sort_unstable_by_key(|name| Reverse((number_of(name), name.file().to_owned())));
     for commit in commits {
-        let object = match storage.get(&commit).map_err(|error| ReadError::from_storage(error, &commit)) {
+        let read = storage.get_range(&commit, 0..HEADER_LEN as u64);
+        let header = match read.map_err(|error| ReadError::from_storage(error, &commit)) {
             Err(ReadError::Damaged(_)) => continue,
-            object => object?,
+            header => header?,
         };
-        let id = Header::parse_as(ObjectKind::Commit, &object).ok().map(|header| header.repository);
+        let id = Header::parse_as(ObjectKind::Commit, &header).ok().map(|header| header.repository);
         if id.is_some_and(|id| leading.contains(&id)) {
             return Ok(id);
         }
