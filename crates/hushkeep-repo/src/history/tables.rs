@@ -195,7 +195,7 @@ impl Tables {
     }
 
     /// Whether these add snapshots, packs, commits and rows of later versions to `known` and change none, and all their
-    /// snapshots can be read.
+    /// snapshots can be read. `known` has rows of the tips as well.
     pub(super) fn only_add_to(&self, known: &Self) -> bool {
         let adds =
             |own: &Table, known: &Table| own.iter().all(|(key, row)| known.get(key).is_none_or(|known| known == row));
@@ -205,7 +205,9 @@ impl Tables {
         // By the names of their files commits are deleted, and missed.
         let files: HashSet<String> = known.commit_names().map(|(_, file)| file).collect();
         let is_new = |file: &str, id: &CommitId| match known.commits.get(id.as_bytes()) {
-            Some(known) => self.commits.get(id.as_bytes()) <= Some(known),
+            Some(known) => {
+                self.commits.get(id.as_bytes()).is_some_and(|row| row_continues(known, row, fixed_len_of_commit(row)))
+            }
             None => !files.contains(file),
         };
         let mut joined = known.clone();
@@ -374,7 +376,7 @@ mod tests {
         let with = |commits: &[(u8, u64)]| {
             let mut tables = Tables::default();
             for (id, number) in commits {
-                let name = crate::objects::numbered_name(crate::storage::Folder::Commits, *number, None);
+                let name = crate::objects::numbered_name(Folder::Commits, *number, None);
                 tables.insert_commit(&CommitId::from_bytes([*id; 16]), &name);
             }
             tables
@@ -387,6 +389,7 @@ mod tests {
         assert!(with(&[(1, 1), (3, 3)]).only_add_to(&known));
         assert!(with(&[(1, 1)]).only_add_to(&dropping(known.clone())), "it did not know yet");
         assert!(!with(&[(3, 2)]).only_add_to(&known), "the name of another");
+        assert!(!with(&[(2, 1)]).only_add_to(&with(&[(2, 2)])), "another name");
         assert!(!dropping(with(&[(1, 1)])).only_add_to(&known));
     }
 
