@@ -27,16 +27,18 @@ pub(super) struct Chunker {
     start: usize,
     end: usize,
     ended: bool,
+    /// Whether a chunk of the file was cut already.
+    is_cut: bool,
 }
 
 impl Chunker {
     pub(super) fn new(seed: &ChunkerSeed) -> Self {
-        Self { seed: seed.expose(), buffer: vec![0; WHOLE_FILE_LEN + 1], start: 0, end: 0, ended: false }
+        Self { seed: seed.expose(), buffer: vec![0; WHOLE_FILE_LEN + 1], start: 0, end: 0, ended: false, is_cut: false }
     }
 
     /// Begins another file.
     pub(super) fn begin(&mut self) {
-        (self.start, self.end, self.ended) = (0, 0, false);
+        (self.start, self.end, self.ended, self.is_cut) = (0, 0, false, false);
     }
 
     /// The next chunk; `None` after the last.
@@ -51,10 +53,11 @@ impl Chunker {
         if held.is_empty() {
             return Ok(None);
         }
-        let whole = self.ended && self.start == 0 && held.len() <= WHOLE_FILE_LEN;
+        let whole = self.ended && !self.is_cut && held.len() <= WHOLE_FILE_LEN;
         let len = if whole { held.len() } else { self.cut(held) };
         let chunk = self.start..self.start + len;
         self.start += len;
+        self.is_cut = true;
         Ok(self.buffer.get(chunk))
     }
 
@@ -150,6 +153,26 @@ mod tests {
             assert_eq!(cut(&random(len), 1).len(), 1, "{len} bytes");
         }
         assert!(cut(&random(WHOLE_FILE_LEN + 1), 1).concat() == random(WHOLE_FILE_LEN + 1));
+    }
+
+    /// Wherever the buffer of a large file begins anew, and however little is left of the file then.
+    #[test]
+    fn the_end_of_a_large_file_is_cut_like_the_rest() {
+        let key = BackupKey::generate(&mut ChaCha20Rng::seed_from_u64(1));
+        let id = RepositoryId::from_bytes([1; 16]);
+        let keys = key.epoch_secret(&id, Epoch::FIRST).working_keys(id);
+        let chunker = Chunker::new(keys.chunker_seed());
+        // Of zeros each chunk has the most length.
+        for zeros in [MAX_LEN, 2 * MAX_LEN, 3 * MAX_LEN] {
+            let bytes = [vec![0; zeros], random(WHOLE_FILE_LEN)].concat();
+            let (mut rest, mut lens) = (bytes.as_slice(), Vec::new());
+            while !rest.is_empty() {
+                lens.push(chunker.cut(rest));
+                rest = &rest[lens[lens.len() - 1]..];
+            }
+            assert!(lens[lens.len() - 2] < WHOLE_FILE_LEN, "the end is cut");
+            assert_eq!(cut_under(&key, id, &bytes).iter().map(Vec::len).collect::<Vec<_>>(), lens);
+        }
     }
 
     #[test]
