@@ -256,9 +256,6 @@ impl<'a> EncodedPack<'a> {
         let id = ObjectId::from_bytes(reader.array()?);
         let epoch = Epoch(reader.varint_u32()?);
         let (salt, len, table) = (reader.array()?, reader.varint()?, reader.bytes()?);
-        if table.len() > MAX_TABLE_LEN {
-            return Err(WireError::Range);
-        }
         let bytes = whole.take(whole.remaining() - reader.remaining())?;
         Ok(Self { id, bytes, epoch, salt, len, table })
     }
@@ -268,7 +265,11 @@ impl<'a> EncodedPack<'a> {
         pack_digest(self.bytes)
     }
 
+    /// Decodes the table. One that is too long is damage of this pack alone: what stands behind it is read (spec §9.1).
     pub(crate) fn decode(&self) -> Result<PackInfo, WireError> {
+        if self.table.len() > MAX_TABLE_LEN {
+            return Err(WireError::Range);
+        }
         let mut reader = Reader::new(self.table);
         let table = PackTable::decode(&mut reader)?;
         reader.finish()?;
