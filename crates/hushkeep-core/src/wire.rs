@@ -216,11 +216,12 @@ pub struct Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record whose fields up to `last_known` this version understands.
+    /// Reads a record whose fields up to `last_known` this version understands. That a later one wrote it is told of a record
+    /// that is whole: else two readers could take one object for newer and for damaged (spec §14).
     pub fn parse(bytes: &'a [u8], last_known: u32) -> Result<Self, WireError> {
         let mut reader = Reader::new(bytes);
         let (mut known, mut unknown) = (BTreeMap::new(), UnknownFields::new());
-        let mut previous = 0;
+        let (mut previous, mut newer) = (0, None);
         while !reader.is_empty() {
             let key = reader.varint()?;
             let field = u32::try_from(key >> 1).map_err(|_| WireError::Range)?;
@@ -232,12 +233,12 @@ impl<'a> Record<'a> {
             if field <= last_known {
                 known.insert(field, value);
             } else if key & 1 == 1 {
-                return Err(WireError::UnknownCritical(field));
+                newer.get_or_insert(field);
             } else {
                 unknown.insert(field, value.to_vec());
             }
         }
-        Ok(Self { known, unknown })
+        newer.map_or(Ok(Self { known, unknown }), |field| Err(WireError::UnknownCritical(field)))
     }
 
     /// A field that must be there.
@@ -331,6 +332,16 @@ mod tests {
             let mut reader = Reader::new(&bytes);
             while reader.varint().is_ok() || reader.bytes().is_ok() {}
         }
+    }
+
+    /// One reader may look at all of it before it says so, another not.
+    #[test]
+    fn only_a_whole_record_is_newer() {
+        let newer = RecordWriter::new().critical(7, "of a later version").critical_int(9, 1).finish();
+        assert_eq!(Record::parse(&newer, 3).unwrap_err(), WireError::UnknownCritical(7));
+        assert_eq!(Record::parse(&newer[..newer.len() - 1], 3).unwrap_err(), WireError::Truncated);
+        let disordered = [newer, RecordWriter::new().ignorable(8, "").finish()].concat();
+        assert_eq!(Record::parse(&disordered, 3).unwrap_err(), WireError::NotCanonical);
     }
 
     #[test]
