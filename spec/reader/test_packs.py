@@ -96,6 +96,13 @@ class PacksTest(unittest.TestCase):
         self.publish(self.drop_own() | exchanged.row(0))
         self.assertEqual(self.read(), ({}, {f"packs/{PACK_C.hex()}", f"packs/{LIST_A.hex()}"}))
 
+    def test_the_digest_of_a_list_binds_without_the_number_of_a_commit(self) -> None:
+        self.maker.lists[LIST_A][0] = b"exchanged"
+        exchanged = self.copied()
+        cut_off = {pack_id: row[:-1] for pack_id, row in self.drop_own().items()}
+        self.publish(cut_off | exchanged.row(0))
+        self.assertEqual(self.read(), ({}, {f"packs/{PACK_C.hex()}", f"packs/{LIST_A.hex()}"}))
+
     def test_looks_in_packs_without_a_row_when_a_commit_is_damaged(self) -> None:
         self.publish({})
         self.assertEqual(self.read()[0], {})

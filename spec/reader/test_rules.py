@@ -18,6 +18,7 @@ from hushkeep_reader.file_lists import Metadata
 from hushkeep_reader.keys import Kind, read_older_secrets
 from hushkeep_reader.passphrase import normalize
 from hushkeep_reader.paths import refuse_bad_path, show
+from hushkeep_reader.rows import IndexRow, PackRow, read_index_row, read_pack_row
 from hushkeep_reader.sealing import decode_body
 from hushkeep_reader.storage import Storage, read_numbered_name
 from hushkeep_reader.tables import Tables
@@ -127,11 +128,21 @@ class RulesTest(unittest.TestCase):
     def test_statuses_of_packs(self) -> None:
         lasting = bytes(33)
         rows = {bytes([status]): bytes([status]) + lasting + b"\1" for status in (0, 1, 2, 254, 253, 255)}
-        rows |= {b"short": b"\0" + lasting[:-1], b"no number": b"\1" + lasting}
+        rows |= {b"short": b"\0" + lasting[:-1], b"too short": b"\1" + lasting[:-1]}
         read = Tables(packs=rows).pack_rows
         self.assertEqual([key[0] for key, row in read.items() if row.is_live], [0, 2, 254])
         self.assertEqual([key[0] for key, row in read.items() if row.is_dropped], [255])
         self.assertEqual(len(read), 6)
+
+    def test_a_row_without_the_number_of_its_commit_is_one(self) -> None:
+        digests, unreadable = b"p" * 16 + b"l" * 16, b"\xff" * 10
+        for number in (b"", b"\x80", unreadable):
+            for status in (1, 3, 255):
+                pack = read_pack_row(bytes([status]) + b"\5" + digests + number)
+                self.assertEqual(pack, PackRow(status, 5, b"p" * 16, b"l" * 16))
+            index = read_index_row(b"\1\0\5" + digests[:16] + number)
+            self.assertEqual(index, IndexRow(1, b"p" * 16))
+        self.assertIsNone(read_index_row(b"\1\0\5" + digests[:15]))
 
     def test_a_passphrase_is_the_first_line_of_its_file(self) -> None:
         for text in ("a b ", "\ufeffa b \n", "a b \n", "a b \r\n", "a b \n\n", "a b \nnot this"):

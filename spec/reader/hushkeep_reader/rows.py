@@ -56,27 +56,26 @@ def is_forgotten_snapshot(row: bytes) -> bool:
 
 
 def read_pack_row(row: bytes) -> PackRow | None:
-    """None for a row that a reader ignores, for it does not hold what it should."""
+    """None for a row that a reader ignores, for it does not hold what it should.
+
+    The number of the commit that brought the status is for writers. The digests bind without it, too: who has the key
+    could else cut it off to redefine a list.
+    """
     cursor = Cursor(row)
     try:
-        pack = PackRow(cursor.byte(), cursor.varint(), cursor.take(16), cursor.take(16))
-        if not pack.is_live:
-            cursor.varint()
+        return PackRow(cursor.byte(), cursor.varint(), cursor.take(16), cursor.take(16))
     except Malformed:
         return None
-    return pack
 
 
 def read_index_row(row: bytes) -> IndexRow | None:
+    """The same of an index object."""
     cursor = Cursor(row)
     try:
         status, _level, _length = cursor.byte(), cursor.varint(), cursor.varint()
-        index = IndexRow(status, cursor.take(16))
-        if index.status != LIVE:
-            cursor.varint()
+        return IndexRow(status, cursor.take(16))
     except Malformed:
         return None
-    return index
 
 
 def read_commit_row(row: bytes) -> CommitRow | None:
