@@ -80,6 +80,19 @@ class TipsTest(HistoryTest):
         self.maker.commit("0000000002", [], snapshots=snapshot_row(2), commits={self.first.id: row})
         self.assertEqual(self.numbers(self.open()), [2])
 
+    def test_a_commit_drops_none_that_has_its_number_or_a_higher_one(self) -> None:
+        """Not even for those that follow it as a delta."""
+        names = (b"0000000001-x", b"0000000002-x", b"0000000003-x", b"9", b"0000000002.x")
+        rows = {bytes([at]) * 16: b"\1" + encode_byte_string(name) for at, name in enumerate(names, start=1)}
+        second = self.maker.commit("0000000002", [self.first], commits=rows)
+        for file_name in ("0000000001-x", "0000000002-x", "0000000003-x"):
+            self.back_up(file_name)
+        self.back_up("0000000004", second, depth=1)
+        history = self.open().history
+        self.assertEqual([tip.name.file_name for tip in history.tips], ["0000000004", "0000000003-x", "0000000002-x"])
+        kept = history.tables.commits.keys() - {self.first.id, second.id}
+        self.assertEqual({key[0] for key in kept}, {1, 4, 5})
+
     def test_goes_on_without_a_base(self) -> None:
         second = self.back_up("0000000002", self.first, depth=1)
         self.back_up("0000000003", second, depth=2)
@@ -246,11 +259,16 @@ class RotationTest(HistoryTest):
         self.assertEqual(self.numbers(repository), [1, 2])
         self.assertEqual(repository.history.outdated_names, [])
 
-    def test_an_ancestor_of_a_higher_number_is_not_outdated_either(self) -> None:
-        known = self.back_up("0000000008", self.first)
-        newer = self.maker.commit("0000000009", [self.first], later={17: b""})
-        self.rotate("0000000002", self.first, known, newer)
-        self.assertEqual(self.open(K1).history.outdated_names, [])
+    def test_a_name_with_a_higher_number_makes_no_ancestor(self) -> None:
+        """A row without such a name has the commit of its key as an ancestor, whatever it calls that."""
+        late = self.back_up("0000000008", self.first)
+        self.maker.config(2, epoch=1)
+        for called, outdated in ((b"x", []), (b"0000000002", [late.file_name]), (b"0000000008", [late.file_name])):
+            row = b"\0" + encode_byte_string(called)
+            self.maker.commit("0000000002", [self.first], epoch=1, config=2, commits={late.id: row})
+            with self.subTest(called=called):
+                names = [f"commits/{file_name}" for file_name in outdated]
+                self.assertEqual(self.open(K1).history.outdated_names, names)
 
     def test_reads_outdated_commits_if_the_rotation_is_damaged(self) -> None:
         self.rotate("0000000002", self.first)

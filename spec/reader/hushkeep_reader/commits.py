@@ -75,7 +75,8 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
         config_digest=record.fixed(14, 16),
         older_secrets=read_older_secrets(record.raw(6), sealed_under=epoch),
         depth=depth,
-        own_tables=read_tables(record, first_field=10, later_field=16),
+        # Who had the key could else call the commits of a later rotation dropped ancestors, before it comes.
+        own_tables=read_tables(record, first_field=10, later_field=16).without_commits_from(name.number),
     )
 
 

@@ -18,6 +18,7 @@ from .rows import (
     read_index_row,
     read_pack_row,
 )
+from .storage import read_numbered_name
 
 Rows = dict[bytes, bytes]
 Row = TypeVar("Row")
@@ -68,6 +69,12 @@ class Tables:
         """Those of all ancestors, whatever their status."""
         return {row.file_name for row in self.commit_rows.values()}
 
+    def without_commits_from(self, number: int) -> "Tables":
+        """Without the rows of commits whose names have this number or a higher one: no ancestor's name has (§11.2)."""
+        return replace(
+            self, commits={key: row for key, row in self.commits.items() if not _is_of_commit_from(number, row)}
+        )
+
     def without_left_out(self, later: "Tables") -> "Tables":
         """Without the commits that later tables have no row of: they were left out while they were damaged (§11.4)."""
         return replace(self, commits={key: row for key, row in self.commits.items() if key in later.commits})
@@ -99,6 +106,13 @@ def _read_rows(cursor: Cursor) -> Rows:
         rows[key] = row
         previous = key
     return rows
+
+
+def _is_of_commit_from(number: int, encoded: bytes) -> bool:
+    """A name without a number, or a row that does not hold what it should, is of none."""
+    row = read_commit_row(encoded)
+    name = read_numbered_name(row.file_name) if row else None
+    return name is not None and name.number >= number
 
 
 def _read_each(rows: Rows, read: Callable[[bytes], Row | None]) -> dict[bytes, Row]:
