@@ -111,7 +111,7 @@ def read_all(vector: Path, scratch: Path) -> Outcome:
 def open_vector(vector: Path) -> Repository:
     """With what the device remembers."""
     key = read_recovery_key((vector / "key.txt").read_text("utf-8")).backup_key
-    repository = open_repository(Storage(vector / "repository"), lambda config: key)
+    repository = open_repository(Storage(vector / "repository"), lambda config: [key])
     memory = vector / "memory.json"
     if memory.exists():
         remembered = json.loads(memory.read_text("utf-8"))

@@ -8,11 +8,13 @@ from itertools import groupby
 from pathlib import Path
 
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from hushkeep_reader.encoding import encode_byte_string, encode_u32, encode_u64, encode_varint
 from hushkeep_reader.keys import EpochKeys, Kind, derive, digest
 from hushkeep_reader.name_lists import name_list_digest
 from hushkeep_reader.packs import Pack
+from hushkeep_reader.passphrase import normalize
 from hushkeep_reader.sealing import TRAILER_NUMBER, Header
 from hushkeep_reader.storage import NumberedName, read_numbered_name
 
@@ -113,6 +115,20 @@ class Maker:
         self.config_digests[number] = digest("hushkeep/1 config", encode_byte_string(clear) + encode_byte_string(body))
         data = seal(Kind.CONFIG, self.keys(epoch), epoch, [body], clear=clear)
         return self.store(Kind.CONFIG, f"{number:010}-{suffix}", data)
+
+    def passphrase(self, protector_id: bytes, passphrase: str, backup_key: bytes, epoch: int = 0) -> bytes:
+        """A protector for a config of this epoch, at the least cost that a reader takes (§5)."""
+        memory_kib, passes, lanes, salt = 19_456, 2, 1, protector_id * 4
+        kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory_kib)
+        root = kdf.derive(normalize(passphrase))
+        numbers = b"".join(map(encode_u32, (epoch, memory_kib, passes, lanes)))
+        associated = b"hushkeep/1 passphrase wrap" + REPOSITORY + protector_id + numbers + salt + encode_u64(0)
+        cipher = ChaCha20Poly1305(derive(root, REPOSITORY, b"hushkeep/1 passphrase wrap key"))
+        commitment = derive(root, REPOSITORY, b"hushkeep/1 passphrase commitment")
+        sealed_key = cipher.encrypt(bytes(12), backup_key, associated)
+        costs = {1: encode_varint(memory_kib), 2: encode_varint(passes), 3: encode_varint(lanes)}
+        wrap = encode_record(costs | {4: salt, 5: commitment, 6: sealed_key})
+        return encode_record({1: protector_id, 2: b"\2", 3: wrap})
 
     def commit(
         self,

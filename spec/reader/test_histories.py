@@ -29,7 +29,11 @@ class HistoryTest(unittest.TestCase):
         self.maker = Maker(self.place, [K0, K1, K2])
 
     def open(self, key: bytes = K0) -> Repository:
-        return open_repository(Storage(self.place), lambda config: key)
+        return open_repository(Storage(self.place), lambda config: [key])
+
+    def open_by_config(self, keys: dict[int, bytes]) -> Repository:
+        """With keys that are got by the protectors of configs of some numbers."""
+        return open_repository(Storage(self.place), lambda config: [keys[config.name.number]])
 
     def numbers(self, repository: Repository) -> list[int]:
         return [snapshot.number for snapshot in repository.snapshots]
@@ -385,10 +389,6 @@ class RotationTest(HistoryTest):
         self.assertRaises(Damaged, self.open_by_config, keys)
         forged.unlink()
         self.assertRaises(Damaged, self.open_by_config, keys)
-
-    def open_by_config(self, keys: dict[int, bytes]) -> Repository:
-        """With keys that are got by the protectors of configs of some numbers."""
-        return open_repository(Storage(self.place), lambda config: keys[config.name.number])
 
 
 class ConfigsTest(HistoryTest):

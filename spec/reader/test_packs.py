@@ -40,7 +40,7 @@ class PacksTest(unittest.TestCase):
         self.maker.commit("0000000001", [], snapshots=self.snapshot, packs=packs, indexes=indexes)
 
     def open(self) -> Repository:
-        return open_repository(Storage(self.place / "repository"), lambda config: KEY)
+        return open_repository(Storage(self.place / "repository"), lambda config: [KEY])
 
     def read(self) -> tuple[dict[str, bytes], set[str]]:
         """The files that come back, and what is blamed for others or found by reading everything."""

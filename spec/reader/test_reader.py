@@ -21,7 +21,7 @@ from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.restore import Failure, restore
 from hushkeep_reader.storage import Storage
 from hushkeep_reader.target import Target
-from hushkeep_reader.unlocking import key_by_passphrase
+from hushkeep_reader.unlocking import keys_by_passphrase
 from make_test_repository import describe
 
 HERE = Path(__file__).parent
@@ -41,7 +41,7 @@ class RepositoryTest(unittest.TestCase):
         self.key = read_recovery_key((MADE_BEFOREHAND / "recovery-key.txt").read_text()).backup_key
 
     def open(self) -> Repository:
-        return open_repository(Storage(self.place), lambda config: self.key)
+        return open_repository(Storage(self.place), lambda config: [self.key])
 
     def restore(self, repository: Repository, number: int, target: str = "target") -> list[Failure]:
         return restore(repository.contents, repository.snapshots[number], Target(self.scratch / target))
@@ -57,9 +57,9 @@ class RepositoryTest(unittest.TestCase):
 
     def test_opens_with_the_passphrase(self) -> None:
         passphrase = (MADE_BEFOREHAND / "passphrase.txt").read_text()
-        open_repository(Storage(self.place), lambda config: key_by_passphrase(config, passphrase))
+        open_repository(Storage(self.place), lambda config: keys_by_passphrase(config, passphrase))
         with self.assertRaises(WrongKey):
-            open_repository(Storage(self.place), lambda config: key_by_passphrase(config, "x" + passphrase))
+            open_repository(Storage(self.place), lambda config: keys_by_passphrase(config, "x" + passphrase))
 
     def test_finds_snapshots_by_the_beginning_of_their_id(self) -> None:
         repository = self.open()

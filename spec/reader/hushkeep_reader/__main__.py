@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from .salvage import salvage_repository
 from .snapshots import Snapshot
 from .storage import Storage
 from .target import Target
-from .unlocking import NOT_OF_THIS_REPOSITORY, key_by_passphrase
+from .unlocking import NOT_OF_THIS_REPOSITORY, keys_by_passphrase
 
 EXIT_FAILED = 1
 EXIT_NOT_ALL_RESTORED = 3
@@ -104,17 +105,17 @@ def _describe(snapshot: Snapshot) -> str:
     return f"{snapshot.id.hex()}  number {snapshot.number}, of {time}, by {device}"
 
 
-def _unlock(config: UnprovenConfig, arguments: argparse.Namespace) -> bytes:
-    """The backup key, from the file that the command line names."""
+def _unlock(config: UnprovenConfig, arguments: argparse.Namespace) -> Iterable[bytes]:
+    """The backup keys that are got with the file that the command line names."""
     if arguments.passphrase_file:
-        return key_by_passphrase(config, _read_secret(arguments.passphrase_file))
+        return keys_by_passphrase(config, _read_secret(arguments.passphrase_file))
     key = read_recovery_key(_read_secret(arguments.recovery_key_file))
     if key.repaired_group:
         # §4.3: the repair is a proposal; it is worth telling only if it is the key of this repository.
         if not matching_configs([config], key.backup_key):
             raise WrongKey(NOT_OF_THIS_REPOSITORY)
         _complain(f"group {key.repaired_group} of the recovery key was wrong, and is repaired: correct the paper")
-    return key.backup_key
+    return [key.backup_key]
 
 
 def _read_secret(file: Path) -> str:
