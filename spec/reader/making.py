@@ -94,11 +94,12 @@ class Maker:
 
     place: Path
     backup_keys: list[bytes]
+    repository: bytes = REPOSITORY
     lists: dict[bytes, list[bytes]] = field(default_factory=dict)
     config_digests: dict[int, bytes] = field(default_factory=dict)
 
     def keys(self, epoch: int) -> EpochKeys:
-        return EpochKeys.of_backup_key(self.backup_keys[epoch], REPOSITORY, epoch)
+        return EpochKeys.of_backup_key(self.backup_keys[epoch], self.repository, epoch)
 
     def store(self, kind: Kind, file_name: str, data: bytes) -> Path:
         path = self.place / kind.folder / file_name
@@ -122,9 +123,9 @@ class Maker:
         kdf = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory_kib)
         root = kdf.derive(normalize(passphrase))
         numbers = b"".join(map(encode_u32, (epoch, memory_kib, passes, lanes)))
-        associated = b"hushkeep/1 passphrase wrap" + REPOSITORY + protector_id + numbers + salt + encode_u64(0)
-        cipher = ChaCha20Poly1305(derive(root, REPOSITORY, b"hushkeep/1 passphrase wrap key"))
-        commitment = derive(root, REPOSITORY, b"hushkeep/1 passphrase commitment")
+        associated = b"hushkeep/1 passphrase wrap" + self.repository + protector_id + numbers + salt + encode_u64(0)
+        cipher = ChaCha20Poly1305(derive(root, self.repository, b"hushkeep/1 passphrase wrap key"))
+        commitment = derive(root, self.repository, b"hushkeep/1 passphrase commitment")
         sealed_key = cipher.encrypt(bytes(12), backup_key, associated)
         costs = {1: encode_varint(memory_kib), 2: encode_varint(passes), 3: encode_varint(lanes)}
         wrap = encode_record(costs | {4: salt, 5: commitment, 6: sealed_key})

@@ -51,6 +51,10 @@ class Damaged(Refused):
     exit_code = 14
 
 
+class RepositoryDamaged(Damaged):
+    """A config holds, and what is behind it cannot be opened: none of the commits, or not all snapshots."""
+
+
 class NoConfigLeft(Damaged):
     """There are configs, and none to go on with."""
 

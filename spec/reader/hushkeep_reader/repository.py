@@ -1,13 +1,15 @@
 """§0.3 How a repository is opened."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeGuard
 
 from .catalog import Catalog
 from .configs import UnprovenConfig, matching_configs, open_config, read_unproven_configs
 from .contents import Contents
-from .errors import Damaged, NewerVersion, NoConfigLeft, NotPossible, Refused, WrongKey
+from .errors import Damaged, NewerVersion, NoConfigLeft, NotPossible, Refused, RepositoryDamaged, WrongKey
 from .history import History, read_history, refuse_replaced_key
 from .index import find_packs, find_unnamed_packs
 from .keys import KeyRing
@@ -84,19 +86,24 @@ def open_repository(storage: Storage, unlock: Unlock) -> Repository:
 def _open_one_of(
     storage: Storage, configs: list[UnprovenConfig], unlock: Unlock, damage: list[Damaged], newer: list[NewerVersion]
 ) -> Repository:
-    failure: Refused | WrongKey | None = None
+    """The repository, by the first key that opens one.
+
+    If none does, what is proven is told first: that something is newer, or that what a config holds for is damaged.
+    """
+    failures: list[Failure] = []
     for backup_key in backup_keys(configs, unlock):
         try:
             repository = _open_by_key(storage, backup_key, configs, damage)
             damage += _needless(configs, repository.ring, newer)
             return repository
         except _DoesNotHold as reason:
-            failure = failure if isinstance(failure, Refused) else reason.failure
+            failures.append(reason.failure)
             if isinstance(reason.failure, NewerVersion):
                 newer.append(reason.failure)
-    if isinstance(failure, WrongKey):
-        raise failure
-    raise NoConfigLeft("the newest config is withheld or damaged, and an older one must not be trusted", damage)
+    failure = _most_telling(failures, NewerVersion, RepositoryDamaged, Damaged, WrongKey)
+    if _is_of_a_config(failure):
+        failure = NoConfigLeft("the newest config is withheld or damaged, and an older one must not be trusted", damage)
+    raise failure
 
 
 def _open_by_key(
@@ -107,17 +114,17 @@ def _open_by_key(
     If none does, it is told rather that the key was replaced than that one of its configs is damaged. Nothing of this
     key is gone on with beside what a newer program wrote.
     """
-    failure: _DoesNotHold | None = None
+    failures: list[Failure] = []
     for unproven in matching_configs(configs, backup_key):
         try:
             return _open_with(storage, unproven, backup_key, configs, damage)
         except _DoesNotHold as reason:
             if isinstance(reason.failure, NewerVersion):
                 raise
-            failure = failure if failure and isinstance(failure.failure, WrongKey) else reason
-            damage += [reason.failure] if isinstance(reason.failure, Damaged) else []
-    assert failure, "a key is tried only if it is that of a config"
-    raise failure
+            failures.append(reason.failure)
+            if _is_of_a_config(reason.failure):
+                damage.append(reason.failure)
+    raise _DoesNotHold(_most_telling(failures, RepositoryDamaged, WrongKey, Damaged))
 
 
 def _needless(configs: list[UnprovenConfig], ring: KeyRing, newer: list[NewerVersion]) -> Iterator[Damaged]:
@@ -129,12 +136,35 @@ def _needless(configs: list[UnprovenConfig], ring: KeyRing, newer: list[NewerVer
         yield Damaged(too_new.subject, too_new.reason)
 
 
-class _DoesNotHold(Exception):
-    """That a config does not hold. The next one may."""
+Failure = Refused | WrongKey
 
-    def __init__(self, failure: Refused | WrongKey) -> None:
+
+class _DoesNotHold(Exception):
+    """That a config does not hold, or opens nothing. The next one may."""
+
+    def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
         self.failure = failure
+
+
+def _is_of_a_config(failure: Failure) -> TypeGuard[Damaged]:
+    return isinstance(failure, Damaged) and not isinstance(failure, RepositoryDamaged)
+
+
+def _most_telling(failures: list[Failure], *kinds: type[Failure]) -> Failure:
+    """The first failure of the first kind that is among them."""
+    return next(failure for kind in kinds for failure in failures if isinstance(failure, kind))
+
+
+@contextmanager
+def _beyond_the_config() -> Iterator[None]:
+    """What is damaged inside is not the config, which opens nothing all the same (§12.4, 5)."""
+    try:
+        yield
+    except Damaged as damaged:
+        raise _DoesNotHold(RepositoryDamaged(damaged.subject, damaged.reason)) from damaged
+    except (WrongKey, NewerVersion) as failure:
+        raise _DoesNotHold(failure) from failure
 
 
 def _open_with(
@@ -145,11 +175,9 @@ def _open_with(
         config = open_config(unproven, unproven.keys(backup_key))
     except Refused as refused:
         raise _DoesNotHold(refused) from refused
-    try:
+    with _beyond_the_config():
         refuse_replaced_key(storage, config.ring)
         history = read_history(storage, config.ring)
-    except (WrongKey, NewerVersion) as failure:
-        raise _DoesNotHold(failure) from failure
     ring = config.ring
     for tip in history.tips:
         ring = ring.with_older(tip.older_secrets)
@@ -157,5 +185,6 @@ def _open_with(
         raise _DoesNotHold(Damaged(unproven.object_name, "its key is that of an earlier epoch, too"))
     if not config.is_newest(history.newest_config(unproven.header.epoch)):
         raise _DoesNotHold(Damaged(unproven.object_name, "the commits name a newer config"))
-    snapshots = read_snapshots(history.tables.live_snapshots())
+    with _beyond_the_config():
+        snapshots = read_snapshots(history.tables.live_snapshots())
     return Repository(storage, ring, configs, history, snapshots, damage)
