@@ -7,6 +7,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
+import zstandard
+
 from hushkeep_reader.compression import decompress
 from hushkeep_reader.encoding import Time, encode_varint
 from hushkeep_reader.errors import (
@@ -55,6 +57,37 @@ class RulesTest(unittest.TestCase):
         skippable = bytes.fromhex("502a4d18" + "00000000")
         self.assertRaises(Malformed, decompress, skippable + frame, 131_071)
         self.assertRaises(Malformed, decompress, skippable, 0)
+
+    def test_a_frame_of_nothing_is_one_frame_as_well(self) -> None:
+        """Content size of 0, in one byte or four; with a checksum, or without."""
+        last = "010000"
+        for whole in ("2000" + last, "2000" + "000000" + last, "24000100" + "0099e9d851", "800000000000" + last):
+            frame = bytes.fromhex("28b52ffd" + whole)
+            self.assertEqual(decompress(frame, 0), b"")
+            self.assertRaises(Malformed, decompress, frame, 1)
+            for other in (frame[:-1], frame + b"\0", frame + frame, frame[:6]):
+                with self.subTest(frame=other.hex()), self.assertRaises(Malformed):
+                    decompress(other, 0)
+        for wrong in ("2000ffffff", "240001000099e9d852", "20000b000041", "8000000000000b000041"):
+            with self.subTest(frame=wrong), self.assertRaises(Malformed):
+                decompress(bytes.fromhex("28b52ffd" + wrong), 0)
+
+    def test_a_checksum_is_compared(self) -> None:
+        for announces in (True, False):
+            packer = zstandard.ZstdCompressor(write_checksum=True, write_content_size=announces)
+            frame = packer.compress(b"some text")
+            self.assertEqual(decompress(frame, 9), b"some text")
+            for other in (frame[:-1] + bytes([frame[-1] ^ 1]), frame[:-1], frame[:-4]):
+                self.assertRaises(Malformed, decompress, other, 9)
+
+    def test_a_window_may_be_as_large_as_what_comes_out(self) -> None:
+        """Of 144 MiB, in a frame that does not announce its length: run-length blocks of 128 KiB."""
+        length = 144 << 20
+        block, last = bytes.fromhex("02001000"), bytes.fromhex("03001000")
+        frame = bytes.fromhex("28b52ffd" + "0089") + block * ((length >> 17) - 1) + last
+        self.assertEqual(len(decompress(frame, length)), length)
+        with self.assertRaises(Malformed):
+            decompress(frame, length - 1)
 
     def test_no_frame_asks_for_more_memory_than_8_mib_or_its_length(self) -> None:
         for window, is_refused in (("68", False), ("69", True), ("88", True)):
