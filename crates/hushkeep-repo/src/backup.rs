@@ -36,7 +36,7 @@ use journal::Journal;
 pub(crate) use journal::assert_round_trip as assert_journal_round_trips;
 use known::{Base, Known};
 use pipeline::{Pipeline, Stages};
-use publish::Stored;
+use publish::{Stored, misnamed};
 use scan::{Scanned, Scanner};
 use segments::Gatherer;
 
@@ -287,6 +287,8 @@ impl Repository {
         let (bad, mut packs): (Vec<_>, Vec<_>) = journaled.into_iter().partition(|pack| bad.contains(&pack.id));
         report.damage.extend(bad.iter().map(|pack| Damage::new(&pack_name(&pack.id), DamageCause::Content)));
         packs.extend(self.contents.salvaged.iter().filter(|pack| !ids.contains(&pack.id)).cloned());
+        let misnamed = misnamed(&packs, self.history.tables());
+        packs.retain(|pack| !misnamed.contains(&pack.id));
         Ok(packs)
     }
 

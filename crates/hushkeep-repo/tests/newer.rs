@@ -6,10 +6,11 @@ mod common;
 
 use std::sync::Arc;
 
+use common::reseal::*;
 use common::*;
 use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::name::RepositoryId;
-use hushkeep_core::seal::{self, Header};
+use hushkeep_core::seal::Header;
 use hushkeep_core::wire::put_bytes;
 use hushkeep_repo::storage::{Folder, ObjectName};
 use hushkeep_repo::{
@@ -30,30 +31,9 @@ fn tree(text: &str) -> MemoryTree {
     MemoryTree::new(&[("note.txt", Node::File(text.as_bytes().to_vec()))])
 }
 
-fn change(storage: &Arc<dyn Storage>, name: &ObjectName, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
-    let object = change(storage.get(name).unwrap());
-    storage.delete(name).unwrap();
-    storage.put(name, &object).unwrap();
-}
-
 fn with_byte(mut object: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
     object[at] = byte;
     object
-}
-
-/// An object of the first epoch: its clear part, and what is sealed.
-fn open(kind: ObjectKind, object: &[u8]) -> (Vec<u8>, Vec<u8>) {
-    let (header, _) = Header::parse(object).unwrap();
-    let keys = key().epoch_secret(&header.repository, header.epoch).working_keys(header.repository);
-    let body = seal::open_single(&keys, kind, object).unwrap().to_vec();
-    (header.clear, body)
-}
-
-/// An object of the repository and epoch of another, with other contents.
-fn seal_like(object: &[u8], kind: ObjectKind, clear: Vec<u8>, body: &[u8]) -> Vec<u8> {
-    let (header, _) = Header::parse(object).unwrap();
-    let keys = key().epoch_secret(&header.repository, header.epoch).working_keys(header.repository);
-    seal::seal_single(&keys, kind, clear, body, 4096, &mut Device::new(9).rng())
 }
 
 /// The same config with a field more in its clear part.
@@ -123,10 +103,10 @@ fn assert_kept_from_writing_by(field: u8) {
     let after = config_digest(&storage.get(&configs[0]).unwrap());
     let commit = names(&storage, Folder::Commits).into_iter().max().unwrap();
     change(&storage, &commit, |object| {
-        let (clear, mut body) = open(ObjectKind::Commit, &object);
-        let place = body.windows(16).position(|bytes| bytes == before).unwrap();
-        body[place..place + 16].copy_from_slice(&after);
-        seal_like(&object, ObjectKind::Commit, clear, &body)
+        with_commit_body(&object, |body| {
+            let place = body.windows(16).position(|bytes| bytes == before).unwrap();
+            body[place..place + 16].copy_from_slice(&after);
+        })
     });
 
     let kept = objects(&storage);

@@ -5,10 +5,11 @@ mod common;
 
 use std::sync::Arc;
 
+use common::reseal::{change, with_commit_body};
 use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
-use hushkeep_core::name::RepositoryId;
+use hushkeep_core::name::{ObjectId, RepositoryId};
 use hushkeep_core::seal::{OpenError, Opener, Parts};
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{FindError, LockedRepository, PruneOptions, Quiet, ReadError, Repository, Storage, UnlockError};
@@ -430,4 +431,55 @@ fn a_rotation_that_was_renamed_locks_nobody_out() {
     storage.delete(&rotation).unwrap();
     let repository = open_with(&other_key(4), &Device::new(5), &storage).unwrap();
     assert_eq!((numbers(&repository), repository.damaged_commits().len()), (vec![1], 1));
+}
+
+/// The names of new packs are there to be listed before a commit names them. Who has the key names one first, as a pack of his own.
+#[test]
+fn a_pack_that_somebody_else_named_is_not_built_on() {
+    // Live again: such a row wins over every other of that pack. Or dropped, and does not say when: that is no row, and wins.
+    for (create_if_absent, status) in [(true, 2), (false, 2), (true, 255), (false, 255)] {
+        let (_, storage) = memory_with(Features { create_if_absent });
+        let owner = Device::new(1);
+        backup(&mut owner.create(&storage), &tree("before"), NOW);
+        let (before, shared) = (names(&storage, Folder::Packs), Arc::clone(&storage));
+        let mut has_stored = false;
+        let meanwhile: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), move |call| {
+            if !has_stored && call.operation == Operation::Put && call.subject.starts_with("index/") {
+                has_stored = true;
+                let new = names(&shared, Folder::Packs).into_iter().find(|name| !before.contains(name)).unwrap();
+                name_as_other(&shared, &new, status);
+            }
+            None
+        }));
+        let mut repository = owner.open(&meanwhile);
+        let report = backup(&mut repository, &tree("mine"), NOW + 3600);
+        assert_eq!(report.bytes_new, 2 * 4, "stored once more");
+        assert_restores(&repository, repository.snapshots().last().unwrap(), &tree("mine"));
+        backup(&mut repository, &tree("and later"), NOW + 7200);
+        let repository = Device::new(3).open(&storage);
+        let [.., mine, later] = repository.snapshots() else { panic!("both are there") };
+        assert_restores(&repository, mine, &tree("mine"));
+        assert_restores(&repository, later, &tree("and later"));
+    }
+}
+
+/// Backs up, and gives the new pack the name of another in the commit, and this status.
+fn name_as_other(storage: &Arc<dyn Storage>, other: &ObjectName, status: u8) {
+    let before = [names(storage, Folder::Packs), names(storage, Folder::Commits)].concat();
+    backup(&mut Device::new(2).open(storage), &tree("forged"), NOW);
+    let is_new = |name: &ObjectName| !before.contains(name);
+    let own = names(storage, Folder::Packs).into_iter().find(is_new).unwrap();
+    let commit = names(storage, Folder::Commits).into_iter().find(is_new).unwrap();
+    let [own, other] = [&own, other].map(|name| name.file().parse::<ObjectId>().unwrap());
+    change(storage, &commit, |object| {
+        with_commit_body(&object, |body| {
+            // A row has a length, its status, the length of the pack and two digests.
+            let is_row = |bytes: &[u8]| {
+                bytes.starts_with(own.as_bytes()) && bytes[17] == 0 && bytes[16] as usize == bytes.len() - 17
+            };
+            let place = body.windows(17 + 1 + 3 + 32).position(is_row).unwrap();
+            body[place..place + 16].copy_from_slice(other.as_bytes());
+            body[place + 17] = status;
+        })
+    });
 }

@@ -1,12 +1,12 @@
 //! The end of a backup: an index object for the new packs, and the commit that makes them a snapshot.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use hushkeep_core::name::ObjectId;
 
 use super::{BackupError, BackupReport};
 use crate::Timestamp;
-use crate::contents::Retired;
+use crate::contents::{Retired, lists_are_known};
 use crate::error::ReadError;
 use crate::history::{Action, Change, PackRow, Tables};
 use crate::index_writer::{IndexError, NewIndexes};
@@ -49,6 +49,9 @@ impl Repository {
         let (number, len) = self.publish(&change, |repository, number| {
             // Since the index object was stored, which sets the clock, this device slept; others may have swept that away.
             if indexes.is_some() && repository.is_long_ago(begun) {
+                return Err(BackupError::Overtaken);
+            }
+            if !misnamed(&stored.packs, repository.history.tables()).is_empty() {
                 return Err(BackupError::Overtaken);
             }
             let mut tables = indexes.as_ref().map(|indexes| indexes.rows(number)).unwrap_or_default();
@@ -113,6 +116,23 @@ impl Repository {
         let age = clock.now.and_then(|now| clock.age(since, now));
         Ok(age.is_some_and(|age| age < retention::SECONDS_TO_REVIVE))
     }
+}
+
+/// Those of some packs that readers would not take for what they are if a commit named them now. Who has the key sees new packs
+/// in the listing before they are named, and can have named them as something else.
+pub(super) fn misnamed(packs: &[PackInfo], tables: &Tables) -> HashSet<ObjectId> {
+    if packs.is_empty() {
+        return HashSet::new();
+    }
+    let mut named = Tables::default();
+    packs.iter().for_each(|pack| named.insert_pack(pack.row()));
+    named.merge(tables);
+    let is_right = |pack: &PackInfo| {
+        let own = pack.row();
+        let is_own = |row: PackRow| (row.len, row.digest, row.list_digest) == (own.len, own.digest, own.list_digest);
+        named.pack(&pack.id).is_some_and(is_own) && lists_are_known(pack, &named)
+    };
+    packs.iter().filter(|pack| !is_right(pack)).map(|pack| pack.id).collect()
 }
 
 impl From<IndexError> for BackupError {
