@@ -1,6 +1,7 @@
 //! Contents read back: segments fetched, opened and unpacked, every content proven by its name.
 
 mod slices;
+mod told;
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
@@ -24,6 +25,7 @@ use crate::refs::{ContentRef, ListNo, NodeName};
 use crate::storage::{Folder, ObjectName};
 use slices::Part;
 pub(crate) use slices::Slices;
+use told::ToldPacks;
 
 /// How much of unpacked segments is kept for the next read, in bytes.
 const SEGMENT_CACHE_LEN: usize = 32 << 20;
@@ -53,6 +55,8 @@ pub(crate) struct Contents {
     pub(crate) salvaged: Vec<PackInfo>,
     /// Whether there are packs with a row of which no index object told.
     has_untold_packs: bool,
+    /// What commits said of packs so far.
+    told: ToldPacks,
     /// The index objects that were taken in.
     known_indexes: HashSet<ObjectId>,
     /// What the index ranks behind the others, or leaves out.
@@ -91,8 +95,7 @@ impl Contents {
     /// Takes in the index objects that `tables` name and that are not known yet, what became of packs, and which were found
     /// bad.
     pub(crate) fn update(&mut self, tables: &Tables, bad: BadPacks) -> Result<(), ReadError> {
-        let is_another = |pack: &PackInfo| tables.pack(&pack.id).is_some_and(|row| row.digest != pack.digest());
-        if self.salvaged.iter().any(is_another) {
+        if self.told.update(tables, self.index.packs()) {
             self.forget();
         }
         // A file list may speak of a list of which nothing is left, where a newer one upon it needs none of that.
@@ -115,7 +118,7 @@ impl Contents {
         Ok(())
     }
 
-    /// Begins anew: something else than what was salvaged has been named.
+    /// Begins anew: something that is not what was taken in has been named.
     fn forget(&mut self) {
         (self.index, self.damage, self.salvaged, self.newer) = (Index::default(), Vec::new(), Vec::new(), None);
         (self.known_indexes, self.has_untold_packs, self.retired) = (HashSet::new(), false, BTreeMap::new());
@@ -281,6 +284,7 @@ impl Contents {
             newer: None,
             salvaged: Vec::new(),
             has_untold_packs: false,
+            told: ToldPacks::default(),
             known_indexes: HashSet::new(),
             retired: BTreeMap::new(),
             bad: BadPacks::default(),
