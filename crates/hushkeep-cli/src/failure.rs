@@ -400,12 +400,6 @@ impl From<RestoreError> for Failure {
     fn from(error: RestoreError) -> Self {
         match error {
             RestoreError::Read(error) => error.into(),
-            RestoreError::Damaged { ref damage, .. } if damage.cause.is_newer_version() => Self::new(
-                Exit::Failed,
-                facts(&error),
-                "the backup is whole: a newer version of hushkeep works with it",
-                "install the newest version, or run the command again with --best-effort to restore everything else",
-            ),
             RestoreError::Target(error) => error.into(),
             error => Self {
                 next: "run the command again with --best-effort to restore everything else".to_owned(),

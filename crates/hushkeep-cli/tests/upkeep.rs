@@ -355,5 +355,7 @@ fn what_is_newer_is_told_apart_from_damage() {
             let told = world.run("tablet", &[args, &RECOVERY_KEY[..]].concat()).expect(code);
             assert_eq!(told.contains("install the newest version"), code == 1, "{told}");
         }
+        // Only damage ends a restore that is to be whole.
+        assert_eq!(world.path("restored/hurt/two").exists(), code == 1);
     }
 }

@@ -46,6 +46,14 @@ pub struct RestoreOptions<'a> {
     pub dry_run: bool,
 }
 
+impl RestoreOptions<'_> {
+    /// Whether the restore goes on past this. What only newer versions understand is not damaged, and costs what it holds alone
+    /// (spec §14).
+    fn passes_over(&self, damage: &Damage) -> bool {
+        self.best_effort || damage.cause.is_newer_version()
+    }
+}
+
 /// What a restore did.
 #[derive(Debug, Default)]
 #[non_exhaustive]
@@ -113,7 +121,8 @@ pub enum RestoreError {
 }
 
 impl Repository {
-    /// Restores what `options` select of a snapshot. Every file appears whole under its name, or not at all.
+    /// Restores what `options` select of a snapshot. Every file appears whole under its name, or not at all. What only newer
+    /// versions understand is among the problems.
     pub fn restore(
         &self,
         snapshot: &Snapshot,
@@ -145,7 +154,7 @@ impl Repository {
                         restore.entry(entry)?;
                     }
                 }
-                Err(ReadError::Damaged(damage)) if options.best_effort => {
+                Err(ReadError::Damaged(damage)) if options.passes_over(&damage) => {
                     restore.problem(RelPath::root(), damage.into())?;
                 }
                 Err(error) => return Err(error.into()),
@@ -171,7 +180,7 @@ impl Repository {
         for entry in self.entries(snapshot) {
             let entry = match entry {
                 Ok(entry) => entry,
-                Err(ReadError::Damaged(_)) if options.best_effort => continue,
+                Err(ReadError::Damaged(damage)) if options.passes_over(&damage) => continue,
                 Err(error) => return Err(error),
             };
             let selected = databases.selects(&entry.path, &entry.entry, (options.select)(&entry.path));
@@ -429,7 +438,9 @@ impl Restore<'_, '_> {
     /// whenever the target is full.
     fn problem(&mut self, path: RelPath, error: ItemError) -> Result<(), RestoreError> {
         match error {
-            ItemError::Damaged(damage) if !self.options.best_effort => Err(RestoreError::Damaged { path, damage }),
+            ItemError::Damaged(damage) if !self.options.passes_over(&damage) => {
+                Err(RestoreError::Damaged { path, damage })
+            }
             ItemError::Target(error) if error.kind == TargetErrorKind::Full => Err(error.into()),
             error => {
                 self.report.problems.push(RestoreProblem { path, error, kept_as: None });

@@ -4,20 +4,23 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use common::reseal::*;
 use common::*;
 use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::name::RepositoryId;
+use hushkeep_core::recovery::{Parsed, RecoveryKey};
 use hushkeep_core::seal::Header;
 use hushkeep_core::wire::put_bytes;
 use hushkeep_repo::storage::{Folder, ObjectName};
 use hushkeep_repo::{
-    BackupError, CheckOptions, ConfigError, Damage, DamageCause, FindError, ForgetError, LockedRepository, PruneError,
-    PruneOptions, Quiet, ReadError, RotateError, Storage, UnlockError,
+    BackupError, CheckOptions, ConfigError, Damage, DamageCause, FindError, ForgetError, ItemError, LockedRepository,
+    PruneError, PruneOptions, Quiet, ReadError, RelPath, Repository, RestoreProblem, RotateError, Storage, UnlockError,
 };
-use hushkeep_storage::MemoryStorage;
+use hushkeep_storage::{FolderStorage, MemoryStorage};
 
 /// The bytes of a header that hold the format version, and those that hold the repository's id (spec §2.1).
 const VERSION_AT: usize = 8;
@@ -164,6 +167,50 @@ fn a_config_that_looks_newer_does_not_hide_one_that_holds() {
         change(&storage, name, |object| with_byte(object, VERSION_AT, 2));
     }
     assert!(matches!(Device::new(2).try_open(&storage), Err(UnlockError::Read(error)) if is_newer(&error)));
+}
+
+/// A vector of the format's description, unlocked.
+fn open_vector(name: &str) -> Repository {
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/repositories/invalid").join(name);
+    let key = std::fs::read_to_string(vector.join("key.txt")).unwrap();
+    let Ok(Parsed::Exact(key)) = RecoveryKey::parse(&key) else { panic!("{key}") };
+    let storage = FolderStorage::open(vector.join("repository")).unwrap();
+    let device = Device::new(1);
+    let locked = LockedRepository::find(Arc::new(storage), None).unwrap();
+    locked.unlock(&key, device.state.clone(), device.rng(), at(NOW)).unwrap()
+}
+
+/// What a restore gives, and what it says of the rest.
+fn restored(repository: &Repository, best_effort: bool) -> (BTreeMap<RelPath, Node>, Vec<RestoreProblem>) {
+    let target = MemoryTarget::default();
+    let report = restore_into(repository, repository.snapshots().last().unwrap(), &target, best_effort).unwrap();
+    let mut nodes = target.nodes.into_inner().unwrap();
+    report.problems.iter().filter_map(|problem| problem.kept_as.as_ref()).for_each(|kept| drop(nodes.remove(kept)));
+    (nodes, report.problems)
+}
+
+/// Damage ends a restore that is to be whole. This is none, and costs what it holds alone.
+#[test]
+fn a_restore_gives_all_but_what_is_newer_and_tells_of_that() {
+    for (vector, lost) in [
+        ("entry-kind-5", vec!["hurt/bad"]),
+        ("entry-extra-critical", vec!["hurt/bad"]),
+        ("entry-kind-5-with-a-hard-link", vec!["hurt/one", "hurt/other-name"]),
+        ("table-coding-unknown", vec!["hurt/db", "hurt/dir/deep", "hurt/one", "hurt/other-name", "hurt/two"]),
+        ("map-newer", vec!["hurt/db"]),
+        ("list-newer", vec![""]),
+    ] {
+        let repository = open_vector(vector);
+        let (nodes, problems) = restored(&repository, false);
+        let is_newer =
+            |error: &ItemError| matches!(error, ItemError::Damaged(damage) if damage.cause.is_newer_version());
+        assert!(problems.iter().all(|problem| is_newer(&problem.error)), "{vector}: {problems:?}");
+        let mut paths: Vec<RelPath> = problems.into_iter().map(|problem| problem.path).collect();
+        paths.sort();
+        assert_eq!(paths, lost.into_iter().map(path).collect::<Vec<_>>(), "{vector}");
+        assert!(nodes.contains_key(&path("kept/a")), "{vector}: {:?}", nodes.keys());
+        assert!(nodes == restored(&repository, true).0, "{vector}");
+    }
 }
 
 #[test]

@@ -186,8 +186,9 @@ fn tell_problems(report: &RestoreReport) -> Result<(), Failure> {
         let next = "look for them in an older snapshot: run `snapshots`";
         Failure::new(Exit::Damaged, what, "a part of the backup is damaged; everything else was restored", next)
     } else if !newer.is_empty() {
+        let meaning = "the backup is whole, and everything else was restored; only a newer version of hushkeep understands the rest";
         let next = "install the newest version, and run the command again";
-        Failure::new(Exit::Failed, what, "the backup is whole: a newer version of hushkeep works with it", next)
+        Failure::new(Exit::Failed, what, meaning, next)
     } else {
         let next = "see why they cannot be written, or choose another folder with --target";
         Failure::new(Exit::Incomplete, what, "the backup is whole; everything else was restored", next)

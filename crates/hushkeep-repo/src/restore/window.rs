@@ -233,8 +233,8 @@ impl Work<'_, '_> {
         self.progress.advance(0, bytes.len() as u64);
     }
 
-    /// Whether one of the files cannot be whole. One that the target does not take ends no restore, and so must not keep
-    /// others from being written.
+    /// Whether one of the files is damaged. One that the target does not take, or that only newer versions understand, ends no
+    /// restore, and so must not keep others from being written.
     fn are_damaged(&self, writes: &[Write]) -> bool {
         writes.iter().any(|write| self.files.get(write.file).is_some_and(PlannedFile::is_damaged))
     }
@@ -248,7 +248,8 @@ impl Work<'_, '_> {
 
 impl PlannedFile<'_> {
     fn is_damaged(&self) -> bool {
-        matches!(*self.failure.lock().unwrap_or_else(PoisonError::into_inner), Some(ItemError::Damaged(_)))
+        let failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(&*failure, Some(ItemError::Damaged(damage)) if !damage.cause.is_newer_version())
     }
 
     fn has_failed(&self) -> bool {
