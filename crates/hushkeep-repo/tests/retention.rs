@@ -136,6 +136,31 @@ fn a_prune_with_nothing_to_do_changes_nothing() {
     assert_eq!(place.count(Folder::Commits) + place.count(Folder::Index), before);
 }
 
+/// Else each prune would store the whole index anew, and publish what changes nothing.
+#[test]
+fn a_pack_of_which_the_status_cannot_grow_stays_and_costs_nothing() {
+    const HIGHEST_LIVE: u8 = 254;
+    let mut place = Place::new(true);
+    let mut repository = Device::new(1).create(&place.storage);
+    backup(&mut repository, &tree(&[1], 2), NOW);
+    let first = [names(&place.storage, Folder::Packs), names(&place.storage, Folder::Commits)].concat();
+    backup(&mut repository, &tree(&[3], 4), NOW + 60);
+    let second = |folder| names(&place.storage, folder).into_iter().find(|name| !first.contains(name)).unwrap();
+    let id = second(Folder::Packs).file().parse().unwrap();
+    reseal::change(&place.storage, &second(Folder::Commits), |object| {
+        reseal::with_commit_body(&object, |body| {
+            let row = reseal::place_of_pack_row(body, &id);
+            body[row + 17] = HIGHEST_LIVE;
+        })
+    });
+    let mut repository = Device::new(2).open(&place.storage);
+    forget(&mut repository, &[2], &place);
+    place.wait(100 * DAY);
+    let before = objects(&place.storage);
+    assert_eq!(prune(&mut repository, &place).marked.packs, 0);
+    assert!(objects(&place.storage) == before);
+}
+
 /// A database whose pages change one after the other: of its first pack ever less is needed.
 #[test]
 fn what_is_left_of_packs_is_put_together_anew() {

@@ -5,7 +5,7 @@ mod common;
 
 use std::sync::Arc;
 
-use common::reseal::{change, with_commit_body};
+use common::reseal::{change, place_of_pack_row, with_commit_body};
 use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
@@ -473,11 +473,7 @@ fn name_as_other(storage: &Arc<dyn Storage>, other: &ObjectName, status: u8) {
     let [own, other] = [&own, other].map(|name| name.file().parse::<ObjectId>().unwrap());
     change(storage, &commit, |object| {
         with_commit_body(&object, |body| {
-            // A row has a length, its status, the length of the pack and two digests.
-            let is_row = |bytes: &[u8]| {
-                bytes.starts_with(own.as_bytes()) && bytes[17] == 0 && bytes[16] as usize == bytes.len() - 17
-            };
-            let place = body.windows(17 + 1 + 3 + 32).position(is_row).unwrap();
+            let place = place_of_pack_row(body, &own);
             body[place..place + 16].copy_from_slice(other.as_bytes());
             body[place + 17] = status;
         })

@@ -141,6 +141,8 @@ impl Repository {
             let Some(pack) = self.contents.index.pack_number(&row.id) else { continue };
             let used = self.use_of(pack, &plan.needs);
             match (row.marked_since(), used.needed) {
+                // It was marked and came back as often as can be, or a later version keeps it so.
+                (None, 0) if row.marked(0).is_none() => {}
                 (None, 0) => plan.to_mark.push(row),
                 (None, _) => in_part.push((row, used)),
                 (Some(_), 0) => plan.marked.push(row),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hushkeep_core::keys::ObjectKind;
+use hushkeep_core::name::ObjectId;
 use hushkeep_core::seal::{self, Header};
 use hushkeep_core::wire::Reader;
 use hushkeep_repo::Storage;
@@ -45,4 +46,12 @@ pub(crate) fn with_commit_body(object: &[u8], change: impl FnOnce(&mut Vec<u8>))
     };
     change(&mut body);
     seal_like(object, ObjectKind::Commit, clear, &[&[0], body.as_slice()].concat())
+}
+
+/// Where a commit's body has the row of a live pack: there its id stands, and 17 bytes later its status.
+pub(crate) fn place_of_pack_row(body: &[u8], id: &ObjectId) -> usize {
+    // Behind the row's length: the status, the length of a small pack, two digests.
+    const ROW_LEN: u8 = 1 + 3 + 32;
+    let begin = [id.as_bytes().as_slice(), &[ROW_LEN, 0]].concat();
+    body.windows(begin.len()).position(|bytes| bytes == begin).unwrap()
 }
