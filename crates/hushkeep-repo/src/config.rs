@@ -2,7 +2,7 @@
 
 use hushkeep_core::keys::{EpochKeys, KeyCheck, ObjectKind};
 use hushkeep_core::name::ProtectorId;
-use hushkeep_core::seal::{self, Header, MAX_CLEAR_LEN};
+use hushkeep_core::seal::{self, Header, MAX_CLEAR_LEN, OpenError};
 use hushkeep_core::wire::{MAX_VARINT_LEN, Reader, Record, RecordWriter, UnknownFields, WireError, put_bytes};
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
@@ -181,9 +181,13 @@ impl Config {
         (next.protectors.len() <= MAX_PROTECTORS && clear_len <= MAX_CLEAR_LEN).then_some(next)
     }
 
-    /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven.
+    /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven; or
+    /// the format version says so, and nothing proves that.
     pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Result<(Self, ConfigName), DamageCause> {
-        let header = Header::parse_as(ObjectKind::Config, object)?;
+        let header = Header::parse_as(ObjectKind::Config, object).map_err(|error| match error {
+            OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
+            error => error.into(),
+        })?;
         let body = seal::open_single(keys, ObjectKind::Config, object)?;
         let (config, _) = Self::decode(ClearConfig::decode(&header.clear)?, &body)?;
         let name = ConfigName::of(config.number, &header.clear, &body);

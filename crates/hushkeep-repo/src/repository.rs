@@ -256,9 +256,7 @@ impl Repository {
     /// index that this one cannot read, and would replace, or a pack of which it does not know all (spec §14).
     pub(crate) fn check_writable(&self) -> Result<(), ReadError> {
         let (own, named) = (self.config_name, self.history.config());
-        if !self.config.may_write()
-            || (named.number > own.number && !self.may_write_under(&named).map_err(ReadError::Storage)?)
-        {
+        if !self.config.may_write() || (named > own && !self.may_write_under(&named).map_err(ReadError::Storage)?) {
             let object = format!("{}/{:010}", Folder::Config.name(), own.number.max(named.number));
             return Err(Damage { object, cause: DamageCause::NewerVersion }.into());
         }

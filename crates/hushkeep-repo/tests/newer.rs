@@ -17,8 +17,9 @@ use hushkeep_core::seal::Header;
 use hushkeep_core::wire::put_bytes;
 use hushkeep_repo::storage::{Folder, ObjectName};
 use hushkeep_repo::{
-    BackupError, CheckOptions, ConfigError, Damage, DamageCause, FindError, ForgetError, ItemError, LockedRepository,
-    PruneError, PruneOptions, Quiet, ReadError, RelPath, Repository, RestoreProblem, RotateError, Storage, UnlockError,
+    BackupError, BackupReport, CheckOptions, ConfigError, Damage, DamageCause, FindError, ForgetError, ItemError,
+    LockedRepository, PruneError, PruneOptions, Quiet, ReadError, RelPath, Repository, RestoreProblem, RotateError,
+    Storage, UnlockError,
 };
 use hushkeep_storage::{FolderStorage, MemoryStorage};
 
@@ -39,10 +40,15 @@ fn with_byte(mut object: Vec<u8>, at: usize, byte: u8) -> Vec<u8> {
     object
 }
 
-/// The same config with a field more in its clear part.
+/// The same config with a critical field more in its clear part.
 fn with_clear_field(object: &[u8], number: u8, value: u8) -> Vec<u8> {
+    with_clear_tag(object, 2 * number + 1, value)
+}
+
+/// The same config with a field more in its clear part that begins with this tag (spec §1.3).
+fn with_clear_tag(object: &[u8], tag: u8, value: u8) -> Vec<u8> {
     let (mut clear, body) = open(ObjectKind::Config, object);
-    clear.push(2 * number + 1);
+    clear.push(tag);
     put_bytes(&mut clear, &[value]);
     seal_like(object, ObjectKind::Config, clear, &body)
 }
@@ -88,10 +94,18 @@ fn where_older_programs_must_not_write_they_change_nothing() {
 fn where_a_newer_program_comes_meanwhile_an_older_one_changes_nothing_from_then_on() {
     const WRITER_VERSION: u8 = 4;
     const UNKNOWN_CRITICAL: u8 = 9;
-    [WRITER_VERSION, UNKNOWN_CRITICAL].into_iter().for_each(assert_kept_from_writing_by);
+    let newer = |backup| matches!(backup, Err(BackupError::Read(error)) if is_newer(&error));
+    for field in [WRITER_VERSION, UNKNOWN_CRITICAL] {
+        assert!(newer(back_up_beside(|_, object| with_clear_field(object, field, 2))));
+    }
+    assert!(newer(back_up_beside(|_, object| with_byte(object.to_vec(), VERSION_AT, 2))));
+    // Nothing proves what the header says: the other copy tells.
+    assert!(back_up_beside(|copy, object| with_byte(object.to_vec(), VERSION_AT, 1 + copy)).is_ok());
 }
 
-fn assert_kept_from_writing_by(field: u8) {
+/// What becomes of a backup if another device changes the protectors meanwhile, and both copies of its config are changed then.
+/// Nothing is published if it fails.
+fn back_up_beside(newer: impl Fn(u8, &[u8]) -> Vec<u8>) -> Result<BackupReport, BackupError> {
     let storage = storage();
     let mut repository = Device::new(1).create(&storage);
     backup(&mut repository, &tree("old"), NOW);
@@ -102,22 +116,51 @@ fn assert_kept_from_writing_by(field: u8) {
     let mut configs = names(&storage, Folder::Config);
     configs.retain(|name| name.file() > "0000000002");
     let before = config_digest(&storage.get(&configs[0]).unwrap());
-    configs.iter().for_each(|name| change(&storage, name, |object| with_clear_field(&object, field, 2)));
-    let after = config_digest(&storage.get(&configs[0]).unwrap());
-    let commit = names(&storage, Folder::Commits).into_iter().max().unwrap();
-    change(&storage, &commit, |object| {
+    (0..).zip(&configs).for_each(|(copy, name)| change(&storage, name, |object| newer(copy, &object)));
+    let after = storage.get(&configs[0]).unwrap();
+    if after[VERSION_AT] == 1 {
+        name_config(&storage, before, config_digest(&after));
+    }
+
+    let commits = names(&storage, Folder::Commits);
+    let backup = try_backup(&mut repository, &tree("new"), NOW);
+    assert!(backup.is_ok() || names(&storage, Folder::Commits) == commits);
+    backup
+}
+
+/// Has the newest commit name another config.
+fn name_config(storage: &Arc<dyn Storage>, before: [u8; 16], after: [u8; 16]) {
+    let commit = names(storage, Folder::Commits).into_iter().max().unwrap();
+    change(storage, &commit, |object| {
         with_commit_body(&object, |body| {
             let place = body.windows(16).position(|bytes| bytes == before).unwrap();
             body[place..place + 16].copy_from_slice(&after);
         })
     });
+}
 
-    let kept = objects(&storage);
-    let backup = try_backup(&mut repository, &tree("new"), NOW);
-    assert!(matches!(backup, Err(BackupError::Read(error)) if is_newer(&error)));
-    let commits =
-        |objects: &[(ObjectName, Vec<u8>)]| objects.iter().filter(|(name, _)| name.folder() == Folder::Commits).count();
-    assert_eq!(commits(&objects(&storage)), commits(&kept));
+/// Two devices that change the protectors at once may give their configs one number: the commits say which holds.
+#[test]
+fn where_another_config_of_the_same_number_keeps_older_programs_from_writing_they_change_nothing() {
+    const IGNORABLE: u8 = 5;
+    for (writer_version, may_write) in [(1, true), (2, false)] {
+        let storage = storage();
+        let mut repository = Device::new(1).create(&storage);
+        backup(&mut repository, &tree("old"), NOW);
+        backup(&mut Device::new(2).open(&storage), &tree("other"), NOW);
+        let configs = names(&storage, Folder::Config);
+        let own = storage.get(&configs[0]).unwrap();
+        // Of two of one number the one with the greater digest holds.
+        let with_version = with_clear_field(&own, 4, writer_version);
+        let others = (0..=255).map(|value| with_clear_tag(&with_version, 2 * IGNORABLE, value));
+        let other = others.into_iter().find(|other| config_digest(other) > config_digest(&own)).unwrap();
+        name_config(&storage, config_digest(&own), config_digest(&other));
+        change(&storage, &configs[0], |_| other);
+
+        let backup = try_backup(&mut repository, &tree("new"), NOW);
+        assert_eq!(backup.is_ok(), may_write, "{backup:?}");
+        assert!(backup.is_ok() || matches!(backup, Err(BackupError::Read(error)) if is_newer(&error)));
+    }
 }
 
 #[test]

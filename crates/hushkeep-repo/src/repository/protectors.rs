@@ -214,10 +214,12 @@ impl Repository {
         }
     }
 
-    /// Whether a config that another device published since this one opened the repository lets this program write. One that
-    /// cannot be read does not keep it from that: the next opening tells.
+    /// Whether a config that another device published since this one opened the repository lets this program write. If it cannot
+    /// be read, one of its number that is newer, or looks so, keeps it from that; one that is damaged does not: the next opening
+    /// tells.
     pub(super) fn may_write_under(&self, named: &ConfigName) -> Result<bool, StorageError> {
         let objects = &self.contents.objects;
+        let mut is_newer = false;
         for name in config_names(objects.storage.as_ref())? {
             if number_of(&name) != Some(named.number) {
                 continue;
@@ -225,11 +227,11 @@ impl Repository {
             let Ok(object) = objects.storage.get(&name) else { continue };
             match Config::open_newer(objects.keys(), &object) {
                 Ok((config, own)) if own == *named => return Ok(config.may_write()),
-                Err(cause) if cause.is_newer_version() => return Ok(false),
-                _ => {}
+                Ok(_) => {}
+                Err(cause) => is_newer |= cause.is_newer_version(),
             }
         }
-        Ok(true)
+        Ok(!is_newer)
     }
 }
 
