@@ -332,8 +332,7 @@ impl Scanner<'_, '_, '_> {
         }
         if same && let (Some(before), Some(content)) = (before, stored) {
             let kind = EntryKind::File(FileEntry { len, sparse, merged, hash, content: content.clone() });
-            // What a newer version said of it, it said of the file as it was then.
-            let extra = if before.metadata == metadata { before.extra.clone() } else { Vec::new() };
+            let extra = extra_of(before, &metadata, &kind);
             let entry = Entry { path: item.path.clone(), metadata, kind, extra };
             if entry == *before {
                 return scan.scanned.list.keep(entry, self.gatherer);
@@ -438,6 +437,11 @@ fn is_same(before: &Entry, now: &Entry<Anchored>) -> bool {
     kind && before.metadata == now.metadata
 }
 
+/// What a newer version said of an entry, if that is as it was: it said that of the file as it was then (spec §10.4).
+fn extra_of(before: &Entry, metadata: &Metadata, kind: &EntryKind) -> Vec<u8> {
+    if (&before.metadata, &before.kind) == (metadata, kind) { before.extra.clone() } else { Vec::new() }
+}
+
 /// The size of the pages in the map of a database that is about `len` bytes long: its own, or several of them together.
 fn mapped_page_size(page_size: u32, len: u64) -> u32 {
     let sizes =
@@ -482,6 +486,27 @@ impl From<BackupError> for FileFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Contents that are the same may be told of in another way, too.
+    #[test]
+    fn what_newer_versions_said_of_a_file_goes_when_anything_of_it_changes() {
+        let file = FileEntry { len: 0, sparse: false, merged: false, hash: None, content: Content::Chunks(Vec::new()) };
+        let metadata = Metadata { mode: 0o600, modified: Timestamp::EPOCH, changed: Timestamp::EPOCH };
+        let (path, kind) = (RelPath::root(), EntryKind::File(file.clone()));
+        let before = Entry { path, metadata, kind, extra: vec![2, 1, 7] };
+        assert_eq!(extra_of(&before, &metadata, &before.kind), before.extra);
+        let touched = Metadata { mode: 0o644, ..metadata };
+        assert!(extra_of(&before, &touched, &before.kind).is_empty());
+        for changed in [
+            FileEntry { sparse: true, ..file.clone() },
+            FileEntry { merged: true, ..file.clone() },
+            FileEntry { hash: Some([0; 32]), ..file.clone() },
+            FileEntry { len: 1, ..file },
+        ] {
+            let kind = EntryKind::File(changed);
+            assert!(extra_of(&before, &metadata, &kind).is_empty(), "{kind:?}");
+        }
+    }
 
     #[test]
     fn a_large_database_is_mapped_by_several_pages_together() {
