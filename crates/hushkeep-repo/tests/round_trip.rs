@@ -166,6 +166,17 @@ fn a_file_changed_just_now_is_read_again_next_time() {
     assert_eq!((tree.opened.lock().unwrap().len(), report.objects_stored), (2, 1));
 }
 
+/// A clock may say anything, and the snapshot of who has the key as well.
+#[test]
+fn a_file_is_read_again_if_the_snapshot_before_is_of_the_first_second_there_is() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    let tree = MemoryTree::new(&[("note.txt", Node::File(b"one".to_vec()))]);
+    backup(&mut repository, &tree, i64::MIN);
+    let report = backup(&mut repository, &tree, NOW);
+    assert_eq!((tree.opened.lock().unwrap().len(), report.files_unchanged), (2, 1));
+}
+
 #[test]
 fn a_file_in_the_root_of_the_source_can_be_the_source() {
     let storage = storage();

@@ -133,7 +133,7 @@ impl Known {
         let own = sources().find(|(snapshot, source)| is_same(snapshot, source));
         let base = own.or_else(|| sources().find(|(_, source)| source.label == *label));
         let (snapshot, source) = base?;
-        let (list, trusted_until) = (source.root, own.map(|_| snapshot.time.seconds - YOUNG_SECONDS));
+        let (list, trusted_until) = (source.root, own.map(|_| snapshot.time.seconds.saturating_sub(YOUNG_SECONDS)));
         (!self.unreadable.contains(&(list.list, list.position))).then_some(Base { list, trusted_until })
     }
 
