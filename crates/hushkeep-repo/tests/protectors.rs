@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use common::*;
@@ -86,4 +87,28 @@ fn there_is_room_for_65536_bytes_of_protectors() {
     assert_last_that_fit(&longest, &[longest.as_slice(), &passphrases(1)].concat());
     let (most, more) = (later(60_000), later(MAX_CLEAR_LEN));
     assert_last_that_fit(std::slice::from_ref(&most), std::slice::from_ref(&more));
+}
+
+/// The numbers of the configs that are there.
+fn numbers(storage: &Arc<dyn Storage>) -> BTreeSet<String> {
+    names(storage, Folder::Config).iter().map(|name| name.file()[..10].trim_start_matches('0').to_owned()).collect()
+}
+
+/// A torn upload must not lose the ways to the key: what does not open is none.
+#[test]
+fn as_many_older_configs_stay_as_are_whole() {
+    let storage = storage();
+    let mut repository = Device::new(1).create(&storage);
+    let mut next = || repository.set_protectors(repository.protectors().to_vec(), at(NOW)).unwrap();
+    (2..=3).for_each(|_| drop(next()));
+    for name in names(&storage, Folder::Config).iter().filter(|name| name.file().starts_with("0000000002")) {
+        reseal::change(&storage, name, |mut object| {
+            object[1000] ^= 1;
+            object
+        });
+    }
+    next();
+    assert_eq!(numbers(&storage), ["1", "2", "3", "4"].map(str::to_owned).into());
+    next();
+    assert_eq!(numbers(&storage), ["3", "4", "5"].map(str::to_owned).into());
 }

@@ -1,5 +1,7 @@
 //! Changing the ways to get the key back: a new config, read back, and named by a commit (spec §12.4).
 
+use std::collections::BTreeSet;
+
 use hushkeep_core::keys::{EpochKeys, ObjectKind};
 use hushkeep_core::seal::Header;
 use rand_core::CryptoRng;
@@ -68,6 +70,12 @@ impl StoredConfigs {
     pub(crate) fn new() -> Self {
         Self { whole: COPIES, ..Self::default() }
     }
+}
+
+/// What a config says of itself, and whether the key at hand opens it.
+struct Told {
+    header: Header,
+    opens: bool,
 }
 
 /// A config that could not be stored.
@@ -181,37 +189,45 @@ impl Repository {
         Err(error)
     }
 
-    /// Deletes all configs of earlier epochs, and all earlier ones of this but those of the `keep` highest numbers. Others with a
-    /// number that was never reached are not ours, nor are configs that say that they are of another repository; and those that
-    /// say that they are of a later epoch may be of a rotation whose commit is still on its way.
+    /// Deletes all configs of earlier epochs, and all earlier ones of this below the `keep` highest numbers from which the key can
+    /// still be got. Others with a number that was never reached are not ours, nor are configs that say that they are of another
+    /// repository; and those that say that they are of a later epoch may be of a rotation whose commit is still on its way.
     pub(super) fn delete_configs(&self, keep: usize) -> Result<Vec<String>, StorageError> {
         // Also those that another device has stored again meanwhile.
         let names = config_names(self.contents.objects.storage.as_ref())?;
-        let (mut deleted, mut earlier) = (Vec::new(), Vec::new());
+        let (mut deleted, mut earlier, mut opening) = (Vec::new(), Vec::new(), BTreeSet::new());
         for name in names {
-            let is_earlier = number_of(&name).is_some_and(|number| number < self.config.number);
-            match self.told_header(&name)? {
-                Some(header) if header.repository != *self.contents.objects.keyring.repository() => {}
-                Some(header) if self.contents.objects.keyring.is_preceded_by(&header) => deleted.push(name),
-                Some(header) if self.contents.objects.keyring.is_succeeded_by(&header) => {}
-                _ if is_earlier => earlier.push(name),
-                _ => {}
+            let number = number_of(&name).filter(|number| *number < self.config.number);
+            let told = self.told_by(&name)?;
+            match (&told, number) {
+                (Some(told), _) if told.header.repository != *self.contents.objects.keyring.repository() => {}
+                (Some(told), _) if self.contents.objects.keyring.is_preceded_by(&told.header) => deleted.push(name),
+                (Some(told), _) if self.contents.objects.keyring.is_succeeded_by(&told.header) => {}
+                (_, Some(number)) => {
+                    opening.extend(told.filter(|told| told.opens).map(|_| number));
+                    earlier.push((number, name));
+                }
+                (_, None) => {}
             }
         }
-        let mut numbers: Vec<u64> = earlier.iter().filter_map(number_of).collect();
-        numbers.sort_unstable_by_key(|number| std::cmp::Reverse(*number));
-        numbers.dedup();
-        earlier.retain(|name| !numbers.iter().take(keep).any(|kept| number_of(name) == Some(*kept)));
-        deleted.append(&mut earlier);
+        let lowest_kept = match keep.checked_sub(1) {
+            Some(before) => opening.into_iter().nth_back(before).unwrap_or_default(),
+            None => u64::MAX,
+        };
+        deleted.extend(earlier.into_iter().filter(|(number, _)| *number < lowest_kept).map(|(_, name)| name));
         self.contents.objects.delete_all(&deleted)
     }
 
     /// What a config says of itself, if that can be read.
-    fn told_header(&self, name: &ObjectName) -> Result<Option<Header>, StorageError> {
-        match self.contents.objects.storage.get(name) {
-            Err(error) if is_no_config(error.kind) => Ok(None),
-            object => Ok(Header::parse_as(ObjectKind::Config, &object?).ok()),
-        }
+    fn told_by(&self, name: &ObjectName) -> Result<Option<Told>, StorageError> {
+        let objects = &self.contents.objects;
+        let object = match objects.storage.get(name) {
+            Err(error) if is_no_config(error.kind) => return Ok(None),
+            object => object?,
+        };
+        let opened = Config::open_newer(objects.keys(), &object);
+        let opens = opened.is_ok_and(|(_, own)| number_of(name) == Some(own.number));
+        Ok(Header::parse_as(ObjectKind::Config, &object).ok().map(|header| Told { header, opens }))
     }
 
     /// Whether a config that another device published since this one opened the repository lets this program write. If it cannot
