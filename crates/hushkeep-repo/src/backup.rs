@@ -7,6 +7,7 @@ mod known;
 mod new_pack;
 mod pipeline;
 mod publish;
+mod published;
 mod scan;
 mod segments;
 mod spot_check;
@@ -37,6 +38,7 @@ pub(crate) use journal::assert_round_trip as assert_journal_round_trips;
 use known::{Base, Known};
 use pipeline::{Pipeline, Stages};
 use publish::{Stored, misnamed};
+use published::Published;
 use scan::{Scanned, Scanner};
 use segments::Gatherer;
 
@@ -229,6 +231,7 @@ impl Repository {
         let state = Arc::clone(&self.state);
         let device = self.device_id()?;
         let journal = Journal::load(state.as_ref())?;
+        let published = Published::load(state.as_ref())?;
         let mut mended = self.history.mended().to_vec();
         // Beside two whole ones it does no harm.
         let damaged = self.stored_configs.damaged.iter().filter(|_| self.stored_configs.whole < COPIES);
@@ -242,8 +245,9 @@ impl Repository {
         let missing = known.missing.clone();
 
         let bases = sources.iter().map(|source| {
-            let is_same =
-                |snapshot: &Snapshot, other: &SnapshotSource| snapshot.device == device && other.path == source.path;
+            let is_same = |snapshot: &Snapshot, other: &SnapshotSource| {
+                snapshot.device == device && published.contains(&snapshot.id) && other.path == source.path
+            };
             known.base_for(&self.snapshots, is_same, &source.label)
         });
         let bases: Vec<Option<Base>> = bases.collect();

@@ -58,7 +58,7 @@ impl Storage for MemoryStorage {
 }
 
 #[derive(Default)]
-struct MemoryState(Mutex<BTreeMap<StateKey, Vec<u8>>>);
+pub(crate) struct MemoryState(Mutex<BTreeMap<StateKey, Vec<u8>>>);
 
 impl State for MemoryState {
     fn load(&self, key: StateKey) -> Result<Option<Vec<u8>>, StateError> {

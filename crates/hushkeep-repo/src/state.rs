@@ -20,6 +20,8 @@ pub enum StateKey {
     Journal,
     /// Packs that a check found bad.
     BadPacks,
+    /// The snapshots that this device published last.
+    Published,
     /// This device's own random id, so that its sources are told from another device's.
     Device,
 }
@@ -31,6 +33,7 @@ impl StateKey {
             Self::Tips => "tips",
             Self::Journal => "journal",
             Self::BadPacks => "bad-packs",
+            Self::Published => "published",
             Self::Device => "device",
         }
     }

@@ -11,8 +11,11 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
 use hushkeep_core::name::{ObjectId, RepositoryId};
 use hushkeep_core::seal::{OpenError, Opener, Parts};
+use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
-use hushkeep_repo::{FindError, LockedRepository, PruneOptions, Quiet, ReadError, Repository, Storage, UnlockError};
+use hushkeep_repo::{
+    FindError, LockedRepository, PruneOptions, Quiet, ReadError, Repository, State, Storage, UnlockError,
+};
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
@@ -119,6 +122,27 @@ fn who_has_the_key_cannot_take_back_what_a_device_has_seen() {
         backup(&mut thief.open(&earlier), &tree("forged"), NOW + day * DAY);
     }
     assert!(matches!(owner.try_open(&earlier), Err(UnlockError::RolledBack)));
+}
+
+/// It says that it is this device's, of the same folder and times. What it has in the files is not taken over.
+#[test]
+fn a_snapshot_that_somebody_made_up_proves_no_file_unchanged() {
+    let (_, storage) = memory();
+    let (owner, thief) = (Device::new(1), Device::new(2));
+    let (own, forged) = (tree("ours"), tree("evil"));
+    backup(&mut owner.create(&storage), &own, NOW);
+    let id = owner.state.load(StateKey::Device).unwrap().unwrap();
+    thief.state.store(StateKey::Device, &id).unwrap();
+    let mut stolen = thief.open(&storage);
+    backup(&mut stolen, &forged, NOW + DAY);
+    assert_restores(&stolen, &stolen.snapshots()[1], &forged);
+
+    let mut repository = owner.open(&storage);
+    assert_eq!(repository.snapshots()[0].device, repository.snapshots()[1].device);
+    own.opened.lock().unwrap().clear();
+    backup(&mut repository, &own, NOW + 2 * DAY);
+    assert_restores(&repository, &repository.snapshots()[2], &own);
+    assert!(own.opened.lock().unwrap().is_empty(), "its own list still counts");
 }
 
 /// The storage shows the state before a rotation, and the thief goes on there under the old key.

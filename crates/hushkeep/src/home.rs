@@ -25,7 +25,7 @@ const MAX_NEXT_KEYS: usize = 16;
 /// * `key.next`: keys that rotations may have put in its place, as long as this device does not know: one a line, the
 ///   newest first;
 /// * `places`: where the repository was found, each ended by a zero byte;
-/// * `tips`, `journal`, `device`: the engine's state, see [`StateKey`].
+/// * `tips`, `journal`, `published`, `bad-packs`, `device`: the engine's state, see [`StateKey`].
 ///
 /// Files are for this user alone (0600, folders 0700), and always whole. A run that is killed may leave a temporary file
 /// `.hushkeep-…` with what it was about to write: the first run that writes there an hour later removes it.

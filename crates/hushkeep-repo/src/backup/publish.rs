@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use hushkeep_core::name::ObjectId;
 
+use super::published::Published;
 use super::{BackupError, BackupReport};
 use crate::Timestamp;
 use crate::contents::{Retired, lists_are_known};
@@ -54,8 +55,10 @@ impl Repository {
             if !misnamed(&stored.packs, repository.history.tables()).is_empty() {
                 return Err(BackupError::Overtaken);
             }
+            let snapshot = snapshot(number);
+            Published::remember(repository.state.as_ref(), snapshot.id)?;
             let mut tables = indexes.as_ref().map(|indexes| indexes.rows(number)).unwrap_or_default();
-            tables.insert_snapshot(&snapshot(number));
+            tables.insert_snapshot(&snapshot);
             stored.packs.iter().for_each(|pack| tables.insert_pack(pack.row()));
             repository.keep_what_it_needs(&stored, indexes.as_ref(), &mut tables)?;
             Ok::<_, BackupError>(tables)
