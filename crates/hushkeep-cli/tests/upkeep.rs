@@ -280,6 +280,27 @@ fn passphrases_are_kept_or_dropped_as_their_owner_says() {
     assert_eq!(listed.iter().map(|key| key["label"].as_str().unwrap()).collect::<Vec<_>>(), ["", "ducks"]);
 }
 
+#[test]
+fn what_this_version_cannot_keep_is_dropped_only_if_its_owner_says_so() {
+    let vector = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../spec/vectors/repositories/valid/protectors");
+    let world = World::with_backup();
+    fs::remove_dir_all(world.path("repo")).unwrap();
+    copy(&vector.join("repository"), &world.path("repo"));
+    fs::copy(vector.join("key.txt"), world.path("recovery-key")).unwrap();
+    let before = files(&world.path("repo"));
+    let rotate = |rest: &[&str]| {
+        let args = ["key", "rotate", "--yes", "--drop-passphrases", "--new-recovery-key-file", "new-key", "--json"];
+        world.run("laptop", &[&args[..], rest, &RECOVERY_KEY].concat())
+    };
+    let said = rotate(&[]).expect(2);
+    assert!(said.contains("protector 03030303") && said.contains("--drop-unknown"), "{said}");
+    assert_eq!(files(&world.path("repo")), before);
+    let dropped = told(rotate(&["--drop-unknown"]), "summary")[0]["dropped"].clone();
+    assert_eq!(dropped, serde_json::json!(["02020202", "03030303"]));
+    let listed = world.run("laptop", &["key", "list", "--json", "--recovery-key-file", "new-key"]);
+    assert_eq!(told(listed, "protector").len(), 1);
+}
+
 /// Somebody with the old key stores a config with a high number, in which the passphrase of before still gives that key.
 #[test]
 fn a_config_under_the_old_key_does_not_stand_before_the_owners_passphrase() {

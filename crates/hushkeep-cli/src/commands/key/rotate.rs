@@ -31,6 +31,9 @@ pub(crate) struct RotateArgs {
     /// Drop the passphrases that are not kept by --keep-passphrase-file
     #[arg(long)]
     drop_passphrases: bool,
+    /// Drop the ways to get the key back that this version of hushkeep does not know: it cannot keep them
+    #[arg(long)]
+    drop_unknown: bool,
     /// Replace the key without asking first
     #[arg(long)]
     yes: bool,
@@ -48,6 +51,9 @@ pub(crate) fn run(args: &RotateArgs, invocation: &Invocation, output: &mut Outpu
         return Err(RotateError::KeptNowhere.into());
     }
     let mut rotation = Rotation::prepare();
+    if !args.drop_unknown {
+        ask_for_unknown(&rotation, &opened)?;
+    }
     let mut kept = Vec::new();
     for file in &args.keep_passphrase_file {
         kept.extend(carry_over_from(file, &mut rotation, &opened)?);
@@ -59,12 +65,7 @@ pub(crate) fn run(args: &RotateArgs, invocation: &Invocation, output: &mut Outpu
     let kept_names: Vec<String> = opened.repository.protectors().iter().filter(is_kept).map(name).collect();
     let dropped: Vec<String> = rotation.dropped(&opened).iter().map(|protector| name(protector)).collect();
     if !args.yes && !confirmed(&dropped)? {
-        return Err(Failure::new(
-            Exit::Failed,
-            "the key was not replaced",
-            "nothing was changed, as you wished",
-            "run the command again when you are ready",
-        ));
+        return Err(not_replaced("run the command again when you are ready"));
     }
     let dropped_ids: Vec<String> = rotation.dropped(&opened).iter().map(|old| old.id.to_string()).collect();
     let new_key = rotation.recovery_key();
@@ -86,6 +87,10 @@ pub(crate) fn run(args: &RotateArgs, invocation: &Invocation, output: &mut Outpu
     output.text(format_args!("new recovery key: {place}\n"))?;
     tell_what_it_means(&kept_names, &dropped, invocation, output)?;
     tell_flaws(rotated)
+}
+
+fn not_replaced(next: &str) -> Failure {
+    Failure::new(Exit::Failed, "the key was not replaced", "nothing was changed, as you wished", next)
 }
 
 /// Without a terminal every question needs its answer beforehand.
@@ -116,6 +121,24 @@ fn carry_over_from(file: &Path, rotation: &mut Rotation, opened: &Opened) -> Res
         let next = "name a file with a passphrase that opens the repository; `key list` lists what there is";
         unchanged(Failure { what, next: next.to_owned(), ..error.into() })
     })
+}
+
+/// Asks whether to drop what this version does not know: only one that does can have it lead to the new key.
+fn ask_for_unknown(rotation: &Rotation, opened: &Opened) -> Result<(), Failure> {
+    let is_unknown = |old: &&Protector| !matches!(old.kind, ProtectorKind::Passphrase(_));
+    for old in rotation.dropped(opened).into_iter().filter(is_unknown) {
+        let what = format!("{} is unknown to this version of hushkeep, which cannot keep it", name(old));
+        let next =
+            "replace the key with the newest version of hushkeep, which may keep it, or drop it with --drop-unknown";
+        if !ask::is_at_terminal() {
+            return Err(Failure::usage(what, next));
+        }
+        note(what);
+        if !ask::confirm("drop it?")? {
+            return Err(not_replaced(next));
+        }
+    }
+    Ok(())
 }
 
 /// Asks for each passphrase that is not kept yet; just enter drops it.
