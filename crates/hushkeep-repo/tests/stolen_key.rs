@@ -14,7 +14,8 @@ use hushkeep_core::seal::{OpenError, Opener, Parts};
 use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Features, Folder, ObjectName};
 use hushkeep_repo::{
-    FindError, LockedRepository, PruneOptions, Quiet, ReadError, Repository, State, Storage, UnlockError,
+    FindError, LockedRepository, PruneError, PruneOptions, Quiet, ReadError, Repository, RotateError, State, Storage,
+    UnlockError,
 };
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
@@ -457,6 +458,56 @@ fn a_rotation_that_was_renamed_locks_nobody_out() {
     assert_eq!((numbers(&repository), repository.damaged_commits().len()), (vec![1], 1));
 }
 
+/// Rows never disappear: what nobody understands keeps every later prune from giving something back.
+#[test]
+fn a_snapshot_of_a_later_version_that_was_made_up_outlives_the_key() {
+    let (_, storage) = memory_with(Features { create_if_absent: true });
+    let mut stolen = Device::new(9).create(&storage);
+    backup(&mut stolen, &tree("before"), NOW);
+    let id = stolen.snapshots()[0].id.to_string();
+    change(&storage, &names(&storage, Folder::Commits)[0], |object| {
+        with_commit_body(&object, |body| {
+            let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+            let row = body.windows(16).position(|bytes| hex(bytes) == id).unwrap() + 16;
+            // Behind the length of the row, which takes a byte or two.
+            let status = row + if body[row] < 0x80 { 1 } else { 2 };
+            assert_eq!(std::mem::replace(&mut body[status], 2), 0);
+        })
+    });
+    let mut repository = Device::new(1).open(&storage);
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW)).unwrap();
+    backup(&mut repository, &tree("after"), NOW + 60);
+    let options = PruneOptions { now: at(NOW), max_unused: 0.0, max_repack_bytes: 0, dry_run: false };
+    let pruned = repository.prune(&options, &Quiet);
+    assert!(matches!(pruned, Err(PruneError::Read(ReadError::Damaged(damage))) if damage.cause.is_newer_version()));
+    assert_restores(&repository, &repository.snapshots()[0], &tree("after"));
+}
+
+/// The number of a change is never used twice: behind the highest there is there is no other.
+#[test]
+fn a_commit_with_the_highest_number_is_the_last() {
+    const HIGHEST: [u8; 9] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let (_, storage) = memory_with(Features { create_if_absent: true });
+    backup(&mut Device::new(9).create(&storage), &tree("before"), NOW);
+    let first: ObjectName = "commits/0000000001".parse().unwrap();
+    let last: ObjectName = format!("commits/{}", i64::MAX).parse().unwrap();
+    let forged = with_commit_body(&storage.get(&first).unwrap(), |body| {
+        assert_eq!(body[..3], [3, 1, 1], "a number of one byte");
+        body.splice(1..3, [&[9], HIGHEST.as_slice()].concat());
+        let name = body.len() - 11;
+        assert_eq!(body[name..], *b"\x0a0000000001");
+        body.splice(name.., [&[19], last.file().as_bytes()].concat());
+    });
+    storage.delete(&first).unwrap();
+    storage.put(&last, &forged).unwrap();
+    let mut repository = Device::new(1).open(&storage);
+    assert!(try_backup(&mut repository, &tree("after"), NOW + 60).is_err());
+    let rotated = repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW));
+    assert!(matches!(rotated, Err(RotateError::Unchanged(_))), "{rotated:?}");
+    assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
+}
+
+/// The names of new packs are listed before a commit names them. Who has the key names one first, as a pack of his own.
 /// The names of new packs are there to be listed before a commit names them. Who has the key names one first, as a pack of his own.
 #[test]
 fn a_pack_that_somebody_else_named_is_not_built_on() {
