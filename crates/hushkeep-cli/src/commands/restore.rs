@@ -186,7 +186,8 @@ fn tell_problems(report: &RestoreReport) -> Result<(), Failure> {
         let next = "look for them in an older snapshot: run `snapshots`";
         Failure::new(Exit::Damaged, what, "a part of the backup is damaged; everything else was restored", next)
     } else if !newer.is_empty() {
-        let meaning = "the backup is whole, and everything else was restored; only a newer version of hushkeep understands the rest";
+        let meaning =
+            "the backup is whole; everything else was restored, and only a newer version of hushkeep can read the rest";
         let next = "install the newest version, and run the command again";
         Failure::new(Exit::Failed, what, meaning, next)
     } else {

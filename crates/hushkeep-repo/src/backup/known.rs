@@ -120,8 +120,8 @@ impl Known {
         Ok(known)
     }
 
-    /// The list that a source's new one should be based on: its own newest, of which `is_same` tells, else that of a source with the same
-    /// label somewhere else, else none.
+    /// The list that a source's new one should be based on: its own newest, which `is_same` tells, else that of a source with
+    /// the same label somewhere else, else none.
     pub(super) fn base_for(
         &self,
         snapshots: &[Snapshot],
