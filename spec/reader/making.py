@@ -124,7 +124,8 @@ class Maker:
         root = kdf.derive(normalize(passphrase))
         numbers = b"".join(map(encode_u32, (epoch, memory_kib, passes, lanes)))
         associated = b"hushkeep/1 passphrase wrap" + self.repository + protector_id + numbers + salt + encode_u64(0)
-        cipher = ChaCha20Poly1305(derive(root, self.repository, b"hushkeep/1 passphrase wrap key"))
+        info = b"hushkeep/1 passphrase wrap key" + protector_id + encode_u32(epoch)
+        cipher = ChaCha20Poly1305(derive(root, self.repository, info))
         commitment = derive(root, self.repository, b"hushkeep/1 passphrase commitment")
         sealed_key = cipher.encrypt(bytes(12), backup_key, associated)
         costs = {1: encode_varint(memory_kib), 2: encode_varint(passes), 3: encode_varint(lanes)}

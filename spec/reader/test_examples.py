@@ -14,6 +14,7 @@ from hushkeep_reader.name_lists import name_list_digest, read_name_list
 from hushkeep_reader.nodes import NodeName
 from hushkeep_reader.pack_tables import ListRow, Stretch, read_table
 from hushkeep_reader.packs import Pack
+from hushkeep_reader.passphrase import open_wrap, read_wrap
 from hushkeep_reader.snapshots import read_snapshots
 from making import numbered
 
@@ -21,7 +22,23 @@ LIST_A = b"\xa1" * 16
 
 
 class ExamplesTest(unittest.TestCase):
-    """The examples of §8 to §11, and what must be refused beside them."""
+    """The examples of §5 and of §8 to §11, and what must be refused beside them."""
+
+    def test_passphrase_wrap(self) -> None:
+        """No other protector or epoch has the key of this wrap."""
+        wrap = read_wrap(
+            bytes.fromhex(
+                "0303809801 050102 070101 0910 63479ad69a090b258277ec8fba6f9941"
+                "0b20 3aa6b26d9fce3cb21ad54229c033439b6cfaed8a677c3554e7c42038dd00d04d"
+                "0d30 6ceaca798c46578aa80e01394c02c4f92acd32857dcd34353a790fdde86f1b2ae41c50077dc0f9b9aa2d6c6ef419d537"
+            )
+        )
+        repository, protector = bytes.fromhex("e2885f2bbe3d7a8b08e328b9abf1e082"), bytes.fromhex("0badcafe")
+        key = open_wrap(wrap, "correct horse battery staple", repository, 0, protector)
+        self.assertEqual(key.hex(), "08c0805922501f99c041b654e6ca7e71bbe0af81f114b99f1bbb7870c6b5dd73")
+        for epoch, other in ((1, protector), (0, b"\x0b\xad\xca\xff")):
+            with self.assertRaises(Malformed):
+                open_wrap(wrap, "correct horse battery staple", repository, epoch, other)
 
     def test_table_of_a_pack(self) -> None:
         lists = "01" + "a1" * 16 + "00" + "d0" * 16
