@@ -148,22 +148,22 @@ class RepositoryTest(unittest.TestCase):
     def test_notices_a_roll_back(self) -> None:
         memory = self.scratch / "memory"
         self.assertEqual(read_memory(memory), [])
-        write_memory(memory, self.open().tips_to_remember([]))
-        self.assertEqual(self.open().tips_to_remember(read_memory(memory)), read_memory(memory))
+        write_memory(memory, self.open().tips_to_remember([], now=5))
+        self.assertEqual(self.open().tips_to_remember(read_memory(memory), now=5), read_memory(memory))
         (self.place / "commits" / "0000000004").unlink()
         self.assertRaises(RolledBack, self.open().tips_to_remember, read_memory(memory))
 
     def test_accepts_a_history_that_goes_on(self) -> None:
         newest = self.place / "commits" / "0000000004"
         aside = newest.rename(self.scratch / "aside")
-        earlier = self.open().tips_to_remember([])
+        earlier = self.open().tips_to_remember([], now=5)
         shutil.move(aside, newest)
         repository = self.open()
-        [tip] = repository.tips_to_remember(earlier)
+        [tip] = repository.tips_to_remember(earlier, now=6)
         self.assertEqual(tip.id, repository.history.tips[0].id)
         change_byte(self.place / "commits" / "0000000003", 100)
         repository = self.open()
-        self.assertLessEqual({*earlier, tip}, set(repository.tips_to_remember(earlier)))
+        self.assertLessEqual({*earlier, tip}, set(repository.tips_to_remember(earlier, now=6)))
         self.assertTrue(repository.damage)
 
 
