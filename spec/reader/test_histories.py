@@ -6,13 +6,12 @@ python3 spec/reader/test_histories.py
 
 import tempfile
 import unittest
-from contextlib import nullcontext
 from pathlib import Path
 
 from hushkeep_reader.checking import check_objects
-from hushkeep_reader.encoding import encode_byte_string, encode_varint
+from hushkeep_reader.encoding import encode_byte_string
 from hushkeep_reader.errors import Damaged, NewerVersion, NoConfigLeft, NoRepository, RolledBack, WrongKey
-from hushkeep_reader.memory import LEAST_AGE_OF_DROPPED, SeenTip
+from hushkeep_reader.memory import SeenTip
 from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.salvage import salvage_repository
 from hushkeep_reader.storage import Storage
@@ -114,41 +113,6 @@ class TipsTest(HistoryTest):
         self.change("commits/0000000001")
         self.assertRaises(Damaged, self.open)
 
-    def test_accepts_what_continues_what_was_seen(self) -> None:
-        seen = self.open().tips_to_remember([], now=0)
-        self.back_up("0000000002", self.first)
-        repository = self.open()
-        remembered = repository.tips_to_remember(seen, now=5)
-        self.assertEqual(remembered, [SeenTip(repository.history.tips[0].id, numbered("0000000002"), 5)])
-
-    def test_refuses_an_ancestor_of_which_a_row_is_missing(self) -> None:
-        seen = self.open().tips_to_remember([], now=0)
-        row = b"\0" + encode_byte_string(b"0000000001")
-        self.maker.commit("0000000002", [], snapshots=snapshot_row(2), commits={self.first.id: row})
-        self.assertRaises(RolledBack, self.open().tips_to_remember, seen, 0)
-
-    def test_a_tip_that_was_seen_must_be_continued_as_well(self) -> None:
-        pack_id, other_id = bytes([3]) * 16, bytes([4]) * 16
-        lasting = encode_varint(300) + bytes(31) + b"\1"
-        self.maker.commit("0000000002-b", [self.first], packs={pack_id: b"\0" + encode_varint(300) + bytes(32)})
-        seen = self.open().tips_to_remember([], now=0)
-        self.maker.commit("0000000002-a", [self.first], packs={other_id: b"\0" + lasting})
-        self.assertEqual(len(self.open().tips_to_remember(seen, now=5)), 2)
-        # It exchanges what the other tip has of the pack.
-        self.maker.commit("0000000002-a", [self.first], packs={pack_id: b"\1" + lasting + b"\2"})
-        repository = self.open()
-        self.assertEqual(len(repository.history.tips), 2)
-        self.assertRaises(RolledBack, repository.tips_to_remember, seen, 5)
-
-    def test_a_tip_that_was_seen_may_have_lost_its_base(self) -> None:
-        self.back_up("0000000002", self.first, depth=1)
-        seen = self.open().tips_to_remember([], now=0)
-        self.change("commits/0000000001")
-        repository = self.open()
-        [remembered] = repository.tips_to_remember(seen, now=5)
-        self.assertEqual((remembered.id, remembered.seen), (seen[0].id, 5))
-        self.assertEqual(self.subjects(repository), ["commits/0000000001"])
-
     def test_tells_of_snapshots_that_it_cannot_show(self) -> None:
         forgotten, later, unreadable = (bytes([number]) * 16 for number in (3, 2, 1))
         rows = {forgotten: b"\1\5" + bytes(16), later: b"\x80x", unreadable: b"\1\5"}
@@ -169,16 +133,6 @@ class TipsTest(HistoryTest):
         self.assertEqual((self.numbers(repository), repository.unknown_snapshots, repository.damage), ([1], [], []))
         self.assertEqual(len(repository.tips_to_remember(seen, now=5)), 2)
 
-    def test_a_row_of_a_later_version_must_be_continued(self) -> None:
-        key = b"k" * 16
-        self.maker.commit("0000000002", [self.first], later_rows={key: b"\1b"})
-        seen = self.open().tips_to_remember([], now=0)
-        ancestor = {seen[0].id: b"\0" + encode_byte_string(b"0000000002")}
-        for row, is_refused in ((b"\1b", False), (b"\1c", False), (b"\2a", False), (b"\1a", True), (b"\0c", True)):
-            self.maker.commit("0000000003", [self.first], commits=ancestor, later_rows={key: row})
-            with self.subTest(row=row), self.assertRaises(RolledBack) if is_refused else nullcontext():
-                self.open().tips_to_remember(seen, now=5)
-
     def test_a_table_of_later_versions_is_refused_as_any_other(self) -> None:
         row = encode_byte_string(b"\0")
         for table in (b"k" * 16 + b"\0", (b"k" * 16 + row) * 2, b"l" * 16 + row + b"k" * 16 + row, b"k" * 16):
@@ -194,29 +148,6 @@ class TipsTest(HistoryTest):
         self.assertEqual(self.numbers(repository), [1])
         [damaged] = repository.damage
         self.assertEqual((damaged.subject, damaged.reason), ("commits/0000000002", "it is too long"))
-
-    def test_an_ancestor_may_be_dropped_when_it_is_old(self) -> None:
-        seen = self.open().tips_to_remember([], now=0)
-        for status, now, is_refused in (
-            (b"\1", LEAST_AGE_OF_DROPPED, False),
-            (b"\1", LEAST_AGE_OF_DROPPED - 1, True),
-            (b"\0", LEAST_AGE_OF_DROPPED, True),
-        ):
-            row = status + encode_byte_string(b"0000000001")
-            self.maker.commit("0000000002", [self.first], commits={self.first.id: row})
-            (self.place / "commits" / "0000000001").unlink(missing_ok=True)
-            if is_refused:
-                self.assertRaises(RolledBack, self.open().tips_to_remember, seen, now)
-            else:
-                self.assertEqual(len(self.open().tips_to_remember(seen, now)), 1)
-
-    def test_keeps_what_was_seen_and_is_damaged(self) -> None:
-        [seen] = self.open().tips_to_remember([], now=0)
-        self.back_up("0000000002", self.first)
-        self.change("commits/0000000001")
-        repository = self.open()
-        self.assertIn(seen, repository.tips_to_remember([seen], now=5))
-        self.assertTrue(repository.damage)
 
 
 class RotationTest(HistoryTest):
