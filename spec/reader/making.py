@@ -107,12 +107,20 @@ class Maker:
         path.write_bytes(data)
         return path
 
-    def config(self, number: int, epoch: int = 0, suffix: str = "a", protectors: tuple[bytes, ...] = ()) -> Path:
-        """A config with a recovery key, or with these protectors (§12)."""
+    def config(
+        self,
+        number: int,
+        epoch: int = 0,
+        suffix: str = "a",
+        protectors: tuple[bytes, ...] = (),
+        secrets: bytes | None = None,
+    ) -> Path:
+        """A config with a recovery key, or with these protectors (§12), and with the secrets of all older epochs."""
         recovery_key = encode_record({1: b"\0\0\0\0", 2: b"\1", 3: b""})
         encoded = [encode_byte_string(protector) for protector in protectors or (recovery_key,)]
         clear = encode_record({1: b"\1", 2: self.keys(epoch).key_check(), 3: b"".join(encoded)})
-        body = encode_record({1: encode_varint(number), 2: bytes(3 * len(encoded)), 3: self.older_secrets(epoch)})
+        secrets = self.older_secrets(epoch) if secrets is None else secrets
+        body = encode_record({1: encode_varint(number), 2: bytes(3 * len(encoded)), 3: secrets})
         self.config_digests[number] = digest("hushkeep/1 config", encode_byte_string(clear) + encode_byte_string(body))
         data = seal(Kind.CONFIG, self.keys(epoch), epoch, [body], clear=clear)
         return self.store(Kind.CONFIG, f"{number:010}-{suffix}", data)
@@ -146,6 +154,7 @@ class Maker:
         commits: Rows | None = None,
         later_rows: Rows | None = None,
         later: dict[int, bytes] | None = None,
+        secrets: bytes | None = None,
     ) -> Made:
         """A commit with these rows beside those of its parents, and critical fields of later versions (§11).
 
@@ -157,11 +166,12 @@ class Maker:
         tables = [old | new for old, new in zip(inherited, changed, strict=True)]
         written = changed if depth else tables
         number = int(file_name.partition("-")[0])
+        secrets = self.older_secrets(epoch) if secrets is None else secrets
         fields = {
             1: encode_varint(number),
             2: b"".join(parent.id + encode_byte_string(parent.file_name.encode()) for parent in parents),
             3: b"\0\0",
-            **{4: b"\1", 5: encode_varint(config), 6: self.older_secrets(epoch), 7: bytes([depth]), 8: b"\0", 9: b"\0"},
+            **{4: b"\1", 5: encode_varint(config), 6: secrets, 7: bytes([depth]), 8: b"\0", 9: b"\0"},
             **{10 + at: encode_table(written[at]) for at in range(4)},
             14: self.config_digests.get(config, NOTHING),
             15: file_name.encode(),

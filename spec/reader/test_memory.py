@@ -11,7 +11,7 @@ from hushkeep_reader.encoding import encode_byte_string, encode_varint
 from hushkeep_reader.errors import RolledBack
 from hushkeep_reader.memory import LEAST_AGE_OF_DROPPED, SeenTip
 from making import numbered, snapshot_row
-from test_histories import HistoryTest
+from test_histories import K1, HistoryTest
 
 
 class MemoryTest(HistoryTest):
@@ -87,6 +87,44 @@ class MemoryTest(HistoryTest):
         repository = self.open()
         self.assertIn(seen, repository.tips_to_remember([seen], now=5))
         self.assertTrue(repository.damage)
+
+
+class SecretsOfTipsTest(HistoryTest):
+    """§3.6: the config that holds lacks the secret of the epoch 0, and the tips have it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.maker.config(1)
+        self.first = self.back_up("0000000001")
+        self.seen = SeenTip(self.first.id, numbered("0000000001"), 0)
+        self.maker.config(2, epoch=1, secrets=b"")
+
+    def test_what_is_remembered_is_read_with_them(self) -> None:
+        self.maker.commit("0000000002", [self.first], epoch=1, config=2)
+        repository = self.open(K1)
+        self.assertEqual(len(repository.tips_to_remember([self.seen], now=5)), 1)
+        self.assertEqual(repository.damage, [])
+        # It must be continued, then.
+        row = b"\0" + encode_byte_string(b"0000000001")
+        self.maker.commit("0000000002", [], epoch=1, config=2, commits={self.first.id: row})
+        self.assertRaises(RolledBack, self.open(K1).tips_to_remember, [self.seen], 5)
+
+    def test_of_two_that_disagree_the_first_counts(self) -> None:
+        for number, damage in ((2, []), (4, ["commits/0000000001"])):
+            self.maker.commit("0000000003", [self.first], epoch=1, config=2)
+            other = self.maker.commit(f"{number:010}", [self.first], epoch=1, config=2, secrets=b"\0" + bytes(32))
+            repository = self.open(K1)
+            repository.tips_to_remember([self.seen], now=5)
+            self.assertEqual(self.subjects(repository), damage)
+            (self.place / "commits" / other.file_name).unlink()
+
+    def test_they_open_no_base_of_a_tip(self) -> None:
+        second = self.maker.commit("0000000002", [self.first], epoch=1, config=2, depth=1)
+        seen = SeenTip(second.id, numbered("0000000002"), 0)
+        repository = self.open(K1)
+        self.assertEqual((self.numbers(repository), self.subjects(repository)), ([], ["commits/0000000001"]))
+        self.assertEqual(len(repository.tips_to_remember([seen], now=5)), 1)
+        self.assertEqual(self.subjects(repository), ["commits/0000000001"])
 
 
 if __name__ == "__main__":

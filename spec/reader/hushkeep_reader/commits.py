@@ -96,15 +96,15 @@ class CommitReader:
     """Opens commits, each at most once."""
 
     def __init__(self, storage: Storage, ring: KeyRing) -> None:
-        self._storage = storage
-        self._ring = ring
+        self.storage = storage
+        self.ring = ring
         self._opened: dict[str, Commit | Damaged] = {}
 
     def refuse_newer_key(self, name: NumberedName) -> None:
         """A commit of an unknown epoch, which no tip covers, is damaged, or tells that the key was changed (§11.4)."""
-        header = read_unproven_header(self._storage, Kind.COMMIT, name)
-        is_own = header is not None and header.repository == self._ring.repository
-        if is_own and header.epoch not in self._ring.epochs and self._says_a_config_that_the_key_was_changed():
+        header = read_unproven_header(self.storage, Kind.COMMIT, name)
+        is_own = header is not None and header.repository == self.ring.repository
+        if is_own and header.epoch not in self.ring.epochs and self._says_a_config_that_the_key_was_changed():
             raise WrongKey("the key of this repository was changed; the new one is needed")
 
     def open(self, name: NumberedName) -> Commit:
@@ -123,8 +123,8 @@ class CommitReader:
         try:
             return self.open(name)
         except NewerVersion as newer:
-            header = read_unproven_header(self._storage, Kind.COMMIT, name)
-            if header and header.epoch < self._ring.newest_epoch:
+            header = read_unproven_header(self.storage, Kind.COMMIT, name)
+            if header and header.epoch < self.ring.newest_epoch:
                 raise Damaged(object_name(Kind.COMMIT, name.file_name), "it is sealed under an old key") from newer
             raise
 
@@ -164,8 +164,8 @@ class CommitReader:
 
     def _read(self, name: NumberedName) -> Commit:
         with blaming(object_name(Kind.COMMIT, name.file_name)):
-            data = self._storage.read(Kind.COMMIT, name.file_name)
-            return open_commit(data, read_header(data, Kind.COMMIT), name, self._ring)
+            data = self.storage.read(Kind.COMMIT, name.file_name)
+            return open_commit(data, read_header(data, Kind.COMMIT), name, self.ring)
 
     def _says_a_config_that_the_key_was_changed(self) -> bool:
-        return any(header.is_after(self._ring) for header in read_unproven_headers(self._storage, Kind.CONFIG))
+        return any(header.is_after(self.ring) for header in read_unproven_headers(self.storage, Kind.CONFIG))

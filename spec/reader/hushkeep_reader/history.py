@@ -1,6 +1,7 @@
 """§11.4 Tips: the state of a repository."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from .commits import Commit, CommitReader
 from .errors import Damaged, NewerVersion, WrongKey
@@ -15,6 +16,7 @@ class History:
     """The tips, their joined tables, and the commits that could not or must not be read."""
 
     reader: CommitReader
+    """The one that read the tips and their bases."""
     listed: list[NumberedName]
     tips: list[Commit]
     tables: Tables
@@ -24,6 +26,19 @@ class History:
     """Outdated ones that a newer program wrote."""
     knows_older_packs: bool
     """Whether there is a row for every pack of the epochs before the newest: a full commit of that has them."""
+
+    @cached_property
+    def ring(self) -> KeyRing:
+        """With the secrets of older epochs that only tips tell (§3.6). Of two that disagree the first counts."""
+        ring = self.reader.ring
+        for tip in self.tips:
+            ring = ring.with_older(tip.older_secrets)
+        return ring
+
+    @cached_property
+    def reader_beside_tips(self) -> CommitReader:
+        """For commits that are no tips: what tips tell counts once these were read."""
+        return CommitReader(self.reader.storage, self.ring)
 
     @property
     def outdated_names(self) -> list[str]:

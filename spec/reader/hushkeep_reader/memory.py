@@ -69,10 +69,11 @@ def _refuse_unless_continued(history: History, seen: SeenTip, tip: Commit | None
 
     Beside a tip another may lie, whose rows exchange what those of the first refer to.
     """
-    commit = tip or history.reader.open_vouched(seen.name)
+    reader = history.reader if tip else history.reader_beside_tips
+    commit = tip or reader.open_vouched(seen.name)
     is_continued = commit.id == seen.id
     if is_continued:
-        tables, full = history.reader.tables(commit)
+        tables, full = reader.tables(commit)
         is_continued = history.tables.continue_all(tables.without_left_out(history.tables))
         if is_continued and isinstance(full, Damaged):
             raise full

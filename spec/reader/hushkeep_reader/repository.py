@@ -178,13 +178,10 @@ def _open_with(
     with _beyond_the_config():
         refuse_replaced_key(storage, config.ring)
         history = read_history(storage, config.ring)
-    ring = config.ring
-    for tip in history.tips:
-        ring = ring.with_older(tip.older_secrets)
-    if not ring.is_of_one_epoch(backup_key):
+    if not history.ring.is_of_one_epoch(backup_key):
         raise _DoesNotHold(Damaged(unproven.object_name, "its key is that of an earlier epoch, too"))
     if not config.is_newest(history.newest_config(unproven.header.epoch)):
         raise _DoesNotHold(Damaged(unproven.object_name, "the commits name a newer config"))
     with _beyond_the_config():
         snapshots = read_snapshots(history.tables.live_snapshots())
-    return Repository(storage, ring, configs, history, snapshots, damage)
+    return Repository(storage, history.ring, configs, history, snapshots, damage)

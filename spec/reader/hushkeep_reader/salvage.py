@@ -12,11 +12,10 @@ from .storage import NumberedName, Storage, object_name
 
 def salvage_repository(storage: Storage, backup_key: bytes) -> Repository:
     """Takes all that a config tells from the newest commit that opens under the key itself."""
-    ring = _find_ring(storage, backup_key)
-    history = read_history(storage, ring)
+    history = read_history(storage, _find_ring(storage, backup_key))
     snapshots = read_snapshots(history.tables.live_snapshots())
     damage: list[Damaged] = [NoConfigLeft("the repository was opened without any", [])]
-    return Repository(storage, ring, configs=[], history=history, snapshots=snapshots, config_damage=damage)
+    return Repository(storage, history.ring, configs=[], history=history, snapshots=snapshots, config_damage=damage)
 
 
 def _find_ring(storage: Storage, backup_key: bytes) -> KeyRing:
