@@ -33,7 +33,7 @@ from hushkeep_reader.recovery_key import read_recovery_key
 from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.restore import restore
 from hushkeep_reader.snapshots import Snapshot
-from hushkeep_reader.storage import Storage, read_numbered_name
+from hushkeep_reader.storage import Storage
 from hushkeep_reader.target import Target
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "repositories"
@@ -120,8 +120,7 @@ def open_vector(vector: Path) -> Repository:
 
 
 def _read_tips(remembered: Json) -> list[SeenTip]:
-    names = ((tip["id"], read_numbered_name(tip["name"])) for tip in remembered["tips"])
-    return [SeenTip(bytes.fromhex(tip_id), name, remembered["seconds"]) for tip_id, name in names if name]
+    return [SeenTip(bytes.fromhex(tip["id"]), tip["name"], remembered["seconds"]) for tip in remembered["tips"]]
 
 
 def _restore(repository: Repository, snapshot: Snapshot, place: Path, problems: list[Exception]) -> Restored:

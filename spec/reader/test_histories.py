@@ -15,7 +15,7 @@ from hushkeep_reader.memory import SeenTip
 from hushkeep_reader.repository import Repository, open_repository
 from hushkeep_reader.salvage import salvage_repository
 from hushkeep_reader.storage import Storage
-from making import Made, Maker, encode_record, numbered, snapshot_row
+from making import Made, Maker, encode_record, snapshot_row
 
 K0, K1, K2 = (bytes([number]) * 32 for number in (0x10, 0x11, 0x12))
 
@@ -284,11 +284,11 @@ class RotationTest(HistoryTest):
 
     def test_a_device_whose_own_commit_came_too_late_needs_only_what_went_before(self) -> None:
         late = self.back_up("0000000003", self.first)
-        seen = SeenTip(late.id, numbered("0000000003"), 0)
+        seen = SeenTip(late.id, "0000000003", 0)
         self.rotate("0000000002", self.first)
         repository = self.open(K1)
-        self.assertEqual([tip.name.number for tip in repository.tips_to_remember([seen], now=5)], [2])
-        stranger = SeenTip(b"s" * 16, numbered("0000000001"), 0)
+        self.assertEqual([tip.file_name for tip in repository.tips_to_remember([seen], now=5)], ["0000000002"])
+        stranger = SeenTip(b"s" * 16, "0000000001", 0)
         self.assertRaises(RolledBack, repository.tips_to_remember, [stranger], 5)
 
     def test_a_rotation_that_was_not_completed(self) -> None:

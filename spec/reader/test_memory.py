@@ -6,11 +6,12 @@ python3 spec/reader/test_memory.py
 
 import unittest
 from contextlib import nullcontext
+from dataclasses import replace
 
 from hushkeep_reader.encoding import encode_byte_string, encode_varint
 from hushkeep_reader.errors import RolledBack
 from hushkeep_reader.memory import LEAST_AGE_OF_DROPPED, SeenTip
-from making import numbered, snapshot_row
+from making import snapshot_row
 from test_histories import K1, HistoryTest
 
 
@@ -25,7 +26,7 @@ class MemoryTest(HistoryTest):
         self.back_up("0000000002", self.first)
         repository = self.open()
         remembered = repository.tips_to_remember(seen, now=5)
-        self.assertEqual(remembered, [SeenTip(repository.history.tips[0].id, numbered("0000000002"), 5)])
+        self.assertEqual(remembered, [SeenTip(repository.history.tips[0].id, "0000000002", 5)])
 
     def test_refuses_an_ancestor_of_which_a_row_is_missing(self) -> None:
         seen = self.open().tips_to_remember([], now=0)
@@ -88,6 +89,14 @@ class MemoryTest(HistoryTest):
         self.assertIn(seen, repository.tips_to_remember([seen], now=5))
         self.assertTrue(repository.damage)
 
+    def test_what_went_before_a_late_commit_must_be_there_whatever_it_calls_that(self) -> None:
+        self.rotate("0000000002", self.first)
+        for called, is_refused in (("x", True), ("0000000009", True), ("0000000001", False)):
+            late = self.maker.commit("0000000003", [replace(self.first, file_name=called)])
+            seen = SeenTip(late.id, "0000000003", 0)
+            with self.subTest(called=called), self.assertRaises(RolledBack) if is_refused else nullcontext():
+                self.assertEqual(len(self.open(K1).tips_to_remember([seen], now=5)), 1)
+
 
 class SecretsOfTipsTest(HistoryTest):
     """§3.6: the config that holds lacks the secret of the epoch 0, and the tips have it."""
@@ -96,7 +105,7 @@ class SecretsOfTipsTest(HistoryTest):
         super().setUp()
         self.maker.config(1)
         self.first = self.back_up("0000000001")
-        self.seen = SeenTip(self.first.id, numbered("0000000001"), 0)
+        self.seen = SeenTip(self.first.id, "0000000001", 0)
         self.maker.config(2, epoch=1, secrets=b"")
 
     def test_what_is_remembered_is_read_with_them(self) -> None:
@@ -120,7 +129,7 @@ class SecretsOfTipsTest(HistoryTest):
 
     def test_they_open_no_base_of_a_tip(self) -> None:
         second = self.maker.commit("0000000002", [self.first], epoch=1, config=2, depth=1)
-        seen = SeenTip(second.id, numbered("0000000002"), 0)
+        seen = SeenTip(second.id, "0000000002", 0)
         repository = self.open(K1)
         self.assertEqual((self.numbers(repository), self.subjects(repository)), ([], ["commits/0000000001"]))
         self.assertEqual(len(repository.tips_to_remember([seen], now=5)), 1)

@@ -22,13 +22,15 @@ class SeenTip:
     """A tip, and when it was last seen: seconds since 1970 by this device's clock."""
 
     id: bytes
-    name: NumberedName
+    file_name: str
+    """What a late commit calls its parent may be no name of a commit at all."""
     seen: int
 
 
 def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[SeenTip]:
     """Refuses a history that lacks what was seen before, and tells what to remember from now on."""
     tips = {tip.id: tip for tip in history.tips}
+    listed = {name.file_name: name for name in history.listed}
     outdated = {commit.id: commit for commit in history.outdated}
     checked: set[bytes] = set()
     kept: list[SeenTip] = []
@@ -38,20 +40,21 @@ def check_memory(history: History, remembered: list[SeenTip], now: int) -> list[
         if seen.id in checked or _was_dropped_long_ago(history, seen, now):
             continue
         checked.add(seen.id)
-        if seen.id not in tips and seen.name not in history.listed:
-            raise RolledBack(f"the commit {seen.name.file_name}, which was seen before, is gone")
+        found = tips.get(seen.id) or listed.get(seen.file_name)
+        if not found:
+            raise RolledBack(f"the commit {seen.file_name}, which was seen before, is gone")
         if seen.id in outdated:
             # It came too late for a rotation. What went before it must be there.
-            unread += _parents(outdated[seen.id], seen.seen)
+            unread += [SeenTip(parent.id, parent.file_name, seen.seen) for parent in outdated[seen.id].parents]
             continue
         try:
-            _refuse_unless_continued(history, seen, tips.get(seen.id))
+            _refuse_unless_continued(history, seen, found)
         except Damaged as damaged:
             _tell_once(damaged, history.damage)
             if seen.id not in tips:
                 # It may come back whole, and must then still be continued.
                 kept.append(seen)
-    return kept + [SeenTip(tip.id, tip.name, now) for tip in history.tips]
+    return kept + [SeenTip(tip.id, tip.name.file_name, now) for tip in history.tips]
 
 
 def _was_dropped_long_ago(history: History, seen: SeenTip, now: int) -> bool:
@@ -59,18 +62,16 @@ def _was_dropped_long_ago(history: History, seen: SeenTip, now: int) -> bool:
     return row is not None and row.is_dropped and now - seen.seen >= LEAST_AGE_OF_DROPPED
 
 
-def _parents(commit: Commit, seen: int) -> list[SeenTip]:
-    names = ((parent.id, read_numbered_name(parent.file_name)) for parent in commit.parents)
-    return [SeenTip(parent_id, name, seen) for parent_id, name in names if name]
-
-
-def _refuse_unless_continued(history: History, seen: SeenTip, tip: Commit | None) -> None:
+def _refuse_unless_continued(history: History, seen: SeenTip, found: Commit | NumberedName) -> None:
     """That the commit is a tip or called an ancestor proves nothing: its rows must all be there.
 
     Beside a tip another may lie, whose rows exchange what those of the first refer to.
     """
-    reader = history.reader if tip else history.reader_beside_tips
-    commit = tip or reader.open_vouched(seen.name)
+    if isinstance(found, Commit):
+        reader, commit = history.reader, found
+    else:
+        reader = history.reader_beside_tips
+        commit = reader.open_vouched(found)
     is_continued = commit.id == seen.id
     if is_continued:
         tables, full = reader.tables(commit)
@@ -78,7 +79,7 @@ def _refuse_unless_continued(history: History, seen: SeenTip, tip: Commit | None
         if is_continued and isinstance(full, Damaged):
             raise full
     if not is_continued:
-        raise RolledBack(f"the history does not continue the commit {seen.name.file_name}, which was seen before")
+        raise RolledBack(f"the history does not continue the commit {seen.file_name}, which was seen before")
 
 
 def _tell_once(damaged: Damaged, damage: list[Damaged]) -> None:
@@ -101,13 +102,12 @@ def read_memory(file: Path) -> list[SeenTip]:
 def write_memory(file: Path, tips: list[SeenTip]) -> None:
     """Replaces the file as a whole: a memory that was cut short would not notice a roll-back."""
     unfinished = file.with_name(file.name + ".part")
-    unfinished.write_text("".join(f"{tip.id.hex()} {tip.name.file_name} {tip.seen}\n" for tip in tips), "utf-8")
+    unfinished.write_text("".join(f"{tip.id.hex()} {tip.file_name} {tip.seen}\n" for tip in tips), "utf-8")
     os.replace(unfinished, file)
 
 
 def _read_line(line: str, file: Path) -> SeenTip:
     match = LINE.fullmatch(line)
-    name = match and read_numbered_name(match[2])
-    if not match or not name:
+    if not match or not read_numbered_name(match[2]):
         raise NotPossible(f"{file}: this is not a memory of tips")
-    return SeenTip(bytes.fromhex(match[1]), name, int(match[3]))
+    return SeenTip(bytes.fromhex(match[1]), match[2], int(match[3]))
