@@ -104,6 +104,16 @@ class TipsTest(HistoryTest):
         self.assertEqual(self.numbers(repository), [2, 3])
         self.assertEqual([damaged.subject for damaged in repository.damage], ["commits/0000000001"])
 
+    def test_a_base_of_another_id_is_damage_be_it_newer_or_not(self) -> None:
+        second = self.back_up("0000000002", self.first)
+        self.back_up("0000000003", second, depth=1)
+        for later in (None, {17: b""}):
+            other = self.maker.commit("0000000002", [self.first], later=later)
+            repository = self.open()
+            self.assertEqual((self.numbers(repository), self.subjects(repository)), ([1, 3], ["commits/0000000002"]))
+        self.back_up("0000000003", other, depth=1)
+        self.assertRaises(NewerVersion, self.open)
+
     def test_a_format_version_that_no_config_tells_of_is_damage(self) -> None:
         self.back_up("0000000002", self.first, depth=1)
         self.change("commits/0000000001", at=8)

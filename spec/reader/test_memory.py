@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 
 from hushkeep_reader.encoding import encode_byte_string, encode_varint
-from hushkeep_reader.errors import RolledBack
+from hushkeep_reader.errors import NewerVersion, RolledBack
 from hushkeep_reader.memory import LEAST_AGE_OF_DROPPED, SeenTip
 from making import snapshot_row
 from test_histories import K1, HistoryTest
@@ -96,6 +96,16 @@ class MemoryTest(HistoryTest):
             seen = SeenTip(late.id, "0000000003", 0)
             with self.subTest(called=called), self.assertRaises(RolledBack) if is_refused else nullcontext():
                 self.assertEqual(len(self.open(K1).tips_to_remember([seen], now=5)), 1)
+
+    def test_another_commit_in_its_place_is_a_roll_back_be_it_newer_or_not(self) -> None:
+        second = self.back_up("0000000002", self.first)
+        self.back_up("0000000003", second)
+        for later in (None, {17: b""}):
+            other = self.maker.commit("0000000002", [self.first], later=later)
+            repository = self.open()
+            self.assertRaises(RolledBack, repository.tips_to_remember, [SeenTip(second.id, "0000000002", 0)], 5)
+        # If it is the one that was seen, nothing can be said of it.
+        self.assertRaises(NewerVersion, repository.tips_to_remember, [SeenTip(other.id, "0000000002", 0)], 5)
 
 
 class SecretsOfTipsTest(HistoryTest):

@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 from .encoding import Cursor, read_record
-from .errors import Damaged, Malformed, NewerVersion, WrongKey, blaming
+from .errors import Damaged, Malformed, NewerVersion, TooNew, WrongKey, blaming
 from .keys import KeyRing, Kind, digest, read_older_secrets
 from .nodes import MAX_DEPTH
 from .sealing import (
     Header,
     decode_body,
+    open_object,
     open_single,
     read_header,
     read_unproven_header,
@@ -66,7 +67,7 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
     if depth and not parents:
         raise Malformed("it is a delta without a base")
     return Commit(
-        id=digest("hushkeep/1 commit id", body),
+        id=_commit_id(body),
         name=name,
         own_file_name=own_file_name.decode(),
         epoch=epoch,
@@ -78,6 +79,11 @@ def read_commit(body: bytes, name: NumberedName, epoch: int) -> Commit:
         # Who had the key could else call the commits of a later rotation dropped ancestors, before it comes.
         own_tables=read_tables(record, first_field=10, later_field=16).without_commits_from(name.number),
     )
+
+
+def _commit_id(body: bytes) -> bytes:
+    """§11.1."""
+    return digest("hushkeep/1 commit id", body)
 
 
 def open_commit(data: bytes, header: Header, name: NumberedName, ring: KeyRing) -> Commit:
@@ -148,10 +154,26 @@ class CommitReader:
             name = read_numbered_name(file_name)
             if not name:
                 raise Malformed("it is called by a name that is no commit's")
-            commit = self.open_vouched(name)
-            if commit.id != commit_id or commit.is_copy:
+            commit = self.open_with_id(name, commit_id)
+            if not commit or commit.is_copy:
                 raise Malformed("it is not the commit that another names")
         return commit
+
+    def open_with_id(self, name: NumberedName, commit_id: bytes) -> Commit | None:
+        """None if it has another id than something vouches for. That is compared first, so it may be newer (§11.2)."""
+        try:
+            found: bytes | None = self.open(name).id
+        except NewerVersion:
+            found = self._id_of_newer(name)
+        return self.open_vouched(name) if found in (commit_id, None) else None
+
+    def _id_of_newer(self, name: NumberedName) -> bytes | None:
+        """The record need not be understood, for the id is that of the body. None where that is not, either."""
+        try:
+            _, body = open_object(self.storage.read(Kind.COMMIT, name.file_name), Kind.COMMIT, self.ring)
+        except TooNew:
+            return None
+        return _commit_id(body)
 
     def _base(self, commit: Commit) -> Commit:
         """The base of a delta is its first parent (§11.2)."""

@@ -67,19 +67,16 @@ def _refuse_unless_continued(history: History, seen: SeenTip, found: Commit | Nu
 
     Beside a tip another may lie, whose rows exchange what those of the first refer to.
     """
-    if isinstance(found, Commit):
-        reader, commit = history.reader, found
-    else:
-        reader = history.reader_beside_tips
-        commit = reader.open_vouched(found)
-    is_continued = commit.id == seen.id
-    if is_continued:
-        tables, full = reader.tables(commit)
-        is_continued = history.tables.continue_all(tables.without_left_out(history.tables))
-        if is_continued and isinstance(full, Damaged):
-            raise full
-    if not is_continued:
-        raise RolledBack(f"the history does not continue the commit {seen.file_name}, which was seen before")
+    reader = history.reader if isinstance(found, Commit) else history.reader_beside_tips
+    commit = found if isinstance(found, Commit) else reader.open_with_id(found, seen.id)
+    rolled_back = RolledBack(f"the history does not continue the commit {seen.file_name}, which was seen before")
+    if not commit:
+        raise rolled_back
+    tables, full = reader.tables(commit)
+    if not history.tables.continue_all(tables.without_left_out(history.tables)):
+        raise rolled_back
+    if isinstance(full, Damaged):
+        raise full
 
 
 def _tell_once(damaged: Damaged, damage: list[Damaged]) -> None:
