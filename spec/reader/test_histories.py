@@ -114,6 +114,24 @@ class TipsTest(HistoryTest):
         self.back_up("0000000003", other, depth=1)
         self.assertRaises(NewerVersion, self.open)
 
+    def test_an_ancestor_that_was_replaced_is_found_when_all_is_read(self) -> None:
+        second = self.back_up("0000000002", self.first)
+        self.back_up("0000000003", second)
+        self.assertEqual(check_objects(self.open()), [])
+        for later in (None, {17: b""}):
+            self.maker.commit("0000000002", [self.first], later=later)
+            [damaged] = check_objects(self.open())
+            self.assertIsInstance(damaged, Damaged)
+            self.assertEqual(damaged.subject, "commits/0000000002")
+        # It is damage, too, if another row has the id.
+        other = self.maker.commit("0000000002", [self.first])
+        self.maker.commit("0000000003", [second, other])
+        self.assertEqual([damaged.subject for damaged in check_objects(self.open())], ["commits/0000000002"])
+        # Where it may be gone, the name may have been used again.
+        row = b"\1" + encode_byte_string(b"0000000002")
+        self.maker.commit("0000000003", [self.first], commits={second.id: row})
+        self.assertEqual(check_objects(self.open()), [])
+
     def test_a_format_version_that_no_config_tells_of_is_damage(self) -> None:
         self.back_up("0000000002", self.first, depth=1)
         self.change("commits/0000000001", at=8)

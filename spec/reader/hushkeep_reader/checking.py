@@ -31,15 +31,30 @@ def _check_configs(repository: Repository) -> Iterator[Refused]:
 
 
 def _check_commits(repository: Repository) -> Iterator[Refused]:
-    """Ancestors, too: a device may remember them. What is not used need not be understood."""
+    """Ancestors, too: a device may remember them. What is not used need not be understood.
+
+    Of an ancestor that should be there the tables have the id (§11.2): another commit in its place is damage.
+    """
     reader = CommitReader(repository.storage, repository.ring)
+    ancestors = _ids_of_ancestors(repository)
     for name in repository.history.listed:
         if name in repository.history.newer_outdated:
             continue
         try:
+            for commit_id in ancestors.get(name.file_name, []):
+                reader.open_named(commit_id, name.file_name)
             reader.open_vouched(name)
         except Refused as refused:
             yield refused
+
+
+def _ids_of_ancestors(repository: Repository) -> dict[str, list[bytes]]:
+    """By file name: of those that were not dropped, for the name of one that was may be used again."""
+    ids: dict[str, list[bytes]] = {}
+    for commit_id, row in repository.history.tables.commit_rows.items():
+        if not row.is_dropped:
+            ids.setdefault(row.file_name, []).append(commit_id)
+    return ids
 
 
 def _check_packs(repository: Repository) -> Iterator[Refused]:
