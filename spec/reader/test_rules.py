@@ -10,10 +10,11 @@ from unittest.mock import patch
 import zstandard
 
 from hushkeep_reader.compression import decompress
-from hushkeep_reader.encoding import Time, encode_varint
+from hushkeep_reader.encoding import Time, encode_varint, read_record
 from hushkeep_reader.errors import (
     Malformed,
     NotPossible,
+    TooNew,
     WrongKey,
 )
 from hushkeep_reader.file_lists import Metadata
@@ -25,7 +26,7 @@ from hushkeep_reader.sealing import decode_body
 from hushkeep_reader.storage import Storage, read_numbered_name
 from hushkeep_reader.tables import Tables
 from hushkeep_reader.target import Target
-from making import numbered
+from making import encode_record, numbered
 
 HERE = Path(__file__).parent
 
@@ -41,6 +42,13 @@ class RulesTest(unittest.TestCase):
 
     def test_shows_no_path_that_writes_to_the_terminal(self) -> None:
         self.assertEqual(show("a\x1b[2J\u202eé".encode() + b"\xff\\"), "a\\x1b[2J\\xe2\\x80\\xaeé\\xff\\\\")
+
+    def test_a_record_is_newer_only_if_it_is_well_formed_to_its_end(self) -> None:
+        known, later = encode_record({1: b"\7"}), encode_record({9: b"x"})
+        self.assertRaises(TooNew, read_record, known + later, 1)
+        for behind in (later, encode_record({2: b""}), encode_record({1 << 32: b""}), b"\x15\2x", b"\x80"):
+            with self.subTest(behind=behind), self.assertRaises(Malformed):
+                read_record(known + later + behind, 1)
 
     def test_names_of_objects(self) -> None:
         for ignored in ("1", "000000001", "00000000010", "0000000001.x", "000000000A", "9" * 19, "desktop"):
