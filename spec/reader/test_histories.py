@@ -78,6 +78,17 @@ class TipsTest(HistoryTest):
         path.with_name("0000000001-b").write_bytes(path.read_bytes())
         self.assertEqual(len(self.open().history.tips), 1)
 
+    def test_reads_no_base_of_what_is_known_already(self) -> None:
+        """Of a copy, or of a commit that an ancestor's row calls otherwise."""
+        delta = self.back_up("0000000002", self.first, depth=1)
+        row = b"\0" + encode_byte_string(b"x")
+        self.maker.commit("0000000003", [], snapshots=snapshot_row(3), commits={self.first.id: row, delta.id: row})
+        path = self.place / "commits" / delta.file_name
+        path.with_name("0000000002-b").write_bytes(path.read_bytes())
+        (self.place / "commits" / self.first.file_name).unlink()
+        repository = self.open()
+        self.assertEqual((self.numbers(repository), self.subjects(repository)), ([3], []))
+
     def test_an_ancestor_is_one_whatever_its_status(self) -> None:
         row = b"\7" + encode_byte_string(b"0000000001")
         self.maker.commit("0000000002", [], snapshots=snapshot_row(2), commits={self.first.id: row})
