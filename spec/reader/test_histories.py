@@ -294,6 +294,15 @@ class RotationTest(HistoryTest):
         self.assertEqual(self.numbers(repository), [1])
         self.assertEqual(self.subjects(repository), ["commits/", "commits/0000000002"])
 
+    def test_a_commit_says_of_what_epoch_it_is_however_long_it_is(self) -> None:
+        """A header is what an object begins with (§2.1)."""
+        self.maker.config(2, epoch=1)
+        self.back_up("0000000002", self.first)
+        with (self.place / "commits" / "0000000002").open("r+b") as commit:
+            commit.truncate((1 << 30) + 1)
+        self.assertRaises(WrongKey, self.open, K1)
+        self.assertEqual(self.subjects(self.open()), ["commits/0000000002"])
+
     def test_a_damaged_commit_of_a_later_epoch_may_have_been_the_rotation(self) -> None:
         self.rotate("0000000002", self.first)
         self.change("commits/0000000002", at=13)
