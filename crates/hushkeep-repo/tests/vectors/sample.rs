@@ -389,6 +389,12 @@ pub(crate) fn put_fourth_commit(repo: &mut Repo) {
     repo.put_commit("0000000004", 1, &record(&fourth.fields()));
 }
 
+/// Puts a copy of a commit beside it, under a name of its own.
+pub(crate) fn name_twice(repo: &mut Repo, file: &str) {
+    let commit = repo.objects[&format!("commits/{file}")].clone();
+    repo.objects.insert(format!("commits/{file}-0badcafe"), commit);
+}
+
 pub(crate) fn commit_row(status: u8, file: &str) -> Vec<u8> {
     [vec![status], string(file.as_bytes())].concat()
 }

@@ -79,6 +79,11 @@ fn fields() -> Vec<Invalid> {
         commit("commit-field-twice", "a commit has its field 15 twice (§1.3)", |commit| {
             commit.push(critical(15, SECOND_FILE));
         }),
+        commit(
+            "commit-newer-and-out-of-order",
+            "behind an unknown critical field of the newest commit comes one of a lower number (§1.3, §14)",
+            |commit| commit.extend([critical(17, "of a later version"), critical(3, "")]),
+        ),
         in_commit(
             "commit-cut-short",
             "a commit ends inside its last field (§1.2)",
@@ -182,6 +187,15 @@ fn replaced_bases() -> Vec<Invalid> {
             }),
         )
         .named(&format!("commits/{THIRD_FILE}")),
+        base(
+            "base-of-another-id-and-newer",
+            "where the base of a commit was lies another, which only a newer version reads (§11.2, §14)",
+            Edit::After(|repo| {
+                let mut another = first_commit(repo.named_config, Tables::default()).fields();
+                another.push(critical(17, "of a later version"));
+                repo.put_commit(FIRST_FILE, 0, &record(&another));
+            }),
+        ),
         base(
             "base-missing",
             "the base of a commit is gone (§11.4)",
@@ -320,6 +334,18 @@ fn newer() -> Vec<Invalid> {
             Edit::Source(|source| source.push(critical(6, "of a later version"))),
         )
         .nameless(),
+        in_pack(
+            "copy-of-a-commit-upon-a-newer-one",
+            Lost::Nothing,
+            "a copy of a commit whose base is newer: a later commit has both as ancestors, and neither is needed (§11.4)",
+            Edit::FirstCommit(|commit| commit.push(critical(17, "of a later version"))),
+        )
+        .and(Edit::After(|repo| {
+            put_third_commit(repo, 0, |_| {});
+            name_twice(repo, SECOND_FILE);
+        }))
+        .named(&first_name())
+        .newer(),
         in_pack(
             "list-newer",
             Lost::Source,

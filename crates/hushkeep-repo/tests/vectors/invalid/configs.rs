@@ -343,6 +343,11 @@ fn later_epochs() -> Vec<Invalid> {
 fn newer() -> Vec<Invalid> {
     let newer = |name, comment, edit| refused(name, comment, edit).refused("newer");
     vec![
+        refused(
+            "config-newer-and-out-of-order",
+            "behind an unknown critical field of the clear part comes one of a lower number (§1.3, §14)",
+            Edit::Clear(|clear| clear.extend([critical(5, "of a later version"), critical(3, "")])),
+        ),
         newer(
             "config-reader-version-2",
             "a config for readers of version 2 (§12.2, §14)",

@@ -55,6 +55,12 @@ fn objects() -> Vec<Invalid> {
             Edit::Index(|body| body.truncate(body.len() - 1)),
         ),
         index(
+            "index-of-nothing-with-bytes-after-it",
+            "an index object's body is a frame of no bytes, and bytes follow that (§8.1)",
+            Edit::IndexCoded(|coded| *coded = [vec![1, 0], zstd::bulk::compress(&[], 3).unwrap(), vec![0; 4]].concat()),
+        )
+        .and(Edit::Index(Vec::clear)),
+        index(
             "index-of-a-pack-without-row",
             "an index object tells of a pack that no commit names, beside one that is named (§9.1)",
             Edit::Index(|body| {

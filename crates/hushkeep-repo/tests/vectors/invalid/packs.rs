@@ -208,6 +208,13 @@ fn copies() -> Vec<Invalid> {
         table("copies-redefine-a-list", "a pack has another digest of a list than its own pack (§8.3)", |table| {
             table.lists[1].digest[0] ^= 1;
         }),
+        table(
+            "copies-redefine-a-list-of-a-row-without-number",
+            "the same, where the row of the list's own pack is marked and lacks the number of the commit (§8.3, §11.2)",
+            |table| table.lists[0].digest[0] ^= 1,
+        )
+        // The status of the only row: behind the key and the row's length.
+        .and(Edit::FirstCommit(|commit| value(commit, 11)[17] = 1)),
         table("copies-names-among-contents", "a segment of class 2 is among the contents (§8.3)", |table| {
             table.segments[0].tag = 2;
         }),

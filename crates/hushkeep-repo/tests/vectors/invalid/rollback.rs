@@ -11,7 +11,7 @@ use crate::sample::*;
 const SEEN: i64 = 1_790_000_000;
 
 pub(super) fn all() -> Vec<Invalid> {
-    [gone(), taken_back(), damaged()].into_iter().flatten().collect()
+    [gone(), outdated(), taken_back(), damaged()].into_iter().flatten().collect()
 }
 
 fn refused(name: &'static str, comment: &'static str, edit: fn(&mut Repo)) -> Invalid {
@@ -73,6 +73,21 @@ fn gone() -> Vec<Invalid> {
             },
         ),
     ]
+}
+
+/// It came too late for a rotation, so its parents must be there; one has a name that no commit has.
+fn outdated() -> Vec<Invalid> {
+    vec![refused(
+        "rollback-parent-without-number",
+        "the device saw a commit that came too late for a rotation, and of its parent only the name is left (§11.4)",
+        |repo| {
+            rotate_by(repo, |_| {});
+            let (file, parents) = ("0000000004".to_owned(), vec![(NOTHING, "readme".to_owned())]);
+            let late = Commit { file, number: 4, parents, ..first_commit(repo.named_config, repo.tables.clone()) };
+            let id = repo.put_commit("0000000004", 0, &record(&late.fields()));
+            repo.memory = Some(json!({ "tips": [{ "id": hex(&id), "name": "0000000004" }], "seconds": SEEN }));
+        },
+    )]
 }
 
 /// A commit claims to follow the one that the device saw, and does not continue its tables (§11.2).

@@ -35,7 +35,7 @@ pub(crate) fn all() -> Vec<Vector> {
 }
 
 /// What every invalid vector is a copy of, with changes that a reader takes.
-fn sample(name: &str, edits: &[Edit]) -> Vector {
+pub(super) fn sample(name: &str, edits: &[Edit]) -> Vector {
     let repo = build(name, edits);
     let expected = valid(&sample_snapshots(&repo));
     Vector::forged(name, repo, expected)
@@ -205,11 +205,6 @@ fn add_strays(repo: &mut Repo) {
     repo.objects.extend(names.map(|name| (name.to_owned(), b"nobody wrote this".to_vec())));
 }
 
-fn name_twice(repo: &mut Repo, file: &str) {
-    let commit = repo.objects[&format!("commits/{file}")].clone();
-    repo.objects.insert(format!("commits/{file}-0badcafe"), commit);
-}
-
 /// Beside a rotation, a commit under the old key that a newer version wrote, or who stole that key.
 fn outdated_and_newer() -> Vector {
     let name = "outdated-and-newer";
@@ -258,7 +253,7 @@ fn remember_and_lose_ancestor(repo: &mut Repo) {
     repo.objects.remove(&format!("commits/{FIRST_FILE}"));
 }
 
-fn remember_second(repo: &mut Repo) {
+pub(super) fn remember_second(repo: &mut Repo) {
     let tip = json!({ "id": hex(&repo.commits[1]), "name": SECOND_FILE });
     repo.memory = Some(json!({ "tips": [tip], "seconds": 1_790_000_000 }));
 }
