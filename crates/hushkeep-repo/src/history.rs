@@ -27,7 +27,9 @@ use commit::{Commit, Parent, SeenTip};
 #[cfg(fuzzing)]
 pub(crate) use commit::{assert_commit_round_trips, assert_commits_join, assert_seen_tips_round_trip};
 pub(crate) use read::has_config;
-use read::{Told, as_damage, decode_commit, find_commit, is_newer, list, newest_first, read_tip, told_epoch};
+use read::{
+    Told, as_damage, decode_commit, find_commit, is_newer, list, newest_first, read_seen, read_tip, told_epoch,
+};
 pub use tables::ForgottenSnapshot;
 pub(crate) use tables::{IndexRow, PackRow, Tables};
 
@@ -325,16 +327,16 @@ impl History {
             if !self.listed.contains(&remembered.name) {
                 return Ok(true);
             }
-            let damage = match read_tip(objects, &remembered.name) {
-                Ok(tip) if tip.id != remembered.id => return Ok(true),
+            let damage = match read_seen(objects, &remembered) {
+                Ok(None) => return Ok(true),
                 // This device's own commit came too late for a rotation. What went before it must be there.
-                Ok(tip) if self.outdated.contains(&tip.commit.name) => {
+                Ok(Some(tip)) if self.outdated.contains(&tip.commit.name) => {
                     unread.extend(tip.commit.parents.into_iter().map(|parent| (parent, may_be_dropped)));
                     continue;
                 }
-                Ok(tip) if !self.continues(&tip) => return Ok(true),
-                Ok(Tip { full: Err(damage), .. }) => damage,
-                Ok(_) => continue,
+                Ok(Some(tip)) if !self.continues(&tip) => return Ok(true),
+                Ok(Some(Tip { full: Err(damage), .. })) => damage,
+                Ok(Some(_)) => continue,
                 Err(ReadError::Damaged(damage)) if !damage.cause.is_newer_version() => damage,
                 Err(error) => return Err(error),
             };
@@ -407,7 +409,7 @@ impl History {
             read => read.map_err(|error| as_damage(objects, name, error))?,
         };
         // Before it is decoded: another may be one of a newer version.
-        if self.tables.commit_id(name.file()).is_some_and(|named| named != CommitId::of(&body)) {
+        if self.tables.is_another_named(name.file(), &CommitId::of(&body)) {
             return Err(Damage::new(name, DamageCause::Content).into());
         }
         match decode_commit(name, epoch, &body) {

@@ -160,18 +160,18 @@ class CommitReader:
         return commit
 
     def open_with_id(self, name: NumberedName, commit_id: bytes) -> Commit | None:
-        """None if it has another id than something vouches for. That is compared first, so it may be newer (§11.2)."""
+        """None if it has another id than something vouches for. That is compared before its record is read (§11.2)."""
         try:
             found: bytes | None = self.open(name).id
-        except NewerVersion:
-            found = self._id_of_newer(name)
+        except (Damaged, NewerVersion):
+            found = self._id_of_refused(name)
         return self.open_vouched(name) if found in (commit_id, None) else None
 
-    def _id_of_newer(self, name: NumberedName) -> bytes | None:
-        """The record need not be understood, for the id is that of the body. None where that is not, either."""
+    def _id_of_refused(self, name: NumberedName) -> bytes | None:
+        """The id is that of the body, whatever the record. None where that is refused, too."""
         try:
             _, body = open_object(self.storage.read(Kind.COMMIT, name.file_name), Kind.COMMIT, self.ring)
-        except TooNew:
+        except (Malformed, TooNew, Damaged):
             return None
         return _commit_id(body)
 
@@ -182,6 +182,8 @@ class CommitReader:
         with blaming(base.object_name):
             if base.depth != commit.depth - 1:
                 raise Malformed("its depth is not one less than that of its successor")
+            if base.name.number >= commit.name.number:
+                raise Malformed("its number is not below that of its successor")
         return base
 
     def _read(self, name: NumberedName) -> Commit:

@@ -49,6 +49,17 @@ pub(super) fn read_tip(objects: &Objects, name: &ObjectName) -> Result<Tip, Read
     found.and_then(|found| found.into_tip(objects)).map_err(|error| as_damage(objects, name, error))
 }
 
+/// The same, of one that this device has seen; `None` if another lies in its place, whatever that is.
+pub(super) fn read_seen(objects: &Objects, seen: &Parent) -> Result<Option<Tip>, ReadError> {
+    let tip = objects.read_commit(&seen.name, |_| true).and_then(|read| {
+        if CommitId::of(&read.body) != seen.id {
+            return Ok(None);
+        }
+        Found::decode(&seen.name, read)?.into_tip(objects).map(Some)
+    });
+    tip.map_err(|error| as_damage(objects, &seen.name, error))
+}
+
 /// Reads a commit for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older key,
 /// and understood by newer versions only.
 pub(super) fn find_commit(objects: &Objects, name: &ObjectName) -> Result<Option<Found>, ReadError> {
@@ -88,15 +99,15 @@ impl Found {
         let Self { id, epoch, commit, tables, len, damage } = self;
         let mut mended: Vec<Damage> = damage.into_iter().collect();
         let mut deltas = vec![tables];
-        let (mut growth, mut base) = (commit.growth, commit.parents.first().cloned());
+        let (mut number, mut growth, mut base) = (commit.number, commit.growth, commit.parents.first().cloned());
         let mut full = Ok(epoch);
         while let Some(parent) = base.filter(|_| growth.depth > 0) {
-            match read_base(objects, &parent, growth) {
+            match read_base(objects, &parent, (number, growth)) {
                 Ok((epoch, next, delta, damage)) => {
                     deltas.push(delta);
                     mended.extend(damage);
                     full = Ok(epoch);
-                    (growth, base) = (next.growth, next.parents.into_iter().next());
+                    (number, growth, base) = (next.number, next.growth, next.parents.into_iter().next());
                 }
                 Err(ReadError::Damaged(found)) if !found.cause.is_newer_version() => {
                     full = Err(found);
@@ -176,9 +187,11 @@ pub(super) fn read_commit(objects: &Objects, name: &ObjectName, id: &CommitId) -
     if commit.name == *name { Ok((epoch, commit, delta, damage)) } else { Err(another()) }
 }
 
-fn read_base(objects: &Objects, parent: &Parent, above: Growth) -> Result<NamedCommit, ReadError> {
+/// Reads the base of a commit of this number and growth.
+fn read_base(objects: &Objects, parent: &Parent, (number, growth): (u64, Growth)) -> Result<NamedCommit, ReadError> {
     let base = read_commit(objects, &parent.name, &parent.id)?;
-    if base.1.growth.depth + 1 != above.depth {
+    // One of a higher number could bring in rows of commits that are yet to come.
+    if base.1.growth.depth + 1 != growth.depth || base.1.number >= number {
         return Err(Damage::new(&parent.name, DamageCause::Content).into());
     }
     Ok(base)

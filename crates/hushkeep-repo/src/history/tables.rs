@@ -164,10 +164,10 @@ impl Tables {
         self.commits.iter().filter_map(|(id, row)| Some((decode_commit(row)?.1, CommitId::from_bytes(*id))))
     }
 
-    /// The id of the commit before that has this file name.
-    pub(super) fn commit_id(&self, file: &str) -> Option<CommitId> {
-        let mut rows = self.commits.iter().filter_map(|(id, row)| Some((id, decode_commit(row)?.1)));
-        rows.find(|(_, other)| other == file).map(|(id, _)| CommitId::from_bytes(*id))
+    /// Whether another commit than the one with this id should lie under this name. Once that was dropped, the name is free.
+    pub(super) fn is_another_named(&self, file: &str, id: &CommitId) -> bool {
+        let is_there = |row: &[u8]| decode_commit(row).is_some_and(|(is_dropped, name)| !is_dropped && name == file);
+        self.commits.iter().any(|(named, row)| named != id.as_bytes() && is_there(row))
     }
 
     /// Whether a commit is named whose object may be gone.
@@ -502,7 +502,8 @@ mod tests {
         let mut tables = Tables::default();
         tables.insert_commit(&known, &name);
         assert!(tables.has_commit(&known) && !tables.has_commit(&unknown));
-        assert_eq!((tables.commit_id(name.file()), tables.commit_id("0000000008")), (Some(known), None));
+        assert!(tables.is_another_named(name.file(), &unknown) && !tables.is_another_named(name.file(), &known));
+        assert!(!tables.is_another_named("0000000008", &unknown));
         tables.drop_commits(|file| file != name.file());
         assert!(!tables.is_dropped(&known) && !tables.is_dropped(&unknown));
         let mut earlier = tables.clone();
@@ -512,6 +513,7 @@ mod tests {
         tables.drop_commits(|file| file == name.file());
         assert!(tables.continues(&earlier) && !earlier.continues(&tables));
         assert!(tables.is_dropped(&known) && tables.has_commit(&known) && !tables.is_dropped(&unknown));
+        assert!(!tables.is_another_named(name.file(), &unknown), "the name is free again");
     }
 
     #[test]

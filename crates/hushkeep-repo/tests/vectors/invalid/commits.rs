@@ -3,6 +3,7 @@
 use hushkeep_core::keys::ObjectKind;
 
 use super::{Invalid, Lost, in_commit, in_pack, second_commit};
+use crate::forge::Commit;
 use crate::parts::*;
 use crate::sample::*;
 
@@ -146,6 +147,25 @@ fn bases() -> Vec<Invalid> {
             "a commit of depth 2 on a full one (§11.2)",
             Edit::Commit(|commit| *value(commit, 7) = varint(2)),
         ),
+        base(
+            "base-of-no-lower-number",
+            "a commit builds upon one of a higher number (§11.2)",
+            Edit::After(|repo| {
+                let (third, config) = ("0000000003".to_owned(), repo.named_config);
+                let higher = Commit { file: third.clone(), number: 3, ..first_commit(config, repo.tables.clone()) };
+                let id = repo.put_commit("0000000003", 0, &record(&higher.fields()));
+                let (parents, growth) = (vec![(id, third)], [1, 300, 0]);
+                let delta = Commit {
+                    file: SECOND_FILE.to_owned(),
+                    number: 2,
+                    parents,
+                    growth,
+                    ..first_commit(config, Tables::default())
+                };
+                repo.put_commit(SECOND_FILE, 0, &record(&delta.fields()));
+            }),
+        )
+        .named(&format!("commits/{THIRD_FILE}")),
         base(
             "base-of-another-number",
             "the base of a commit has another number than its name (§11.2)",

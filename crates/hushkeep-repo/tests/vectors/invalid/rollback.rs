@@ -50,6 +50,14 @@ fn gone() -> Vec<Invalid> {
                 repo.memory = Some(json!({ "tips": [{ "id": hex(&NOTHING), "name": SECOND_FILE }], "seconds": SEEN }));
             },
         ),
+        refused(
+            "rollback-what-is-no-commit-in-its-place",
+            "what lies there now opens, and has no record of a commit (§11.4)",
+            |repo| {
+                remember(repo);
+                repo.put_commit(SECOND_FILE, 0, b"no record");
+            },
+        ),
         refused("rollback-one-of-two-tips-gone", "one of two tips that the device saw is gone (§11.4)", |repo| {
             let own = json!({ "id": hex(&repo.commits[1]), "name": SECOND_FILE });
             let other = json!({ "id": hex(&NOTHING), "name": "0000000002-0badcafe" });
