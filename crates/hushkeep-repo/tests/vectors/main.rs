@@ -41,7 +41,11 @@ fn invalid_repositories_are_refused_for_what_they_are() {
     let vectors = expected::vectors(&expected::home(), "invalid");
     assert!(!vectors.is_empty());
     let judge = |(name, vector): (&String, &PathBuf)| Some(format!("{name}: {}", walk::judge_invalid(vector)?));
-    let wrong: Vec<String> = vectors.iter().filter_map(judge).collect();
+    let every_second = |from| vectors.iter().skip(from).step_by(2).filter_map(judge).collect::<Vec<String>>();
+    let wrong = std::thread::scope(|scope| {
+        let odd = scope.spawn(|| every_second(1));
+        [every_second(0), odd.join().unwrap()].concat()
+    });
     assert!(wrong.is_empty(), "{} of {} came out otherwise:\n{}", wrong.len(), vectors.len(), wrong.join("\n"));
 }
 
