@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
+#[path = "common/reseal.rs"]
+mod reseal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::reseal::*;
 use common::*;
 use hushkeep_core::keys::ObjectKind;
 use hushkeep_core::name::RepositoryId;
@@ -22,6 +23,7 @@ use hushkeep_repo::{
     Storage, UnlockError,
 };
 use hushkeep_storage::{FolderStorage, MemoryStorage};
+use reseal::*;
 
 /// The bytes of a header that hold the format version, and those that hold the repository's id (spec §2.1).
 const VERSION_AT: usize = 8;

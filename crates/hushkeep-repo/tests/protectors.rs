@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
+#[path = "common/reseal.rs"]
+mod reseal;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
+#[path = "common/reseal.rs"]
+mod reseal;
 
 use std::sync::Arc;
 

@@ -2,10 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
+#[path = "common/reseal.rs"]
+mod reseal;
 
 use std::sync::Arc;
 
-use common::reseal::{change, place_of_pack_row, with_commit_body};
 use common::*;
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
@@ -19,6 +20,7 @@ use hushkeep_repo::{
 };
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
+use reseal::{change, place_of_pack_row, with_commit_body};
 
 const DAY: i64 = 86_400;
 

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, clippy::panic, reason = "a test may fail")]
 
 pub(crate) mod place;
-pub(crate) mod reseal;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -1,4 +1,5 @@
 //! Objects of the first epoch as somebody stores them who has the key, and is not this program.
+#![allow(dead_code, reason = "each test file uses a part of this")]
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use hushkeep_core::wire::Reader;
 use hushkeep_repo::Storage;
 use hushkeep_repo::storage::ObjectName;
 
-use super::{Device, key};
+use crate::common::{Device, key};
 
 /// Puts something else in the place of an object.
 pub(crate) fn change(storage: &Arc<dyn Storage>, name: &ObjectName, change: impl FnOnce(Vec<u8>) -> Vec<u8>) {
