@@ -2,11 +2,14 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
+#[path = "common/reseal.rs"]
+mod reseal;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
+use common::place::{new_key, open_with};
 use common::*;
 use hushkeep_core::name::ProtectorId;
 use hushkeep_repo::cache::{Cache, CacheKey};
@@ -290,4 +293,25 @@ fn what_is_not_needed_any_more_is_not_kept() {
     }
     let kept = |folder: &str| place.cache.kept.lock().unwrap().keys().filter(|key| key.starts_with(folder)).count();
     assert!(kept("commits.") <= 66 && kept("index.") <= 16 && kept("config.") <= 2);
+}
+
+/// It says itself under which key it is, also where what lies on the storage says nothing any more.
+#[test]
+fn a_late_commit_that_only_newer_versions_read_stops_nobody_when_it_is_damaged() {
+    let place = Place::new();
+    let device = Device::new(1);
+    backup(&mut device.create(&place.storage), &tree(1), NOW);
+    let mut repository = device.open(&place.storage);
+    let protectors = repository.protectors().to_vec();
+    repository.rotate(&new_key(), protectors, at(NOW)).unwrap();
+    let first: ObjectName = "commits/0000000001".parse().unwrap();
+    let late: ObjectName = "commits/0000000001-0badcafe".parse().unwrap();
+    // An unknown critical field, of no bytes.
+    let newer = reseal::with_commit_body(&place.memory.get(&first).unwrap(), |body| body.extend([17 << 1 | 1, 0]));
+    for bytes in [newer.as_slice(), &newer[..100], &[]] {
+        place.memory.delete(&late).unwrap();
+        place.memory.put(&late, bytes).unwrap();
+        let repository = open_with(&new_key(), &device, &place.storage).unwrap();
+        assert_eq!(repository.outdated_commits().collect::<Vec<_>>(), [late.to_string()], "{} bytes", bytes.len());
+    }
 }

@@ -63,8 +63,14 @@ pub(super) fn read_seen(objects: &Objects, seen: &Parent) -> Result<Option<Tip>,
 /// Reads a commit for which no other vouches: another may lie under its name by now. `None` if it is sealed under an older key,
 /// and understood by newer versions only.
 pub(super) fn find_commit(objects: &Objects, name: &ObjectName) -> Result<Option<Found>, ReadError> {
-    match objects.read_newest_commit(name).and_then(|read| Found::decode(name, read)) {
-        Err(error) if is_newer(&error) && is_of_older_epoch(objects, name) => Ok(None),
+    let read = match objects.read_newest_commit(name) {
+        Err(error) if is_newer(&error) && is_of_older_epoch(objects, name) => return Ok(None),
+        read => read?,
+    };
+    // What opened tells its epoch itself: it may come from this device, and what lies on the storage be damaged by now.
+    let is_older = read.epoch < objects.keyring.newest();
+    match Found::decode(name, read) {
+        Err(error) if is_newer(&error) && is_older => Ok(None),
         found => found.map(Some),
     }
 }

@@ -16,14 +16,11 @@ use crate::objects::number_of;
 use crate::snapshot::{Snapshot, SnapshotId};
 use crate::storage::{Folder, ObjectName};
 pub use rows::ForgottenSnapshot;
+use rows::{FixedLen, LIVE, NEWER_NEEDED, decode_commit, encode_commit, fixed_len_of_commit, row_continues};
 pub(crate) use rows::{IndexRow, PackRow};
-use rows::{LIVE, NEWER_NEEDED, decode_commit, encode_commit, fixed_len_of_commit};
 
 /// Rows by their 16-byte key. A row's first byte is its status: the higher is further along.
 type Table = BTreeMap<[u8; 16], Vec<u8>>;
-
-/// How long the part behind a row's status is that may never change; `None` if the row does not decode.
-type FixedLen = fn(&[u8]) -> Option<usize>;
 
 /// What a repository consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -166,8 +163,9 @@ impl Tables {
 
     /// Whether another commit than the one with this id should lie under this name. Once that was dropped, the name is free.
     pub(super) fn is_another_named(&self, file: &str, id: &CommitId) -> bool {
-        let is_there = |row: &[u8]| decode_commit(row).is_some_and(|(is_dropped, name)| !is_dropped && name == file);
-        self.commits.iter().any(|(named, row)| named != id.as_bytes() && is_there(row))
+        let names = |row: &[u8]| decode_commit(row).filter(|(_, name)| name == file).map(|(is_dropped, _)| !is_dropped);
+        let is_named = self.commits.get(id.as_bytes()).is_some_and(|row| names(row).is_some());
+        !is_named && self.commits.values().any(|row| names(row) == Some(true))
     }
 
     /// Whether a commit is named whose object may be gone.
@@ -345,15 +343,6 @@ fn decode_rows(bytes: &[u8]) -> Result<Table, WireError> {
     Ok(table)
 }
 
-/// Whether a row is `earlier`, or a later state of it that has the same `fixed_len` bytes behind its status.
-fn row_continues(row: &[u8], earlier: &[u8], fixed_len: Option<usize>) -> bool {
-    let fixed = |row: &[u8]| Some(row.get(1..fixed_len?.checked_add(1)?)?.to_vec());
-    // Two devices may give a row the same status at once: then the greater of both wins.
-    let moved = earlier < row && (earlier.first() < row.first() || earlier.first() > Some(&LIVE));
-    // What a later version says behind the rest, another that does not know it may have left out, or have added to.
-    row.starts_with(earlier) || (moved && fixed(row).is_some() && fixed(row) == fixed(earlier))
-}
-
 #[cfg(test)]
 pub(super) use tests::arbitrary_tables;
 
@@ -504,6 +493,10 @@ mod tests {
         assert!(tables.has_commit(&known) && !tables.has_commit(&unknown));
         assert!(tables.is_another_named(name.file(), &unknown) && !tables.is_another_named(name.file(), &known));
         assert!(!tables.is_another_named("0000000008", &unknown));
+        let beside = CommitId::from_bytes([3; 16]);
+        tables.insert_commit(&beside, &name);
+        assert!(!tables.is_another_named(name.file(), &known), "whoever says that another lies there as well");
+        tables.commits.remove(beside.as_bytes());
         tables.drop_commits(|file| file != name.file());
         assert!(!tables.is_dropped(&known) && !tables.is_dropped(&unknown));
         let mut earlier = tables.clone();

@@ -22,6 +22,9 @@ const PACK_DROPPED: u8 = u8::MAX;
 /// Stands for the number of a commit that a row should tell and does not: none has it, so nothing is ever old by it.
 const NO_COMMIT: u64 = u64::MAX;
 
+/// How long the part behind a row's status is that may never change; `None` if the row does not decode.
+pub(super) type FixedLen = fn(&[u8]) -> Option<usize>;
+
 /// A pack that a commit names.
 ///
 /// It is *live*, or *marked* for removal, or *dropped* for ever. Even statuses but the last are live, odd ones
@@ -239,6 +242,15 @@ pub(super) fn decode_commit(row: &[u8]) -> Option<(bool, String)> {
     let (status, rest) = row.split_first()?;
     let file = String::from_utf8(Reader::new(rest).bytes().ok()?.to_vec()).ok()?;
     Some((*status != LIVE, file))
+}
+
+/// Whether a row is `earlier`, or a later state of it that has the same `fixed_len` bytes behind its status.
+pub(super) fn row_continues(row: &[u8], earlier: &[u8], fixed_len: Option<usize>) -> bool {
+    let fixed = |row: &[u8]| Some(row.get(1..fixed_len?.checked_add(1)?)?.to_vec());
+    // Two devices may give a row the same status at once: then the greater of both wins.
+    let moved = earlier < row && (earlier.first() < row.first() || earlier.first() > Some(&LIVE));
+    // What a later version says behind the rest, another that does not know it may have left out, or have added to.
+    row.starts_with(earlier) || (moved && fixed(row).is_some() && fixed(row) == fixed(earlier))
 }
 
 #[cfg(test)]
