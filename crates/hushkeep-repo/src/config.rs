@@ -164,6 +164,14 @@ impl ClearConfig {
     }
 }
 
+/// Reads the header of a config. One of another format version is newer, for nothing else tells of that version (spec §2.1).
+pub(crate) fn parse_header(object: &[u8]) -> Result<Header, DamageCause> {
+    Header::parse_as(ObjectKind::Config, object).map_err(|error| match error {
+        OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
+        error => error.into(),
+    })
+}
+
 impl Config {
     /// A config that follows none.
     pub(crate) fn first(number: u64, recovery_key: Protector) -> Self {
@@ -184,10 +192,7 @@ impl Config {
     /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven; or
     /// the format version says so, and nothing proves that.
     pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Result<(Self, ConfigName), DamageCause> {
-        let header = Header::parse_as(ObjectKind::Config, object).map_err(|error| match error {
-            OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
-            error => error.into(),
-        })?;
+        let header = parse_header(object)?;
         let body = seal::open_single(keys, ObjectKind::Config, object)?;
         let (config, _) = Self::decode(ClearConfig::decode(&header.clear)?, &body)?;
         let name = ConfigName::of(config.number, &header.clear, &body);

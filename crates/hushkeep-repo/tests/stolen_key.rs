@@ -148,6 +148,24 @@ fn a_snapshot_that_somebody_made_up_proves_no_file_unchanged() {
     assert!(own.opened.lock().unwrap().is_empty(), "its own list still counts");
 }
 
+/// What an object begins with tells, however much somebody puts behind it.
+#[test]
+fn a_rotation_is_told_of_by_configs_that_are_longer_than_any_may_be() {
+    let owner = Device::new(1);
+    let (_, storage) = memory();
+    backup(&mut owner.create(&storage), &tree("before"), NOW);
+    let configs = |storage: &Arc<dyn Storage>| names(storage, Folder::Config);
+    let (before, old) = (copy_of(&storage).1, configs(&storage));
+    let mut repository = owner.open(&storage);
+    repository.rotate(&other_key(4), repository.protectors().to_vec(), at(NOW)).unwrap();
+    for name in configs(&storage) {
+        change(&storage, &name, |object| [object, vec![0; 4 << 20]].concat());
+    }
+    old.iter().for_each(|name| storage.put(name, &before.get(name).unwrap()).unwrap());
+    let opened = Device::new(2).try_open(&storage);
+    assert!(matches!(opened, Err(UnlockError::Read(ReadError::Rotated))), "{:?}", opened.err());
+}
+
 /// The storage shows the state before a rotation, and the thief goes on there under the old key.
 #[test]
 fn a_hidden_rotation_fools_only_a_device_that_never_saw_it() {

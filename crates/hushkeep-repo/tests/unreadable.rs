@@ -12,7 +12,7 @@ use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Folder, StorageErrorKind};
 use hushkeep_repo::{
     BackupOptions, CheckError, CheckOptions, ConfigError, DamageCause, Quiet, ReadError, RebuildError, RotateError,
-    Source, State, Storage, rebuild_config,
+    Source, State, Storage, UnlockError, rebuild_config,
 };
 use hushkeep_storage::fault::{Call, Fault};
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
@@ -31,6 +31,25 @@ fn memory(device: &Device) -> Arc<dyn Storage> {
 fn disk(memory: &Arc<dyn Storage>, mut fails: impl FnMut(&Call<'_>) -> bool + Send + 'static) -> Arc<dyn Storage> {
     let plan = move |call: &Call<'_>| fails(call).then_some(Fault::Refuse(StorageErrorKind::Unreadable));
     Arc::new(FaultStorage::new(Arc::clone(memory), plan))
+}
+
+/// What was written under the key of before does not count beside it.
+#[test]
+fn a_rotation_that_cannot_be_read_for_a_moment_lets_nothing_else_in() {
+    let device = Device::new(1);
+    let memory = memory(&device);
+    let mut repository = device.open(&memory);
+    repository.rotate(&place::new_key(), repository.protectors().to_vec(), at(NOW)).unwrap();
+    let mut reads = 0;
+    let shaky = disk(&memory, move |call| {
+        let is_rotation = call.operation == Operation::Get && call.subject == "commits/0000000002";
+        reads += u32::from(is_rotation);
+        is_rotation && reads == 1
+    });
+    let opened = place::open_with(&place::new_key(), &device, &shaky);
+    let is_damage = |error: &UnlockError| matches!(error, UnlockError::Read(ReadError::Damaged(damage)) if damage.object == "commits/0000000002");
+    assert!(opened.is_err_and(|error| is_damage(&error)));
+    assert!(place::open_with(&place::new_key(), &device, &shaky).unwrap().is_key_proven());
 }
 
 #[test]

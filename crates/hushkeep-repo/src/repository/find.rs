@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use hushkeep_core::keys::{BackupKey, ObjectKind};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
-use hushkeep_core::seal::{self, HEADER_LEN, Header, OpenError};
+use hushkeep_core::seal::{self, HEADER_LEN, Header};
 use hushkeep_core::wire::WireError;
 use hushkeep_core::wrap::WrapPlace;
 use rand_core::CryptoRng;
@@ -14,7 +14,7 @@ use rand_core::CryptoRng;
 use super::protectors::StoredConfigs;
 use super::{Repository, SharedRng, UnlockError, remembered_tips};
 use crate::cache::CacheKey;
-use crate::config::{ClearConfig, Config, ConfigName, ProtectorKind};
+use crate::config::{ClearConfig, Config, ConfigName, ProtectorKind, parse_header};
 use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::has_config;
 use crate::keyring::Keyring;
@@ -277,10 +277,7 @@ fn is_about_config(error: &UnlockError) -> bool {
 
 impl SealedConfig {
     pub(super) fn parse(name: &ObjectName, object: Vec<u8>) -> Result<Self, DamageCause> {
-        let header = Header::parse_as(ObjectKind::Config, &object).map_err(|error| match error {
-            OpenError::UnknownVersion(_) => DamageCause::NewerVersion,
-            error => error.into(),
-        })?;
+        let header = parse_header(&object)?;
         let clear = ClearConfig::decode(&header.clear).map_err(|error| match error {
             WireError::UnknownCritical(_) => DamageCause::NewerVersion,
             error => error.into(),
