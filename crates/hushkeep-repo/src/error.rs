@@ -73,8 +73,8 @@ pub enum DamageCause {
 impl DamageCause {
     /// Whether the object is not damaged at all, but was written by a version that this one does not understand.
     ///
-    /// The format version in an object's header does not tell: it is proven only when the object opens. A newer version
-    /// says in the config that it was there (spec §14).
+    /// Of other objects than configs, the format version in the header does not tell: it is proven only when the object
+    /// opens. A newer version says in the config that it was there (spec §14).
     pub fn is_newer_version(self) -> bool {
         let is_newer = |error| matches!(error, WireError::UnknownCritical(_) | WireError::UnknownValue);
         matches!(self, Self::NewerVersion) || matches!(self, Self::Encoding(error) if is_newer(error))

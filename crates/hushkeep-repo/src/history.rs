@@ -281,7 +281,8 @@ impl History {
         SeenTips(self.parents().map(|commit| SeenTip { commit, time }).collect())
     }
 
-    /// The same, with remembered ones that could not be proven: that they were there is not to be forgotten, nor since when.
+    /// The same, with remembered ones that could not be proven: that they were there is not to be forgotten. (One that
+    /// stands in for its outdated successor counts as seen now.)
     pub(crate) fn seen_since(&self, earlier: &SeenTips, time: Timestamp) -> SeenTips {
         let mut seen = self.seen(time);
         for unproven in &self.unproven {

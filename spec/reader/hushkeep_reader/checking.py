@@ -41,20 +41,19 @@ def _check_commits(repository: Repository) -> Iterator[Refused]:
         if name in repository.history.newer_outdated:
             continue
         try:
-            for commit_id in ancestors.get(name.file_name, []):
-                reader.open_named(commit_id, name.file_name)
-            reader.open_vouched(name)
+            if name.file_name in ancestors:
+                reader.open_one_of(ancestors[name.file_name], name)
+            else:
+                reader.open_vouched(name)
         except Refused as refused:
             yield refused
 
 
 def _ids_of_ancestors(repository: Repository) -> dict[str, list[bytes]]:
-    """By file name: of those that were not dropped, for the name of one that was may be used again."""
-    ids: dict[str, list[bytes]] = {}
-    for commit_id, row in repository.history.tables.commit_rows.items():
-        if not row.is_dropped:
-            ids.setdefault(row.file_name, []).append(commit_id)
-    return ids
+    """By file name. A name of which all were dropped is free, and may have been used again."""
+    rows = repository.history.tables.commit_rows
+    names = {row.file_name for row in rows.values() if not row.is_dropped}
+    return {name: [commit_id for commit_id, row in rows.items() if row.file_name == name] for name in names}
 
 
 def _check_packs(repository: Repository) -> Iterator[Refused]:

@@ -159,6 +159,15 @@ class CommitReader:
                 raise Malformed("it is not the commit that another names")
         return commit
 
+    def open_one_of(self, ids: list[bytes], name: NumberedName) -> Commit:
+        """One of the commits of this name that others name."""
+        commits = (self.open_with_id(name, commit_id) for commit_id in ids)
+        with blaming(object_name(Kind.COMMIT, name.file_name)):
+            commit = next((commit for commit in commits if commit), None)
+            if not commit:
+                raise Malformed("it is not the commit that another names")
+        return commit
+
     def open_with_id(self, name: NumberedName, commit_id: bytes) -> Commit | None:
         """None if it has another id than something vouches for. That is compared before its record is read (§11.2)."""
         try:

@@ -94,9 +94,16 @@ def _damage_that_left_no_tip(storage: Storage, ring: KeyRing, found: "_Tips") ->
     ]
     if damage:
         return damage
-    if any(header.is_before(ring) for header in read_unproven_headers(storage, Kind.CONFIG)):
+    if _may_be_given_up(storage, ring):
         raise WrongKey("the key is that of a rotation that was not completed; the old one is needed")
     return [Damaged("commits/", f"the commit that began the epoch {ring.newest_epoch} is missing")]
+
+
+def _may_be_given_up(storage: Storage, ring: KeyRing) -> bool:
+    """Whether a config of before is there, which a rotation deletes last; or it has just been deleted, the listing is old."""
+    if any(not storage.has(Kind.CONFIG, name.file_name) for name in storage.numbered(Kind.CONFIG)):
+        return True
+    return any(header.is_before(ring) for header in read_unproven_headers(storage, Kind.CONFIG))
 
 
 def _may_be_of_epoch(storage: Storage, name: NumberedName, epoch: int) -> bool:

@@ -13,7 +13,7 @@ use hushkeep_core::wire::{Reader, Record, RecordWriter, WireError, put_bytes};
 
 use super::commit::CommitId;
 use crate::objects::number_of;
-use crate::snapshot::{Snapshot, SnapshotId};
+use crate::snapshot::{Snapshot, SnapshotId, record_id};
 use crate::storage::{Folder, ObjectName};
 pub use rows::ForgottenSnapshot;
 use rows::{FixedLen, LIVE, NEWER_NEEDED, decode_commit, encode_commit, fixed_len_of_commit, row_continues};
@@ -88,7 +88,7 @@ impl Tables {
         for (id, row) in before {
             let mut record = row[1..].to_vec();
             edit(&mut record);
-            let id = if row[0] == LIVE { *crate::snapshot::record_id(&record).as_bytes() } else { id };
+            let id = if row[0] == LIVE { *record_id(&record).as_bytes() } else { id };
             self.snapshots.insert(id, [&row[..1], &record].concat());
         }
     }
@@ -100,8 +100,11 @@ impl Tables {
             _ => None,
         });
         live.map(|(id, record)| {
-            let snapshot = Snapshot::decode(record)?;
-            if snapshot.id.as_bytes() == id { Ok(snapshot) } else { Err(WireError::NotCanonical) }
+            // Before it is decoded: another may be one of a newer version.
+            if record_id(record).as_bytes() != id {
+                return Err(WireError::NotCanonical);
+            }
+            Snapshot::decode(record)
         })
     }
 

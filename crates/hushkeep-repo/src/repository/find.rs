@@ -265,8 +265,8 @@ impl LockedRepository {
     }
 }
 
-/// Whether another config may still hold: the commits name one of the same number, or none of this one's epoch, or its key was
-/// replaced.
+/// Whether another config may still hold: the commits name a newer one, or another of its number, or none of them is of its
+/// epoch, or its key was replaced.
 fn is_about_config(error: &UnlockError) -> bool {
     match error {
         UnlockError::NotInForce | UnlockError::Read(ReadError::Rotated) => true,

@@ -217,6 +217,15 @@ fn replaced_bases() -> Vec<Invalid> {
             }),
         ),
         base(
+            "commit-under-another-number",
+            "a commit that others continue lies under another number as well (§11.4)",
+            Edit::After(|repo| {
+                let first = repo.objects[&first_name()].clone();
+                repo.objects.insert("commits/0000000007-0badcafe".to_owned(), first);
+            }),
+        )
+        .named("commits/0000000007-0badcafe"),
+        base(
             "base-missing",
             "the base of a commit is gone (§11.4)",
             Edit::After(|repo| drop(repo.objects.remove(&first_name()))),
@@ -279,6 +288,12 @@ fn snapshots() -> Vec<Invalid> {
             "the key of a row is not the id of its snapshot (§11.3)",
             Edit::Rows(|rows| rows.0[SNAPSHOTS][0].0 = NOTHING),
         ),
+        snapshot(
+            "snapshot-of-another-id-and-newer",
+            "the key of a row is not the id of its snapshot, which has an unknown critical field (§11.3, §14)",
+            |snapshot| snapshot.push(critical(7, "of a later version")),
+        )
+        .and(Edit::Rows(|rows| rows.0[SNAPSHOTS][0].0 = NOTHING)),
     ]
 }
 
