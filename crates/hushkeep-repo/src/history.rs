@@ -186,21 +186,21 @@ impl History {
     /// change nothing of it (spec §12.5).
     pub(crate) fn find_late(&self, objects: &Objects) -> Result<Vec<Tip>, ReadError> {
         let listed = list(objects)?;
-        let new = newest_first(listed.difference(&self.listed).cloned());
+        let mut new = newest_first(listed.difference(&self.listed).cloned());
+        // The earliest first: what is taken, none after it can call something else, or dropped.
+        new.reverse();
         let highest = self.highest_number().saturating_add(new.len() as u64);
-        let mut covered: HashSet<String> = HashSet::new();
         let (mut known, mut late) = (self.tables.clone(), Vec::new());
         self.tips.iter().for_each(|tip| known.insert_commit(&tip.id, &tip.commit.name));
         for name in new {
             let Ok(Some(found)) = find_commit(objects, &name) else { continue };
-            let is_late = found.epoch < self.epoch && !found.is_copy(&name) && found.commit.number <= highest;
-            if !is_late || covered.contains(name.file()) {
+            if found.epoch >= self.epoch || found.is_copy(&name) || found.commit.number > highest {
                 continue;
             }
             let Ok(tip) = found.into_tip(objects) else { continue };
             if tip.tables.only_add_to(&known) {
-                covered.extend(tip.tables.commit_names().map(|(_, file)| file));
                 known.merge(&tip.tables);
+                known.insert_commit(&tip.id, &tip.commit.name);
                 late.push(tip);
             }
         }
