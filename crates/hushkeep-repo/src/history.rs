@@ -76,8 +76,8 @@ pub(crate) struct Tip {
 pub(crate) struct Change {
     pub(crate) action: Action,
     pub(crate) time: Timestamp,
-    /// The config that holds from now on, unless a tip names a newer one.
-    pub(crate) config: ConfigName,
+    /// The config that it brings, which holds from then on.
+    pub(crate) config: Option<ConfigName>,
 }
 
 impl History {
@@ -384,17 +384,17 @@ impl History {
         Ok(true)
     }
 
-    /// Stores a change as the commit `number` on top of all tips; returns the object's length, or `None` if another
+    /// Stores a change as the commit `number` on top of all tips, which names this config or a newer one of theirs; returns the object's length, or `None` if another
     /// writer took the number.
     pub(crate) fn store(
         &mut self,
         objects: &Objects,
         number: u64,
-        change: &Change,
+        (change, config): (&Change, ConfigName),
         additions: &Tables,
         rng: &mut dyn CryptoRng,
     ) -> Result<Option<u64>, StorageError> {
-        let tip = self.next_tip(objects, number, change, additions, rng);
+        let tip = self.next_tip(objects, number, (change, config), additions, rng);
         let body = tip.commit.encode(&tip.tables_to_write(self));
         match objects.write_body(ObjectKind::Commit, &tip.commit.name, &body, rng) {
             Ok(len) => {
@@ -498,7 +498,7 @@ impl History {
         &self,
         objects: &Objects,
         number: u64,
-        change: &Change,
+        (change, config): (&Change, ConfigName),
         additions: &Tables,
         rng: &mut dyn CryptoRng,
     ) -> Tip {
@@ -523,7 +523,7 @@ impl History {
             parents: self.parents().collect(),
             time: change.time,
             action: change.action,
-            config: change.config.max(self.config()),
+            config: config.max(self.config()),
             older_epochs: objects.keyring.older(),
             growth,
         };

@@ -221,7 +221,7 @@ impl Repository {
         report.waiting = plan.waiting(&ripe);
         let old_commits = self.old_commits(&clock, report)?;
 
-        let change = Change { action: Action::Prune, time: now, config: self.config_name };
+        let change = Change { action: Action::Prune, time: now, config: None };
         self.publish(&change, |repository, number| {
             if repository.history.tables() != before || repository.is_long_ago(begun) {
                 return Err(PruneError::Busy);

@@ -295,10 +295,13 @@ impl Repository {
                 self.refresh()?;
             }
             self.check_writable().map_err(PublishError::Read)?;
-            let replaces_config = matches!(change.action, Action::Config | Action::Rotate);
-            if replaces_config && self.history.config().number >= change.config.number {
-                return Err(PublishError::Conflict.into());
-            }
+            let config = match change.config {
+                Some(config) if self.history.config().number >= config.number => {
+                    return Err(PublishError::Conflict.into());
+                }
+                Some(config) => config,
+                None => self.config_to_name().map_err(PublishError::from)?,
+            };
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
             let mut tables = self.rows_of_salvaged();
             tables.merge(&additions(self, number)?);
@@ -308,7 +311,7 @@ impl Repository {
             let objects = next.as_ref().unwrap_or(&self.contents.objects);
             let stored = {
                 let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-                self.history.store(objects, number, change, &tables, &mut **rng)
+                self.history.store(objects, number, (change, config), &tables, &mut **rng)
             };
             if let Some(len) = stored.map_err(PublishError::from)? {
                 next.take().into_iter().for_each(|objects| self.contents.objects = objects);

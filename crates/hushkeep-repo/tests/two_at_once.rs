@@ -2,16 +2,20 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
+#[path = "common/reseal.rs"]
+mod reseal;
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use common::place::*;
 use common::*;
+use hushkeep_core::name::ProtectorId;
 use hushkeep_repo::storage::{Features, Folder, ObjectInfo, ObjectName, StorageError};
-use hushkeep_repo::{Repository, Storage};
+use hushkeep_repo::{ConfigError, Protector, ProtectorKind, Repository, Storage};
 use hushkeep_storage::fault::{Call, Fault};
 use hushkeep_storage::{FaultStorage, Operation};
+use reseal::{change, with_commit_body};
 
 fn tree(text: &str) -> MemoryTree {
     MemoryTree::new(&[("note.txt", Node::File(text.as_bytes().to_vec()))])
@@ -77,6 +81,41 @@ fn what_a_late_backup_stored_stays_while_another_device_does_not_see_that_it_cou
     assert_restores(&repository, &repository.snapshots()[1], &late);
 }
 
+/// Who has the old key stores a commit as well while it is replaced. It says that another lay where a late backup's does.
+#[test]
+fn a_late_commit_calls_no_other_dropped() {
+    let (place, owner) = (Place::new(false), Device::new(1));
+    backup(&mut owner.create(&place.storage), &tree("first"), NOW);
+    let first = names(&place.storage, Folder::Commits);
+    let thief = Place::new(false);
+    objects(&place.storage).iter().for_each(|(name, bytes)| thief.storage.put(name, bytes).unwrap());
+
+    let late = tree("a second text");
+    backup(&mut Device::new(2).open(&place.storage), &late, NOW);
+    let commit = names(&place.storage, Folder::Commits).into_iter().find(|name| !first.contains(name)).unwrap();
+    let commit = take(&place.storage, commit);
+
+    backup(&mut Device::new(9).open(&thief.storage), &tree("forged"), NOW);
+    let second = names(&thief.storage, Folder::Commits).into_iter().max().unwrap();
+    // So that the next one stands by itself.
+    change(&thief.storage, &first[0], |object| [object, vec![0]].concat());
+    backup(&mut Device::new(9).open(&thief.storage), &tree("forged twice"), NOW);
+    let third = names(&thief.storage, Folder::Commits).into_iter().max().unwrap();
+    change(&thief.storage, &third, |object| {
+        with_commit_body(&object, |body| {
+            let (own, others) = (second.file().as_bytes(), commit.0.file().as_bytes());
+            while let Some(at) = body.windows(own.len()).position(|bytes| bytes == own) {
+                body[at..at + own.len()].copy_from_slice(others);
+            }
+        })
+    });
+    rotate_while(&place, &owner, vec![commit.clone(), take(&thief.storage, third.clone())]);
+
+    let repository = open_with(&new_key(), &Device::new(4), &place.storage).unwrap();
+    assert_eq!(repository.outdated_commits().collect::<Vec<_>>(), [third.to_string()]);
+    assert_restores(&repository, repository.snapshots().last().unwrap(), &late);
+}
+
 /// Nobody takes in any more what a backup left that never ended.
 #[test]
 fn what_was_left_under_an_old_key_is_given_back_once_the_new_one_has_held() {
@@ -94,6 +133,39 @@ fn what_was_left_under_an_old_key_is_given_back_once_the_new_one_has_held() {
         let before = place.count(Folder::Packs);
         let pruned = [wait - 1, 1, wait].map(|wait| prune_after(&mut place, &mut repository, &tree("first"), wait));
         assert_eq!(pruned, [(0, before), (1, if exclusive { before - 1 } else { before }), (0, before - 1)]);
+    }
+}
+
+/// While two devices change the ways to the key at once, and both take that back, a third one opens the repository by what
+/// they stored.
+#[test]
+fn a_config_that_is_taken_back_is_named_by_no_commit() {
+    for exclusive in [true, false] {
+        let place = Place::new(exclusive);
+        backup(&mut Device::new(1).create(&place.storage), &tree("first"), NOW);
+        let before = names(&place.storage, Folder::Config).len();
+        let opened = Arc::new(Mutex::new(None));
+        let (memory, opens) = (Arc::clone(&place.storage), Arc::clone(&opened));
+        let meanwhile: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&place.storage), move |call| {
+            let lists = call.operation == Operation::List && call.subject == Folder::Config.name();
+            if lists && names(&memory, Folder::Config).len() == before + 2 {
+                *opens.lock().unwrap() = Some(Device::new(2).open(&memory));
+                memory.put(&"config/0000000002-badcafe0".parse().unwrap(), b"of a third device").unwrap();
+            }
+            None
+        }));
+        let mut repository = Device::new(1).open(&meanwhile);
+        let kind = ProtectorKind::Passphrase(vec![1; 50]);
+        let passphrase = Protector::new(ProtectorId::from_bytes([1; 4]), kind, String::new(), at(NOW));
+        let protectors = [repository.protectors(), &[passphrase]].concat();
+        let changed = repository.set_protectors(protectors, at(NOW));
+        assert!(matches!(changed, Err(ConfigError::Conflict)), "{changed:?}");
+
+        let mut other = opened.lock().unwrap().take().unwrap();
+        assert_eq!(other.protectors().len(), 2, "was opened by the config that is gone");
+        backup(&mut other, &tree("a second text"), NOW + 60);
+        let repository = Device::new(3).open(&place.storage);
+        assert_eq!((repository.protectors().len(), repository.snapshots().len()), (1, 2));
     }
 }
 

@@ -46,7 +46,7 @@ impl Repository {
         let problems = report.problems.len() as u64;
         let snapshot =
             |number| Snapshot::new(number, stored.now, stored.device.clone(), stored.sources.clone(), problems);
-        let change = Change { action: Action::Backup, time: stored.now, config: self.config_name };
+        let change = Change { action: Action::Backup, time: stored.now, config: None };
         let (number, len) = self.publish(&change, |repository, number| {
             // Since the index object was stored, which sets the clock, this device slept; others may have swept that away.
             if indexes.is_some() && repository.is_long_ago(begun) {

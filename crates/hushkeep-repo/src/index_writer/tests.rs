@@ -19,7 +19,7 @@ fn packs(numbers: Range<u16>) -> Vec<PackInfo> {
 
 /// Names packs and index objects in a commit, as a backup does.
 fn publish(repository: &mut Repository, packs: &[PackInfo], indexes: &NewIndexes) {
-    let change = Change { action: Action::Backup, time: Timestamp::EPOCH, config: repository.config_name };
+    let change = Change { action: Action::Backup, time: Timestamp::EPOCH, config: None };
     let name_all = |_: &Repository, number| {
         let mut tables = indexes.rows(number);
         packs.iter().for_each(|pack| tables.insert_pack(pack.row()));

@@ -36,7 +36,7 @@ impl Repository {
     pub fn forget(&mut self, snapshots: &[SnapshotId], now: Timestamp) -> Result<(), ForgetError> {
         let device = self.device_id()?;
         let ids: HashSet<SnapshotId> = snapshots.iter().copied().collect();
-        let change = Change { action: Action::Forget, time: now, config: self.config_name };
+        let change = Change { action: Action::Forget, time: now, config: None };
         self.publish(&change, |repository, _| {
             let mut tables = Tables::default();
             for snapshot in repository.snapshots.iter().filter(|snapshot| ids.contains(&snapshot.id)) {

@@ -174,7 +174,7 @@ impl Repository {
         }
         let name = name_of(config, next.as_ref().unwrap_or(&self.contents.objects));
         let action = if next.is_some() { Action::Rotate } else { Action::Config };
-        let change = Change { action, time: now, config: name };
+        let change = Change { action, time: now, config: Some(name) };
         let error = match self.publish_under(&mut next, &change, |_, _| Ok::<_, ConfigError>(Tables::default())) {
             Ok(_) => return Ok(()),
             Err(error) => error,
@@ -182,11 +182,37 @@ impl Repository {
         // What surely was not published must not hold. After a failed call the commit may be there.
         let is_certain =
             matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy | ConfigError::Read(_));
+        if is_certain {
+            // The commit that was faster may be another device's that names it. If this fails, what was read before counts.
+            let _ = self.refresh();
+        }
         if is_certain && self.history.config() != name {
             let storage = self.contents.objects.storage.as_ref();
             names.iter().try_for_each(|name| storage.delete(name))?;
         }
         Err(error)
+    }
+
+    /// The config that the next commit names. One that no commit names yet may be of a device that is just changing the
+    /// protectors, and deletes it if that fails: it is named only if what the commits name cannot be opened any more.
+    pub(super) fn config_to_name(&self) -> Result<ConfigName, StorageError> {
+        let (objects, named) = (&self.contents.objects, self.history.config());
+        if named >= self.config_name {
+            return Ok(named);
+        }
+        for name in config_names(objects.storage.as_ref())? {
+            if number_of(&name) != Some(named.number) {
+                continue;
+            }
+            let object = match objects.storage.get(&name) {
+                Err(error) if is_no_config(error.kind) => continue,
+                object => object?,
+            };
+            if Config::open_newer(objects.keys(), &object).is_ok_and(|(_, own)| own == named) {
+                return Ok(named);
+            }
+        }
+        Ok(self.config_name)
     }
 
     /// Deletes all configs of earlier epochs, and all earlier ones of this below the `keep` highest numbers from which the key can

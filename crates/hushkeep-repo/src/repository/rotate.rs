@@ -84,11 +84,17 @@ impl Repository {
             return Ok(());
         }
         self.history.take_late(late);
-        let change = Change { action: Action::Rotate, time: now, config: self.config_name };
+        let change = Change { action: Action::Rotate, time: now, config: Some(self.config_name) };
         let number = self.history.next_number().ok_or(ConfigError::Conflict)?;
         let stored = {
             let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
-            self.history.store(&self.contents.objects, number, &change, &Tables::default(), &mut **rng)
+            self.history.store(
+                &self.contents.objects,
+                number,
+                (&change, self.config_name),
+                &Tables::default(),
+                &mut **rng,
+            )
         };
         if stored?.is_none() {
             return Err(ConfigError::Conflict);
