@@ -230,7 +230,7 @@ impl Repository {
         }
         let state = Arc::clone(&self.state);
         let device = self.device_id()?;
-        let journal = Journal::load(state.as_ref())?;
+        let journal = Journal::load(state.as_ref(), sources, self.history.tables())?;
         let published = Published::load(state.as_ref())?;
         let mut mended = self.history.mended().to_vec();
         // Beside two whole ones it does no harm.

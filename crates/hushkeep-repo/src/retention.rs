@@ -10,6 +10,10 @@ const DAY: i64 = 24 * HOUR;
 /// use it again there.
 pub(crate) const SECONDS_TO_REVIVE: i64 = 7 * DAY / 2;
 
+/// How long packs are left alone that no commit names: a first backup through a slow line takes weeks, with interruptions, and
+/// goes on with what it has stored.
+pub(crate) const SECONDS_UNTIL_STRAY: i64 = 30 * DAY;
+
 /// How long commits are kept that nothing needs any more: devices that have seen them look for them.
 pub(crate) const SECONDS_OF_COMMITS: i64 = 90 * DAY;
 

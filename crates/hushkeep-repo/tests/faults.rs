@@ -4,21 +4,15 @@
 mod common;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::*;
-use hushkeep_core::keys::{Epoch, ObjectKind};
-use hushkeep_core::name::{ObjectId, RepositoryId};
-use hushkeep_core::seal::Sealer;
-use hushkeep_core::wire::put_varint;
-use hushkeep_repo::state::StateKey;
 use hushkeep_repo::storage::{Folder, ObjectInfo, ObjectName, StorageErrorKind};
 use hushkeep_repo::{
     BackupError, BackupReport, CheckError, CheckOptions, CheckReport, FindError, LockedRepository, Overwrite, Quiet,
-    ReadError, RelPath, Repository, RestoreError, RestoreOptions, State, Storage, UnlockError,
+    ReadError, RelPath, Repository, RestoreError, RestoreOptions, Storage, UnlockError,
 };
 use hushkeep_storage::fault::{self, Fault};
-use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
+use hushkeep_storage::{FaultStorage, MemoryStorage};
 
 const WHOLE: CheckOptions = CheckOptions { read_data: 1.0 };
 
@@ -374,86 +368,6 @@ impl Device {
         let locked = LockedRepository::find(Arc::clone(storage), None).ok()?;
         locked.unlock(&key(), self.state.clone(), self.rng(), at(NOW)).ok()
     }
-}
-
-/// A killed backup may leave a journal that names packs which a commit names by now, and who has the key packs that hold what
-/// no pack may.
-#[test]
-fn a_journal_is_not_believed() {
-    let (memory, device) = (storage(), Device::new(1));
-    backup(&mut device.create(&memory), &tree(), NOW);
-    let unjournaled = reads_of_packs(&memory, &device, &[]);
-    let named = names(&memory, Folder::Packs);
-    assert_eq!(reads_of_packs(&memory, &device, &named), unjournaled, "what a commit names is not looked at");
-
-    let unsound = put_unsound_pack(&memory);
-    assert!(reads_of_packs(&memory, &device, &[unsound]) > unjournaled);
-    let report = check(&Device::new(2).open(&memory));
-    assert!(report.findings.is_empty(), "{:?}", report.findings);
-}
-
-/// How often a backup of what is stored already reads packs if these are in the journal.
-fn reads_of_packs(storage: &Arc<dyn Storage>, device: &Device, journaled: &[ObjectName]) -> usize {
-    device.state.store(StateKey::Journal, &encode_journal(storage, journaled)).unwrap();
-    let reads = Arc::new(AtomicUsize::new(0));
-    let count = Arc::clone(&reads);
-    let watched: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(storage), move |call: &fault::Call| {
-        let is_read = call.operation == Operation::GetRange && call.subject.starts_with("packs/");
-        count.fetch_add(usize::from(is_read), Ordering::Relaxed);
-        None
-    }));
-    backup(&mut device.open(&watched), &tree(), NOW + 60);
-    reads.load(Ordering::Relaxed)
-}
-
-/// Stores a pack that opens and has a table, but of nothing.
-fn put_unsound_pack(storage: &Arc<dyn Storage>) -> ObjectName {
-    let repository = RepositoryId::from_bytes([8; 16]);
-    let keys = key().epoch_secret(&repository, Epoch::FIRST).working_keys(repository);
-    let pack = Sealer::new(&keys, ObjectKind::Pack, Vec::new(), &mut Device::new(7).rng()).finish(&[0, 0], 4096);
-    let name = ObjectName::new(Folder::Packs, "07".repeat(16)).unwrap();
-    storage.put(&name, &pack).unwrap();
-    name
-}
-
-/// A journal of packs: the id of each, and its length.
-fn encode_journal(storage: &Arc<dyn Storage>, packs: &[ObjectName]) -> Vec<u8> {
-    let mut journal = Vec::new();
-    for pack in packs {
-        let id: ObjectId = pack.file().parse().unwrap();
-        journal.extend_from_slice(id.as_bytes());
-        put_varint(&mut journal, storage.get(pack).unwrap().len() as u64);
-    }
-    journal
-}
-
-#[test]
-fn packs_of_a_killed_backup_are_not_sent_again() {
-    let memory = storage();
-    let device = Device::new(1);
-    device.create(&memory);
-    let mut large = MemoryTree::new(&[]);
-    for number in 0..60 {
-        large.set(&format!("picture-{number:02}.jpg"), Node::File(random(number, 1_000_000)));
-    }
-    // The fourth pack is the last that arrives: of two under way at the end, neither need be noted, and two before them are.
-    let faulty: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&memory), {
-        let mut packs = 0;
-        move |call: &fault::Call| {
-            packs += u32::from(call.subject.starts_with("packs/"));
-            (packs == 4).then_some(Fault::CrashAfter)
-        }
-    }));
-    let failed = try_backup(&mut device.open(&faulty), &large, NOW);
-    assert!(matches!(failed, Err(BackupError::Storage(_))));
-    let sent = memory.list(Folder::Packs).unwrap().len();
-    assert!(sent >= 2, "{sent} packs");
-    let report = backup(&mut device.open(&memory), &large, NOW + 60);
-    assert!(report.bytes_new <= 60_000_000 - 30_000_000, "{} bytes sent again", report.bytes_new);
-    let repository = Device::new(2).open(&memory);
-    assert_restores(&repository, &repository.snapshots()[0], &large);
-    // Of two packs under way at the end, neither was noted.
-    assert!(check(&repository).unreferenced <= 2);
 }
 
 /// What a backup finds bad may be what it has from one that was killed: nothing is built on that either.

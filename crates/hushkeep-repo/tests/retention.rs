@@ -273,29 +273,6 @@ fn a_backup_under_way_brings_back_what_is_marked_and_replaces_what_is_dropped() 
 }
 
 #[test]
-fn packs_of_a_backup_that_never_ended_are_given_back() {
-    let mut place = Place::new(true);
-    let mut repository = Device::new(1).create(&place.storage);
-    backup(&mut repository, &tree(&[1], 1), NOW);
-    let dying = FaultStorage::new(Arc::clone(&place.storage), |call| {
-        (call.operation == Operation::Put && call.subject.starts_with("index/")).then_some(Fault::CrashBefore)
-    });
-    let storage: Arc<dyn Storage> = Arc::new(dying);
-    let mut dead = Device::new(2).open(&storage);
-    try_backup(&mut dead, &tree(&[5, 6], 3), NOW).unwrap_err();
-    assert_eq!(place.count(Folder::Packs), 2);
-    assert_eq!(prune(&mut repository, &place).marked.packs, 0, "it may be under way");
-    place.wait(DAY);
-    // The storage's clock is read at the latest object.
-    backup(&mut repository, &tree(&[1, 2], 1), NOW + DAY);
-    assert_eq!(prune(&mut repository, &place).marked.packs, 1);
-    place.wait(DAY);
-    assert_eq!(prune(&mut repository, &place).dropped.packs, 1);
-    assert_eq!(place.count(Folder::Packs), 2);
-    assert_whole(&Device::new(3).open(&place.storage));
-}
-
-#[test]
 fn a_storage_that_never_deletes_still_works() {
     let mut place = Place::new(true);
     let refuse = |call: &hushkeep_storage::fault::Call<'_>| {

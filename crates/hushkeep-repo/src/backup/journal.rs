@@ -1,4 +1,4 @@
-//! The journal: packs that an unfinished backup has uploaded, so that the next one need not send them again.
+//! The journal: packs that unfinished backups have uploaded, so that the next one need not send them again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,11 +6,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use hushkeep_core::name::ObjectId;
 use hushkeep_core::wire::{Reader, WireError, put_varint};
 
+use super::Source;
 use crate::contents::lists_are_known;
 use crate::error::ReadError;
 use crate::history::Tables;
 use crate::objects::{Objects, pack_name};
-use crate::pack::PackInfo;
+use crate::pack::{PackInfo, digest};
 use crate::state::{State, StateError, StateKey};
 use crate::storage::Folder;
 
@@ -20,23 +21,51 @@ const NEW_PART: usize = 32;
 /// This device's journal, kept up to date while packs are uploaded.
 pub(super) struct Journal<'a> {
     state: &'a dyn State,
+    /// What is backed up now.
+    sources: Vec<SourceId>,
     packs: Mutex<Packs>,
+    /// What backups of other sources left: it is kept for them, and not named before they use it. Nothing else would need it, and
+    /// the next prune would take it away.
+    others: Vec<Unfinished>,
 }
 
 #[derive(Default)]
 struct Packs {
-    all: Vec<(ObjectId, u64)>,
+    all: Vec<StoredPack>,
     /// How many of them are written down.
     written: usize,
 }
 
+/// A pack's id, and its length in bytes.
+type StoredPack = (ObjectId, u64);
+
+/// Stands for the path of a source.
+type SourceId = [u8; 16];
+
+/// What an unfinished backup of some sources has stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unfinished {
+    sources: Vec<SourceId>,
+    packs: Vec<StoredPack>,
+}
+
 impl<'a> Journal<'a> {
-    pub(super) fn load(state: &'a dyn State) -> Result<Self, StateError> {
+    /// Reads the journal. What backups of these sources left, or of some of them, is for the one that begins now.
+    pub(super) fn load(state: &'a dyn State, sources: &[Source<'_>], tables: &Tables) -> Result<Self, StateError> {
+        let sources = sources.iter().map(|source| digest("hushkeep journal source", &source.path)).collect();
         let bytes = state.load(StateKey::Journal)?.unwrap_or_default();
         // A journal that does not decode only costs sending its packs again.
-        let packs = decode(&bytes).unwrap_or_default();
-        let written = packs.len();
-        Ok(Self { state, packs: Mutex::new(Packs { all: packs, written }) })
+        Ok(Self::of(state, sources, decode(&bytes).unwrap_or_default(), tables))
+    }
+
+    fn of(state: &'a dyn State, sources: Vec<SourceId>, unfinished: Vec<Unfinished>, tables: &Tables) -> Self {
+        let is_for_this = |left: &Unfinished| left.sources.iter().all(|source| sources.contains(source));
+        let (own, mut others): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_for_this);
+        others.iter_mut().for_each(|other| other.packs.retain(|(id, _)| tables.pack(id).is_none()));
+        others.retain(|other| !other.packs.is_empty());
+        let all: Vec<StoredPack> = own.into_iter().flat_map(|own| own.packs).collect();
+        let written = all.len();
+        Self { state, sources, packs: Mutex::new(Packs { all, written }), others }
     }
 
     /// The packs of an unfinished backup that can be used: the journal names them, a fresh listing shows them at
@@ -87,15 +116,16 @@ impl<'a> Journal<'a> {
         if packs.written == packs.all.len() { Ok(()) } else { self.write(&mut packs) }
     }
 
-    /// Forgets all packs: a commit names them now.
+    /// Forgets the packs of these sources: a commit names them now.
     pub(super) fn clear(&self) -> Result<(), StateError> {
         let packs = std::mem::take(&mut *self.lock());
-        if packs.all.is_empty() { Ok(()) } else { self.state.store(StateKey::Journal, &[]) }
+        if packs.all.is_empty() { Ok(()) } else { self.state.store(StateKey::Journal, &encode(&self.others)) }
     }
 
     fn write(&self, packs: &mut Packs) -> Result<(), StateError> {
         packs.written = packs.all.len();
-        self.state.store(StateKey::Journal, &encode(&packs.all))
+        let own = Unfinished { sources: self.sources.clone(), packs: packs.all.clone() };
+        self.state.store(StateKey::Journal, &encode(&[self.others.as_slice(), &[own]].concat()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Packs> {
@@ -106,27 +136,35 @@ impl<'a> Journal<'a> {
 /// A journal that is read has one form.
 #[cfg(any(test, fuzzing))]
 pub(crate) fn assert_round_trip(bytes: &[u8]) {
-    if let Ok(packs) = decode(bytes) {
-        assert_eq!(encode(&packs), bytes);
+    if let Ok(unfinished) = decode(bytes) {
+        assert_eq!(encode(&unfinished), bytes);
     }
 }
 
-fn encode(packs: &[(ObjectId, u64)]) -> Vec<u8> {
+fn encode(unfinished: &[Unfinished]) -> Vec<u8> {
     let mut out = Vec::new();
-    for (id, len) in packs {
-        out.extend_from_slice(id.as_bytes());
-        put_varint(&mut out, *len);
+    for Unfinished { sources, packs } in unfinished {
+        put_varint(&mut out, sources.len() as u64);
+        sources.iter().for_each(|source| out.extend_from_slice(source));
+        put_varint(&mut out, packs.len() as u64);
+        for (id, len) in packs {
+            out.extend_from_slice(id.as_bytes());
+            put_varint(&mut out, *len);
+        }
     }
     out
 }
 
-fn decode(bytes: &[u8]) -> Result<Vec<(ObjectId, u64)>, WireError> {
+fn decode(bytes: &[u8]) -> Result<Vec<Unfinished>, WireError> {
     let mut reader = Reader::new(bytes);
-    let mut packs = Vec::new();
+    let mut unfinished = Vec::new();
     while !reader.is_empty() {
-        packs.push((ObjectId::from_bytes(reader.array()?), reader.varint()?));
+        let sources = (0..reader.count(16)?).map(|_| reader.array()).collect::<Result<_, _>>()?;
+        let pack = |reader: &mut Reader<'_>| Ok((ObjectId::from_bytes(reader.array()?), reader.varint()?));
+        let packs = (0..reader.count(17)?).map(|_| pack(&mut reader)).collect::<Result<_, _>>()?;
+        unfinished.push(Unfinished { sources, packs });
     }
-    Ok(packs)
+    Ok(unfinished)
 }
 
 #[cfg(test)]
@@ -134,6 +172,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::history::PackRow;
     use crate::properties::damaged;
 
     /// How often it was written to, and what was written last.
@@ -155,29 +194,71 @@ mod tests {
     #[test]
     fn of_many_packs_few_are_unwritten_and_few_are_written_each_time() {
         let state = Writes::default();
-        let journal = Journal::load(&state).unwrap();
+        let journal = Journal::of(&state, vec![[1; 16]], Vec::new(), &Tables::default());
         for count in 1..=1000 {
             journal.add(ObjectId::from_bytes([7; 16]), 5).unwrap();
             let (times, written) = &*state.0.lock().unwrap();
-            let written = decode(written).unwrap().len();
+            let written = decode(written).unwrap()[0].packs.len();
             assert!(count - written <= written / NEW_PART, "{written} of {count} are written");
             assert!(*times <= 5 * NEW_PART, "{times} times for {count}");
         }
     }
 
-    fn packs() -> impl Strategy<Value = Vec<(ObjectId, u64)>> {
-        prop::collection::vec((any::<[u8; 16]>().prop_map(ObjectId::from_bytes), any::<u64>()), 0..5)
+    fn ids(sources: &[u8]) -> Vec<SourceId> {
+        sources.iter().map(|byte| [*byte; 16]).collect()
+    }
+
+    fn left(sources: &[u8], packs: &[u8]) -> Unfinished {
+        let packs = packs.iter().map(|byte| (ObjectId::from_bytes([*byte; 16]), 5)).collect();
+        Unfinished { sources: ids(sources), packs }
+    }
+
+    #[test]
+    fn what_backups_of_other_sources_left_stays_for_them() {
+        let state = Writes::default();
+        let begin = |sources: &[u8]| {
+            let left = decode(&state.0.lock().unwrap().1).unwrap();
+            Journal::of(&state, ids(sources), left, &Tables::default())
+        };
+        let add = |journal: &Journal<'_>, pack: u8| journal.add(ObjectId::from_bytes([pack; 16]), 5).unwrap();
+        add(&begin(&[1]), 1);
+        add(&begin(&[1, 2]), 2);
+        let written = || decode(&state.0.lock().unwrap().1).unwrap();
+        assert_eq!(written(), [left(&[1, 2], &[1, 2])], "one of more takes what there is");
+        let third = begin(&[2, 3]);
+        add(&third, 3);
+        assert_eq!(written(), [left(&[1, 2], &[1, 2]), left(&[2, 3], &[3])]);
+        third.clear().unwrap();
+        assert_eq!(written(), [left(&[1, 2], &[1, 2])]);
+        begin(&[1, 2]).clear().unwrap();
+        assert_eq!(written(), []);
+    }
+
+    #[test]
+    fn what_a_commit_names_is_not_kept_for_others() {
+        let mut tables = Tables::default();
+        tables.insert_pack(PackRow::new(ObjectId::from_bytes([1; 16]), 5, [0; 16], [0; 16]));
+        let state = Writes::default();
+        let journal = Journal::of(&state, ids(&[2]), vec![left(&[1], &[1, 4]), left(&[3], &[1])], &tables);
+        assert_eq!(journal.others, [left(&[1], &[4])]);
+    }
+
+    fn unfinished() -> impl Strategy<Value = Vec<Unfinished>> {
+        let packs = prop::collection::vec((any::<[u8; 16]>().prop_map(ObjectId::from_bytes), any::<u64>()), 0..5);
+        let sources = prop::collection::vec(any::<SourceId>(), 0..3);
+        let one = (sources, packs).prop_map(|(sources, packs)| Unfinished { sources, packs });
+        prop::collection::vec(one, 0..3)
     }
 
     proptest! {
         #[test]
-        fn journals_round_trip(packs in packs()) {
-            prop_assert_eq!(decode(&encode(&packs)), Ok(packs));
+        fn journals_round_trip(unfinished in unfinished()) {
+            prop_assert_eq!(decode(&encode(&unfinished)), Ok(unfinished));
         }
 
         #[test]
         fn a_damaged_journal_is_refused_or_has_one_form(
-            bytes in packs().prop_flat_map(|packs| damaged(encode(&packs))),
+            bytes in unfinished().prop_flat_map(|unfinished| damaged(encode(&unfinished))),
         ) {
             assert_round_trip(&bytes);
         }

@@ -219,22 +219,25 @@ impl Repository {
         }
     }
 
-    /// Marks packs that no commit names and that have been there for long: left by backups that never ended. A backup
+    /// Marks packs that no commit names and that have been there for a month: left by backups that never ended. A backup
     /// that is still under way makes them live again; but uses none under an older key.
     fn mark_strays(&self, plan: &mut Plan, clock: &StorageClock, latest: Option<Timestamp>) -> Result<(), PruneError> {
         let wait = retention::seconds_until_dropped(self.is_exclusive());
-        let is_old = |info: &ObjectInfo| {
+        let is_old = |info: &ObjectInfo, seconds: i64| {
             let age = info.stored.zip(clock.now).map(|(stored, now)| now.seconds.saturating_sub(stored.seconds));
-            age.is_some_and(|age| age >= wait)
+            age.is_some_and(|age| age >= seconds)
         };
         let mut outdated = Vec::new();
-        for info in self.contents.objects.storage.list(Folder::Packs)?.into_iter().filter(is_old) {
+        for info in self.contents.objects.storage.list(Folder::Packs)?.into_iter().filter(|info| is_old(info, wait)) {
             let Ok(id) = info.name.file().parse::<ObjectId>() else { continue };
             if pack_name(&id) != info.name {
                 continue;
             }
             if let Some(row) = self.history.tables().pack(&id) {
                 plan.maybe_ripe |= self.is_kept_too_long(&row, clock, latest);
+                continue;
+            }
+            if !is_old(&info, retention::SECONDS_UNTIL_STRAY) {
                 continue;
             }
             match self.contents.objects.read_pack_info(&id, info.len) {
