@@ -9,8 +9,8 @@ use hushkeep_repo::storage::{Features, Folder, ObjectInfo, ObjectName, Storage, 
 
 /// Tries again when the storage cannot be reached, with growing pauses, until a time limit is over.
 ///
-/// A put whose reply was lost may have stored the object. When its repetition hears that the name is taken, the
-/// stored bytes are compared: its own are a success.
+/// A put whose reply was lost may have stored the object. When one hears that the name is taken, the stored bytes are
+/// compared: its own are a success.
 pub struct RetryStorage {
     inner: Arc<dyn Storage>,
     policy: RetryPolicy,
@@ -99,7 +99,7 @@ impl RetryStorage {
         }
     }
 
-    /// Whether the object that took the name is the one an earlier attempt stored.
+    /// Whether the object that took the name is the one that was to be stored.
     fn is_stored(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool, StorageError> {
         match self.inner.get(name) {
             Ok(stored) => Ok(stored == bytes),
@@ -115,16 +115,17 @@ impl Storage for RetryStorage {
     }
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-        let mut may_be_stored = false;
         self.retry(|| match self.inner.put(name, bytes) {
-            Err(taken) if taken.kind == StorageErrorKind::AlreadyExists && may_be_stored => {
-                if self.is_stored(name, bytes)? { Ok(()) } else { Err(taken) }
+            // An attempt whose answer was lost may have stored it: one from here, or one that the system itself repeated, as it does
+            // on network file systems.
+            Err(taken) if taken.kind == StorageErrorKind::AlreadyExists => {
+                if self.is_stored(name, bytes)? {
+                    Ok(())
+                } else {
+                    Err(taken)
+                }
             }
-            Err(error) => {
-                may_be_stored |= error.kind == StorageErrorKind::Unreachable;
-                Err(error)
-            }
-            Ok(()) => Ok(()),
+            done => done,
         })
     }
 
@@ -233,6 +234,14 @@ mod tests {
         let (storage, _) = retry(FaultStorage::new(Arc::new(memory.clone()), lose_first_reply()));
         assert_eq!(storage.put(&name(), b"other").unwrap_err().kind, StorageErrorKind::AlreadyExists);
         assert_eq!(memory.get(&name()).unwrap(), b"mine");
+    }
+
+    #[test]
+    fn a_put_that_the_system_repeated_is_a_success() {
+        let repeated = fault::once(0, Fault::LoseReply(StorageErrorKind::AlreadyExists));
+        let (storage, _) = retry(FaultStorage::new(Arc::new(MemoryStorage::default()), repeated));
+        storage.put(&name(), b"mine").unwrap();
+        assert_eq!(storage.get(&name()).unwrap(), b"mine");
     }
 
     #[test]
