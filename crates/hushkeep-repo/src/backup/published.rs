@@ -6,8 +6,8 @@
 use crate::snapshot::SnapshotId;
 use crate::state::{State, StateError, StateKey};
 
-/// So many are remembered: if the newest ones are forgotten, an older one still counts.
-const MAX_COUNT: usize = 64;
+/// So many are remembered: of folders that are backed up once a month, beside others each hour, the times are still trusted.
+const MAX_COUNT: usize = 1024;
 
 /// Ids of snapshots, the newest last. Where the memory is lost or damaged, files are read that need not be.
 pub(super) struct Published(Vec<SnapshotId>);
@@ -40,15 +40,15 @@ mod tests {
     #[test]
     fn the_newest_are_remembered_and_damage_costs_no_more_than_itself() {
         let state = MemoryState::default();
-        let id = |number: u8| SnapshotId::from_bytes([number; 16]);
-        for number in 0..=64 {
+        let id = |number: u16| SnapshotId::from_bytes([number.to_le_bytes(); 8].as_flattened().try_into().unwrap());
+        for number in 0..=1024 {
             Published::remember(&state, id(number)).unwrap();
         }
         let published = Published::load(&state).unwrap();
-        assert_eq!((published.0.len(), published.contains(&id(0))), (64, false));
-        assert!((1..=64).all(|number| published.contains(&id(number))));
+        assert_eq!((published.0.len(), published.contains(&id(0))), (1024, false));
+        assert!((1..=1024).all(|number| published.contains(&id(number))));
 
         state.store(StateKey::Published, &[[1; 16].as_slice(), &[2; 15]].concat()).unwrap();
-        assert_eq!(Published::load(&state).unwrap().0, [id(1)]);
+        assert_eq!(Published::load(&state).unwrap().0, [id(0x0101)]);
     }
 }
