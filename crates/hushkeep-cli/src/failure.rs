@@ -222,7 +222,8 @@ impl From<SecretError> for Failure {
     fn from(error: SecretError) -> Self {
         let next = match error {
             SecretError::AnotherRecoveryKey => {
-                "check the place given with --repo, or use this repository's newest recovery key"
+                "check the place given with --repo, or use this repository's newest recovery key; \
+                 if this is a copy from before the key was replaced, that of then"
             }
             SecretError::OutdatedDeviceKey => return outdated_device_key(facts(&error)),
             SecretError::NotAllTried => {

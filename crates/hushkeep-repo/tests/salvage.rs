@@ -6,8 +6,8 @@ mod common;
 use std::sync::Arc;
 
 use common::*;
-use hushkeep_repo::Storage;
 use hushkeep_repo::storage::{Folder, ObjectName, StorageErrorKind};
+use hushkeep_repo::{CheckOptions, PruneError, PruneOptions, Quiet, Storage, UnlockError};
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
@@ -77,4 +77,27 @@ fn a_published_backup_is_remembered_though_the_storage_fails_then() {
     assert_eq!(device.open(&storage).snapshots().len(), 2, "the first went with its commit");
     storage.delete(&newest).unwrap();
     assert!(device.try_open(&storage).is_err(), "it was seen");
+}
+
+/// What the guide tells to do about a damaged commit, once the backup after it is whole.
+#[test]
+fn a_damaged_commit_that_was_moved_away_keeps_nothing_from_working() {
+    let (storage, _) = two_backups(&tree("second"));
+    let (owner, damaged_one) = (Device::new(2), "commits/0000000002".parse().unwrap());
+    owner.open(&storage);
+    replace(&storage, &damaged_one, &damaged(storage.get(&damaged_one).unwrap()));
+    let mut repository = owner.open(&storage);
+    backup(&mut repository, &tree("third"), NOW);
+    let options = PruneOptions { now: at(NOW), max_unused: 0.0, max_repack_bytes: 0, dry_run: false };
+    assert!(matches!(repository.prune(&options, &Quiet), Err(PruneError::Incomplete(_))));
+
+    storage.delete(&damaged_one).unwrap();
+    assert!(matches!(owner.try_open(&storage), Err(UnlockError::RolledBack)), "it remembers that there was one");
+    for device in [3, 4] {
+        let mut repository = Device::new(device).open(&storage);
+        assert_eq!((repository.snapshots().len(), repository.damaged_commits().len()), (2, 0));
+        assert_restores(&repository, &repository.snapshots()[1], &tree("third"));
+        repository.prune(&options, &Quiet).unwrap();
+        assert!(repository.check(&CheckOptions { read_data: 1.0 }, &Quiet).unwrap().findings.is_empty());
+    }
 }

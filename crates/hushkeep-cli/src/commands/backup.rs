@@ -299,7 +299,7 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
             format!("{objects} of earlier backups{also} (named above)"),
             &format!("{done}, as far as the files still are here{missing}"),
             "run `check --read-data` to see which earlier snapshots are hurt; this ends when it finds that all is whole after all, \
-             or when they are forgotten and pruned",
+             or when they are forgotten and pruned; for a commit that stays damaged, see the list of exit codes, 14",
         ));
     }
     if unread == 0 {

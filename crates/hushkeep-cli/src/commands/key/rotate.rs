@@ -191,7 +191,10 @@ fn tell_what_it_means(
             output.text(format_args!("{name} {what}\n"))?;
         }
     }
-    output.text("the old recovery key opens this repository no more: cross it out where you wrote it down\n")?;
+    output.text(
+        "the old recovery key opens this repository no more, but copies of it from before: \
+                 keep it if you keep such a copy, else cross it out\n",
+    )?;
     output.text("what is backed up from now on can be read with the new key alone\n")?;
     output.text("what was stored before stays readable for who has the old key and can get at the storage\n")?;
     output.text(format_args!("\nnext, on each of your other devices:\n  {}\n", invocation.command("recover")))
