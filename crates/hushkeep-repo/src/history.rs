@@ -186,21 +186,24 @@ impl History {
     /// change nothing of it (spec §12.5).
     pub(crate) fn find_late(&self, objects: &Objects) -> Result<Vec<Tip>, ReadError> {
         let listed = list(objects)?;
-        let mut new = newest_first(listed.difference(&self.listed).cloned());
-        // The earliest first: what is taken, none after it can call something else, or dropped.
-        new.reverse();
+        let new = newest_first(listed.difference(&self.listed).cloned());
         let highest = self.highest_number().saturating_add(new.len() as u64);
-        let (mut known, mut late) = (self.tables.clone(), Vec::new());
+        let mut known = self.tables.clone();
         self.tips.iter().for_each(|tip| known.insert_commit(&tip.id, &tip.commit.name));
-        for name in new {
-            let Ok(Some(found)) = find_commit(objects, &name) else { continue };
-            if found.epoch >= self.epoch || found.is_copy(&name) || found.commit.number > highest {
+        let (mut candidates, mut late) = (Vec::new(), Vec::new());
+        // The earliest first: what is taken is known to those after it.
+        for name in new.iter().rev() {
+            let Ok(Some(found)) = find_commit(objects, name) else { continue };
+            if found.epoch >= self.epoch || found.is_copy(name) || found.commit.number > highest {
                 continue;
             }
-            let Ok(tip) = found.into_tip(objects) else { continue };
+            // Each has its own id and name, whatever the others call it.
+            known.insert_commit(&found.id, name);
+            candidates.extend(found.into_tip(objects));
+        }
+        for tip in candidates {
             if tip.tables.only_add_to(&known) {
                 known.merge(&tip.tables);
-                known.insert_commit(&tip.id, &tip.commit.name);
                 late.push(tip);
             }
         }
