@@ -271,7 +271,7 @@ impl Repository {
         self.publish_snapshot(stored, report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
-        self.mend_configs();
+        self.mend_configs(options.now);
         journal.clear()?;
         // Not before: of a storage that went away nothing is there.
         bad_packs.remember(state.as_ref())?;

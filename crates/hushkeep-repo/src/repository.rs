@@ -300,7 +300,7 @@ impl Repository {
                     return Err(PublishError::Conflict.into());
                 }
                 Some(config) => config,
-                None => self.config_to_name().map_err(PublishError::from)?,
+                None => self.config_to_name(),
             };
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
             let mut tables = self.rows_of_salvaged();
@@ -320,6 +320,13 @@ impl Repository {
             }
         }
         Err(PublishError::Busy.into())
+    }
+
+    /// The config that the next commit names, if it brings none. One that no commit names yet is not named in passing: who stored
+    /// it may take it back.
+    fn config_to_name(&self) -> ConfigName {
+        let named = self.history.config();
+        if named == ConfigName::default() { self.config_name } else { named }
     }
 
     /// Reads what other writers published, unless this was just opened: a program may keep it open for days.

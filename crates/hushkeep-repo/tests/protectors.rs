@@ -1,5 +1,4 @@
-//! A repository has room for so many ways to get its key back: what is more is refused, before it is in a config that no
-//! reader takes.
+//! The ways to get the key back: there is room for so many, and a change that broke off is finished.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may fail")]
 
 mod common;
@@ -14,9 +13,10 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::seal::{Header, MAX_CLEAR_LEN};
-use hushkeep_repo::storage::Folder;
+use hushkeep_repo::storage::{Features, Folder};
 use hushkeep_repo::{ConfigError, LockedRepository, Protector, ProtectorKind, Repository, RotateError, Storage};
-use hushkeep_storage::MemoryStorage;
+use hushkeep_storage::fault::Fault;
+use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
 
 const MAX_PROTECTORS: u8 = 32;
 
@@ -113,4 +113,30 @@ fn as_many_older_configs_stay_as_are_whole() {
     assert_eq!(numbers(&storage), ["1", "2", "3", "4"].map(str::to_owned).into());
     next();
     assert_eq!(numbers(&storage), ["3", "4", "5"].map(str::to_owned).into());
+}
+
+/// Who removed a passphrase was killed before that was published. It must not open the repository for ever.
+#[test]
+fn a_removal_that_broke_off_is_finished_by_the_next_backup() {
+    for create_if_absent in [true, false] {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new(Features { create_if_absent }));
+        let mut repository = Device::new(1).create(&storage);
+        let only_key = repository.protectors().to_vec();
+        repository.set_protectors([only_key.as_slice(), &passphrases(1)].concat(), at(NOW)).unwrap();
+        backup(&mut repository, &MemoryTree::new(&[]), NOW);
+        let dying: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), |call| {
+            let is_commit = call.operation == Operation::Put && call.subject.starts_with(Folder::Commits.name());
+            is_commit.then_some(Fault::CrashBefore)
+        }));
+        assert!(Device::new(1).open(&dying).set_protectors(only_key, at(NOW)).is_err());
+        let with_it = |storage| {
+            names(storage, Folder::Config).iter().filter(|name| name.file().starts_with("0000000002")).count()
+        };
+        assert_eq!(with_it(&storage), 2, "they open it");
+
+        backup(&mut Device::new(2).open(&storage), &MemoryTree::new(&[]), NOW + 60);
+        assert_eq!(with_it(&storage), 0);
+        let repository = Device::new(3).open(&storage);
+        assert_eq!((repository.protectors().len(), repository.snapshots().len()), (1, 2));
+    }
 }

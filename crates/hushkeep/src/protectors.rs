@@ -91,7 +91,11 @@ pub enum RemoveError {
 pub fn remove(opened: &mut Opened, id: &str) -> Result<Vec<String>, RemoveError> {
     let mut protectors = opened.repository.protectors().to_vec();
     let place = protectors.iter().position(|protector| protector.id.to_string() == id);
-    let Some(place) = place else { return Err(RemoveError::NotFound(id.to_owned())) };
+    let Some(place) = place else {
+        // It may have been removed by somebody who was killed then: earlier configs still have it.
+        opened.repository.finish_change(crate::now())?;
+        return Err(RemoveError::NotFound(id.to_owned()));
+    };
     if protectors.remove(place).kind == ProtectorKind::RecoveryKey {
         return Err(RemoveError::RecoveryKey);
     }

@@ -7,6 +7,7 @@ use hushkeep_core::seal::Header;
 use rand_core::CryptoRng;
 
 use super::Repository;
+use super::find::keep_config;
 use crate::Timestamp;
 use crate::config::{Config, ConfigName, MAX_PROTECTORS, Protector};
 use crate::error::{Damage, ReadError};
@@ -110,15 +111,25 @@ impl Repository {
         }
         // It holds from now on, whatever went wrong after it was published.
         (self.config, self.config_name) = (config, name);
-        self.stored_configs = StoredConfigs::new();
-        let undeleted = self.delete_configs(if drops { 0 } else { NUMBERS_KEPT - 1 })?;
+        let outdated = std::mem::replace(&mut self.stored_configs, StoredConfigs::new()).outdated;
+        let mut undeleted = self.delete_configs(if drops { 0 } else { NUMBERS_KEPT - 1 })?;
+        undeleted.extend(self.contents.objects.delete_all(&outdated)?);
         published.map(|()| undeleted)
+    }
+
+    /// Finishes a change of protectors in which somebody was killed: no commit names the config that opened the repository. It
+    /// is stored and named anew, for whoever stored it may still be there, and take it back.
+    pub fn finish_change(&mut self, now: Timestamp) -> Result<Vec<String>, ConfigError> {
+        if self.history.config() >= self.config_name {
+            return Ok(Vec::new());
+        }
+        self.set_protectors(self.config.protectors.clone(), now)
     }
 
     /// Puts right what was found wrong with configs, once this device has published: then the config that it opened holds,
     /// or is left alone. What fails now, the next backup tries again.
-    pub(crate) fn mend_configs(&mut self) {
-        if self.history.config() == self.config_name {
+    pub(crate) fn mend_configs(&mut self, now: Timestamp) {
+        if self.finish_change(now).is_ok() && self.history.config() == self.config_name {
             self.delete_outdated_configs();
             self.store_missing_copies();
         }
@@ -168,11 +179,12 @@ impl Repository {
     ) -> Result<(), ConfigError> {
         let storage = self.contents.objects.storage.as_ref();
         let is_rival = |name: &ObjectName| number_of(name) == Some(config.number) && !names.contains(name);
-        if config_names(storage)?.iter().any(is_rival) {
-            names.iter().try_for_each(|name| storage.delete(name))?;
+        let is_rivalled = config_names(storage)?.iter().any(is_rival);
+        let name = name_of(config, next.as_ref().unwrap_or(&self.contents.objects));
+        if is_rivalled {
+            self.take_back(&name, names)?;
             return Err(ConfigError::Conflict);
         }
-        let name = name_of(config, next.as_ref().unwrap_or(&self.contents.objects));
         let action = if next.is_some() { Action::Rotate } else { Action::Config };
         let change = Change { action, time: now, config: Some(name) };
         let error = match self.publish_under(&mut next, &change, |_, _| Ok::<_, ConfigError>(Tables::default())) {
@@ -183,36 +195,18 @@ impl Repository {
         let is_certain =
             matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy | ConfigError::Read(_));
         if is_certain {
-            // The commit that was faster may be another device's that names it. If this fails, what was read before counts.
-            let _ = self.refresh();
-        }
-        if is_certain && self.history.config() != name {
-            let storage = self.contents.objects.storage.as_ref();
-            names.iter().try_for_each(|name| storage.delete(name))?;
+            self.take_back(&name, names)?;
         }
         Err(error)
     }
 
-    /// The config that the next commit names. One that no commit names yet may be of a device that is just changing the
-    /// protectors, and deletes it if that fails: it is named only if what the commits name cannot be opened any more.
-    pub(super) fn config_to_name(&self) -> Result<ConfigName, StorageError> {
-        let (objects, named) = (&self.contents.objects, self.history.config());
-        if named >= self.config_name {
-            return Ok(named);
+    /// Deletes a config that was not published, unless another device's commit names it by now, or that cannot be seen.
+    fn take_back(&mut self, config: &ConfigName, names: &[ObjectName]) -> Result<(), StorageError> {
+        if self.refresh().is_ok() && self.history.config() != *config {
+            let storage = self.contents.objects.storage.as_ref();
+            names.iter().try_for_each(|name| storage.delete(name))?;
         }
-        for name in config_names(objects.storage.as_ref())? {
-            if number_of(&name) != Some(named.number) {
-                continue;
-            }
-            let object = match objects.storage.get(&name) {
-                Err(error) if is_no_config(error.kind) => continue,
-                object => object?,
-            };
-            if Config::open_newer(objects.keys(), &object).is_ok_and(|(_, own)| own == named) {
-                return Ok(named);
-            }
-        }
-        Ok(self.config_name)
+        Ok(())
     }
 
     /// Deletes all configs of earlier epochs, and all earlier ones of this below the `keep` highest numbers from which the key can
@@ -291,7 +285,10 @@ pub(super) fn store_config(
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
         let object = config.seal(keys, &objects.keyring.older(), rng);
         match store_faithfully(objects.storage.as_ref(), &name, &object) {
-            Ok(()) => names.push(name),
+            Ok(()) => {
+                keep_config(objects.storage.as_ref(), &name, &object);
+                names.push(name);
+            }
             Err(StoreError::Storage(error)) if is_unknown(error.kind) => return Err(error.into()),
             Err(error) => {
                 // Nobody opens what is not as it was stored, and nothing is there if it was refused.
