@@ -146,7 +146,12 @@ impl Repository {
         let new = self.repack(&mut plan, &mut report, progress)?;
         let mut just_stored = None;
         if plan.changes_anything() {
-            just_stored = Some(self.publish_prune(&mut plan, new, &before, options.now, &mut report)?);
+            let published = self.publish_prune(&mut plan, &new, &before, options.now, &mut report);
+            // After any other error the commit may be there.
+            if matches!(published, Err(PruneError::Busy)) {
+                self.delete_copies(&new);
+            }
+            just_stored = Some(published?);
         }
         self.sweep(just_stored.as_ref(), &mut report)?;
         Ok(report)
@@ -197,14 +202,14 @@ impl Repository {
     fn publish_prune(
         &mut self,
         plan: &mut Plan,
-        new: Vec<PackInfo>,
+        new: &[PackInfo],
         before: &Tables,
         now: Timestamp,
         report: &mut PruneReport,
     ) -> Result<ObjectName, PruneError> {
         let begun = self.time();
-        let indexes = self.store_whole_index(&[new.as_slice(), &plan.strays].concat())?;
-        self.contents.add_own(new.clone(), indexes.stored().map(|row| row.id));
+        let indexes = self.store_whole_index(&[new, &plan.strays].concat())?;
+        self.contents.add_own(new.to_vec(), indexes.stored().map(|row| row.id));
         let just_stored = indexes.last_name();
         let clock = StorageClock::read(&self.contents.objects, Some(&just_stored))?;
         // Copying may have taken so long that it is too late for some.
@@ -226,7 +231,7 @@ impl Repository {
             if repository.history.tables() != before || repository.is_long_ago(begun) {
                 return Err(PruneError::Busy);
             }
-            let mut tables = plan_rows(plan, &new, &indexes, number);
+            let mut tables = plan_rows(plan, new, &indexes, number);
             ripe.iter().chain(&plan.to_drop).for_each(|row| tables.insert_pack(row.dropped(number)));
             let mut commits = before.clone();
             commits.drop_commits(|file| old_commits.contains(file));

@@ -15,7 +15,7 @@ use crate::pack::{Body, Class, Coding, PackInfo, PackWriter, Stretch, WrittenLis
 use crate::progress::Progress;
 use crate::refs::{ContentRef, ListNo};
 use crate::repository::Repository;
-use crate::storage::Folder;
+use crate::storage::{Folder, ObjectName};
 
 /// A segment is closed when its contents are this long, in bytes: as in a backup.
 const SEGMENT_LEN: usize = 1 << 20;
@@ -56,28 +56,20 @@ impl Repository {
         report: &mut PruneReport,
         progress: &dyn Progress,
     ) -> Result<Vec<PackInfo>, PruneError> {
-        let rows = std::mem::take(&mut plan.to_repack);
-        progress.total(rows.len() as u64, rows.iter().map(|row| row.len).sum());
         let mut repacker = Repacker::new(self);
-        for row in rows {
-            let number = self.contents.index.pack_number(&row.id);
-            let Some((number, pack)) = number.and_then(|number| Some((number, self.contents.index.pack(number)?)))
-            else {
-                continue;
-            };
-            match repacker.copy_needed(number, pack, plan) {
-                Ok(()) => plan.to_repack.push(row),
-                Err(PruneError::Read(ReadError::Damaged(damage))) => {
-                    plan.spare(&row.id);
-                    report.damage.push(damage);
-                }
-                Err(error) => return Err(error),
-            }
-            progress.advance(1, row.len);
+        if let Err(error) = repacker.copy_all(plan, report, progress) {
+            self.delete_copies(&repacker.written);
+            return Err(error);
         }
-        let written = repacker.finish()?;
-        written.iter().for_each(|pack| report.written.add(pack.len));
-        Ok(written)
+        repacker.written.iter().for_each(|pack| report.written.add(pack.len));
+        Ok(repacker.written)
+    }
+
+    /// Deletes new packs that no commit names, nor will: on a full storage they would be in the way for a month. Those that cannot
+    /// be deleted stay so long.
+    pub(super) fn delete_copies(&self, written: &[PackInfo]) {
+        let names: Vec<ObjectName> = written.iter().map(|pack| pack_name(&pack.id)).collect();
+        let _ = self.contents.objects.delete_all(&names);
     }
 }
 
@@ -88,6 +80,32 @@ impl<'a> Repacker<'a> {
         let groups = [a, b, c, d].map(|kind| (kind, Group::default()));
         let keys = Arc::clone(repository.contents.objects.keys());
         Self { repository, keys, compressor: Compressor::new(), groups, pack: None, written: Vec::new() }
+    }
+
+    /// Copies what is needed of the packs that the plan names.
+    fn copy_all(
+        &mut self,
+        plan: &mut Plan,
+        report: &mut PruneReport,
+        progress: &dyn Progress,
+    ) -> Result<(), PruneError> {
+        let rows = std::mem::take(&mut plan.to_repack);
+        progress.total(rows.len() as u64, rows.iter().map(|row| row.len).sum());
+        let index = &self.repository.contents.index;
+        for row in rows {
+            let number = index.pack_number(&row.id);
+            let Some((number, pack)) = number.and_then(|number| Some((number, index.pack(number)?))) else { continue };
+            match self.copy_needed(number, pack, plan) {
+                Ok(()) => plan.to_repack.push(row),
+                Err(PruneError::Read(ReadError::Damaged(damage))) => {
+                    plan.spare(&row.id);
+                    report.damage.push(damage);
+                }
+                Err(error) => return Err(error),
+            }
+            progress.advance(1, row.len);
+        }
+        self.finish()
     }
 
     fn copy_needed(&mut self, number: u32, pack: &IndexedPack, plan: &Plan) -> Result<(), PruneError> {
@@ -176,12 +194,11 @@ impl<'a> Repacker<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Vec<PackInfo>, PruneError> {
+    fn finish(&mut self) -> Result<(), PruneError> {
         for place in 0..self.groups.len() {
             self.close(place)?;
         }
-        self.finish_pack()?;
-        Ok(self.written)
+        self.finish_pack()
     }
 }
 
