@@ -266,19 +266,21 @@ impl Repository {
         if !packs.is_empty() && !self.spot_check(spot_checks, &missing, bad_packs)? {
             return Err(BackupError::Overtaken);
         }
+        packs.iter().for_each(|pack| self.contents.index.add(pack.clone()));
+        let resumed = self.needed_of(resumed, &snapshot_sources)?;
         let (packs, device) = ([resumed, packs].concat(), (device, options.device_name.clone()));
         let stored = Stored { sources: snapshot_sources, packs, device, now: options.now, retired: &retired };
         self.publish_snapshot(stored, report)?;
         report.damage.extend(self.history.damaged().iter().cloned());
         report.damage.extend(mended);
         self.mend_configs(options.now);
-        journal.clear()?;
+        journal.settle(self.history.tables())?;
         // Not before: of a storage that went away nothing is there.
         bad_packs.remember(state.as_ref())?;
         Ok(())
     }
 
-    /// Packs that are stored and that no commit names: what a backup that was killed left, unless it was found bad, and what
+    /// Packs that are stored and that no commit names: what killed backups left, unless it was found bad, and what
     /// damaged commits may have named.
     fn unnamed_packs(
         &self,

@@ -100,6 +100,35 @@ fn a_backup_of_something_else_takes_nothing_from_one_that_did_not_end() {
     }
 }
 
+/// The next one backs up one of two folders, for the other is not there just now; and then that, from where it lies now.
+#[test]
+fn a_backup_of_one_folder_leaves_what_was_stored_of_another() {
+    let (mut place, device) = (Place::new(true), Device::new(1));
+    device.create(&place.storage);
+    let notes = MemoryTree::new(&[("note.txt", Node::File(b"of the first day".to_vec()))]);
+    let (both, pictures) = (pictures(), pictures());
+    let source = |label: &str, at: &str, tree| Source { label: path(label), path: at.as_bytes().to_vec(), tree };
+    let backup = |storage: &Arc<dyn Storage>, now, sources: &[Source<'_>]| {
+        device.open(storage).backup(sources, &BackupOptions::new(at(now), "phone".into()), &Quiet)
+    };
+    let sources = [source("chats", "/data/chats", &both), source("notes", "/data/notes", &notes)];
+    backup(&dying(&place.storage), NOW, &sources).unwrap_err();
+    let left = names(&place.storage, Folder::Packs);
+
+    let [_, notes] = sources;
+    let report = backup(&place.storage, NOW, &[notes]).unwrap();
+    assert!(report.bytes_new < 1000, "{}", report.bytes_new);
+    place.wait(DAY);
+    prune(&mut device.open(&place.storage), &place);
+    let there = names(&place.storage, Folder::Packs);
+    assert!(left.iter().all(|pack| there.contains(pack)));
+
+    let report = backup(&place.storage, place.now, &[source("chats", "/moved/chats", &pictures)]).unwrap();
+    assert!(report.bytes_new <= 60_000_000 - 30_000_000, "{} bytes sent again", report.bytes_new);
+    let repository = Device::new(2).open(&place.storage);
+    assert_restores(&repository, repository.snapshots().last().unwrap(), &pictures);
+}
+
 /// What no backup has come back for after a month is given back.
 #[test]
 fn what_a_backup_left_is_given_back_after_a_month() {
@@ -162,9 +191,10 @@ fn put_unsound_pack(storage: &Arc<dyn Storage>) -> ObjectName {
     name
 }
 
-/// A journal of packs that are for any backup: the id of each, and its length.
+/// A journal of packs that a backup of the same path has left: the id of each, and its length.
 fn encode_journal(storage: &Arc<dyn Storage>, packs: &[ObjectName]) -> Vec<u8> {
-    let mut journal = vec![0];
+    let mut journal = vec![1];
+    journal.extend_from_slice(&blake3::derive_key("hushkeep journal path", b"/data/chats")[..16]);
     put_varint(&mut journal, packs.len() as u64);
     for pack in packs {
         let id: ObjectId = pack.file().parse().unwrap();

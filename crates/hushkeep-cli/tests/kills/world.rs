@@ -26,7 +26,7 @@ const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Commits are given back after 90 days; this device, whose clock does not move, would not take them to be so old.
-const LONGEST_AGE: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+const LONGEST_AGE: Duration = Duration::from_secs(40 * 24 * 60 * 60);
 
 /// How long a command takes before that is known.
 const FIRST_GUESS: Duration = Duration::from_millis(40);

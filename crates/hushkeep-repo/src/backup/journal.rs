@@ -24,9 +24,9 @@ pub(super) struct Journal<'a> {
     /// What is backed up now.
     sources: Vec<SourceId>,
     packs: Mutex<Packs>,
-    /// What backups of other sources left: it is kept for them, and not named before they use it. Nothing else would need it, and
-    /// the next prune would take it away.
-    others: Vec<Unfinished>,
+    /// What earlier backups left. A pack stays here until a commit names it: others than the one that is under way may need it,
+    /// and what is named before it is needed goes with the next prune.
+    left: Vec<Unfinished>,
 }
 
 #[derive(Default)]
@@ -39,7 +39,7 @@ struct Packs {
 /// A pack's id, and its length in bytes.
 type StoredPack = (ObjectId, u64);
 
-/// Stands for the path of a source.
+/// Stands for the path of a source, or for its label.
 type SourceId = [u8; 16];
 
 /// What an unfinished backup of some sources has stored.
@@ -50,37 +50,34 @@ struct Unfinished {
 }
 
 impl<'a> Journal<'a> {
-    /// Reads the journal. What backups of these sources left, or of some of them, is for the one that begins now.
     pub(super) fn load(state: &'a dyn State, sources: &[Source<'_>], tables: &Tables) -> Result<Self, StateError> {
-        let sources = sources.iter().map(|source| digest("hushkeep journal source", &source.path)).collect();
+        let paths = sources.iter().map(|source| digest("hushkeep journal path", &source.path));
+        let labels = sources.iter().map(|source| digest("hushkeep journal label", source.label.as_bytes()));
         let bytes = state.load(StateKey::Journal)?.unwrap_or_default();
         // A journal that does not decode only costs sending its packs again.
-        Ok(Self::of(state, sources, decode(&bytes).unwrap_or_default(), tables))
+        Ok(Self::of(state, paths.chain(labels).collect(), decode(&bytes).unwrap_or_default(), tables))
     }
 
-    fn of(state: &'a dyn State, sources: Vec<SourceId>, unfinished: Vec<Unfinished>, tables: &Tables) -> Self {
-        let is_for_this = |left: &Unfinished| left.sources.iter().all(|source| sources.contains(source));
-        let (own, mut others): (Vec<_>, Vec<_>) = unfinished.into_iter().partition(is_for_this);
-        others.iter_mut().for_each(|other| other.packs.retain(|(id, _)| tables.pack(id).is_none()));
-        others.retain(|other| !other.packs.is_empty());
-        let all: Vec<StoredPack> = own.into_iter().flat_map(|own| own.packs).collect();
-        let written = all.len();
-        Self { state, sources, packs: Mutex::new(Packs { all, written }), others }
+    fn of(state: &'a dyn State, sources: Vec<SourceId>, mut left: Vec<Unfinished>, tables: &Tables) -> Self {
+        left.iter_mut().for_each(|left| left.packs.retain(|(id, _)| tables.pack(id).is_none()));
+        left.retain(|left| !left.packs.is_empty());
+        Self { state, sources, packs: Mutex::default(), left }
     }
 
-    /// The packs of an unfinished backup that can be used: the journal names them, a fresh listing shows them at
-    /// their full length, no commit names them yet, and they open under the newest key. (Under an older one, who stole that can
-    /// have put another in the place of one.)
+    /// The packs of unfinished backups of any of these sources that can be used: a fresh listing shows them at their full length,
+    /// and they open under the newest key. (Under an older one, who stole that can have put another in the place of one.)
     pub(super) fn usable(&self, objects: &Objects, tables: &Tables) -> Result<Vec<PackInfo>, ReadError> {
-        let named = self.lock().all.clone();
-        if named.is_empty() {
+        let is_of_these = |left: &&Unfinished| left.sources.iter().any(|source| self.sources.contains(source));
+        let left: Vec<StoredPack> =
+            self.left.iter().filter(is_of_these).flat_map(|left| left.packs.iter().copied()).collect();
+        if left.is_empty() {
             return Ok(Vec::new());
         }
         let listing = objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
         let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
         let mut packs = Vec::new();
-        for (id, len) in named {
-            if tables.pack(&id).is_some() || listed.get(&pack_name(&id)) != Some(&len) {
+        for (id, len) in left {
+            if listed.get(&pack_name(&id)) != Some(&len) {
                 continue;
             }
             match objects.read_pack_info(&id, len) {
@@ -116,16 +113,25 @@ impl<'a> Journal<'a> {
         if packs.written == packs.all.len() { Ok(()) } else { self.write(&mut packs) }
     }
 
-    /// Forgets the packs of these sources: a commit names them now.
-    pub(super) fn clear(&self) -> Result<(), StateError> {
-        let packs = std::mem::take(&mut *self.lock());
-        if packs.all.is_empty() { Ok(()) } else { self.state.store(StateKey::Journal, &encode(&self.others)) }
+    /// Forgets what was stored now, and of what was left the packs that a commit names, or that are for none but these sources:
+    /// these have been backed up without them.
+    pub(super) fn settle(&self, tables: &Tables) -> Result<(), StateError> {
+        let stored = std::mem::take(&mut *self.lock()).all;
+        let mut left = self.left.clone();
+        left.retain(|left| !left.sources.iter().all(|source| self.sources.contains(source)));
+        left.iter_mut().for_each(|left| left.packs.retain(|(id, _)| tables.pack(id).is_none()));
+        left.retain(|left| !left.packs.is_empty());
+        if stored.is_empty() && left == self.left {
+            Ok(())
+        } else {
+            self.state.store(StateKey::Journal, &encode(&left))
+        }
     }
 
     fn write(&self, packs: &mut Packs) -> Result<(), StateError> {
         packs.written = packs.all.len();
         let own = Unfinished { sources: self.sources.clone(), packs: packs.all.clone() };
-        self.state.store(StateKey::Journal, &encode(&[self.others.as_slice(), &[own]].concat()))
+        self.state.store(StateKey::Journal, &encode(&[self.left.as_slice(), &[own]].concat()))
     }
 
     fn lock(&self) -> MutexGuard<'_, Packs> {
@@ -214,33 +220,39 @@ mod tests {
     }
 
     #[test]
-    fn what_backups_of_other_sources_left_stays_for_them() {
+    fn what_was_left_stays_until_it_is_named_or_of_no_more_use() {
         let state = Writes::default();
-        let begin = |sources: &[u8]| {
-            let left = decode(&state.0.lock().unwrap().1).unwrap();
-            Journal::of(&state, ids(sources), left, &Tables::default())
-        };
+        let written = || decode(&state.0.lock().unwrap().1).unwrap();
+        let begin = |sources: &[u8]| Journal::of(&state, ids(sources), written(), &Tables::default());
         let add = |journal: &Journal<'_>, pack: u8| journal.add(ObjectId::from_bytes([pack; 16]), 5).unwrap();
         add(&begin(&[1]), 1);
         add(&begin(&[1, 2]), 2);
-        let written = || decode(&state.0.lock().unwrap().1).unwrap();
-        assert_eq!(written(), [left(&[1, 2], &[1, 2])], "one of more takes what there is");
         let third = begin(&[2, 3]);
         add(&third, 3);
-        assert_eq!(written(), [left(&[1, 2], &[1, 2]), left(&[2, 3], &[3])]);
-        third.clear().unwrap();
-        assert_eq!(written(), [left(&[1, 2], &[1, 2])]);
-        begin(&[1, 2]).clear().unwrap();
+        assert_eq!(written(), [left(&[1], &[1]), left(&[1, 2], &[2]), left(&[2, 3], &[3])]);
+        third.settle(&Tables::default()).unwrap();
+        assert_eq!(written(), [left(&[1], &[1]), left(&[1, 2], &[2])]);
+        let fourth = begin(&[2]);
+        add(&fourth, 4);
+        fourth.settle(&named(&[2, 4])).unwrap();
+        assert_eq!(written(), [left(&[1], &[1])]);
+        begin(&[1, 2]).settle(&Tables::default()).unwrap();
         assert_eq!(written(), []);
     }
 
     #[test]
-    fn what_a_commit_names_is_not_kept_for_others() {
-        let mut tables = Tables::default();
-        tables.insert_pack(PackRow::new(ObjectId::from_bytes([1; 16]), 5, [0; 16], [0; 16]));
+    fn what_a_commit_names_is_left_no_more() {
         let state = Writes::default();
-        let journal = Journal::of(&state, ids(&[2]), vec![left(&[1], &[1, 4]), left(&[3], &[1])], &tables);
-        assert_eq!(journal.others, [left(&[1], &[4])]);
+        let journal = Journal::of(&state, ids(&[2]), vec![left(&[1], &[1, 4]), left(&[3], &[1])], &named(&[1]));
+        assert_eq!(journal.left, [left(&[1], &[4])]);
+    }
+
+    fn named(packs: &[u8]) -> Tables {
+        let mut tables = Tables::default();
+        for byte in packs {
+            tables.insert_pack(PackRow::new(ObjectId::from_bytes([*byte; 16]), 5, [0; 16], [0; 16]));
+        }
+        tables
     }
 
     fn unfinished() -> impl Strategy<Value = Vec<Unfinished>> {

@@ -69,6 +69,34 @@ impl Repository {
         Ok(())
     }
 
+    /// Those of the packs that were left by others, or by damaged commits, in which something of the sources' lists lies. What
+    /// only damaged commits may have named stays whatever is needed.
+    pub(super) fn needed_of(
+        &self,
+        left: Vec<PackInfo>,
+        sources: &[SnapshotSource],
+    ) -> Result<Vec<PackInfo>, BackupError> {
+        if left.is_empty() {
+            return Ok(left);
+        }
+        let needs = self.needs_of(sources)?;
+        let needed: HashSet<ObjectId> = self.packs_with(&needs).map(|pack| pack.id).collect();
+        let salvaged: HashSet<ObjectId> = self.contents.salvaged.iter().map(|pack| pack.id).collect();
+        Ok(left.into_iter().filter(|pack| needed.contains(&pack.id) || salvaged.contains(&pack.id)).collect())
+    }
+
+    /// What a snapshot of these sources needs.
+    fn needs_of(&self, sources: &[SnapshotSource]) -> Result<Needs, BackupError> {
+        let mut needs = Needs::default();
+        for source in sources {
+            needs.add_list(source.root, &self.contents).map_err(|error| match error {
+                ReadError::Damaged(_) => BackupError::Overtaken,
+                error => error.into(),
+            })?;
+        }
+        Ok(needs)
+    }
+
     /// Makes sure that all the snapshot needs is there to stay. Another device may have marked packs for removal since
     /// this backup began: they become live again in the same commit. What was dropped is lost to this backup.
     fn keep_what_it_needs(
@@ -80,14 +108,9 @@ impl Repository {
         if self.contents.retired() == stored.retired {
             return Ok(());
         }
-        let mut needs = Needs::default();
-        for source in &stored.sources {
-            needs.add_list(source.root, &self.contents).map_err(|error| match error {
-                ReadError::Damaged(_) => BackupError::Overtaken,
-                error => error.into(),
-            })?;
-        }
-        for row in self.packs_with(&needs).into_iter().filter(|row| row.marked_since().is_some()) {
+        let needs = self.needs_of(&stored.sources)?;
+        let rows = self.packs_with(&needs).filter_map(|pack| self.history.tables().pack(&pack.id));
+        for row in rows.filter(|row| row.marked_since().is_some()) {
             if !self.may_revive(&row, indexes)? {
                 return Err(BackupError::Overtaken);
             }
@@ -96,15 +119,12 @@ impl Repository {
         Ok(())
     }
 
-    /// The named packs in which what is needed lies.
-    fn packs_with(&self, needs: &Needs) -> Vec<PackRow> {
+    /// The packs in which what is needed lies.
+    fn packs_with(&self, needs: &Needs) -> impl Iterator<Item = &PackInfo> {
         let contents = needs.contents.lists().flat_map(|list| needs.contents.of_list(list));
         let numbers: BTreeSet<u32> =
             contents.filter_map(|chunk| Some(self.contents.index.locate(chunk)?.pack)).collect();
-        let rows = numbers
-            .into_iter()
-            .filter_map(|number| self.history.tables().pack(&self.contents.index.pack(number)?.info.id));
-        rows.collect()
+        numbers.into_iter().filter_map(|number| Some(&self.contents.index.pack(number)?.info))
     }
 
     /// Whether a marked pack is safe to use again. Where creating a commit is exclusive, nobody can drop it at the same
