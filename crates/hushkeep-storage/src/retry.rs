@@ -103,8 +103,9 @@ impl RetryStorage {
     fn is_stored(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool, StorageError> {
         match self.inner.get(name) {
             Ok(stored) => Ok(stored == bytes),
-            Err(error) if error.kind == StorageErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+            Err(error) if error.kind == StorageErrorKind::Unreachable => Err(error),
+            // What cannot be read is not known to be that.
+            Err(_) => Ok(false),
         }
     }
 }
