@@ -13,7 +13,7 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::seal::{Header, MAX_CLEAR_LEN};
-use hushkeep_repo::storage::{Features, Folder};
+use hushkeep_repo::storage::{Features, Folder, StorageErrorKind};
 use hushkeep_repo::{ConfigError, LockedRepository, Protector, ProtectorKind, Repository, RotateError, Storage};
 use hushkeep_storage::fault::Fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage, Operation};
@@ -139,4 +139,22 @@ fn a_removal_that_broke_off_is_finished_by_the_next_backup() {
         let repository = Device::new(3).open(&storage);
         assert_eq!((repository.protectors().len(), repository.snapshots().len()), (1, 2));
     }
+}
+
+/// A network file system did the call twice, and could not read what it had stored: the new key must not be thrown away.
+#[test]
+fn a_rotation_that_takes_its_own_commit_for_anothers_is_not_told_as_undone() {
+    let storage = storage();
+    let device = Device::new(1);
+    backup(&mut device.create(&storage), &MemoryTree::new(&[]), NOW);
+    let twice: Arc<dyn Storage> = Arc::new(FaultStorage::new(Arc::clone(&storage), |call| {
+        let is_commit = call.operation == Operation::Put && call.subject.starts_with(Folder::Commits.name());
+        is_commit.then_some(Fault::LoseReply(StorageErrorKind::AlreadyExists))
+    }));
+    let mut repository = device.open(&twice);
+    let rotated = repository.rotate(&new_key(), repository.protectors().to_vec(), at(NOW + 60));
+    assert!(matches!(rotated, Err(RotateError::Unknown(_))), "{rotated:?}");
+    let locked = LockedRepository::find(storage, None).unwrap();
+    let opened = locked.unlock(&new_key(), device.state.clone(), device.rng(), at(NOW + 60)).unwrap();
+    assert_eq!(opened.snapshots().len(), 1);
 }

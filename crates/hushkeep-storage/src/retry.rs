@@ -103,9 +103,9 @@ impl RetryStorage {
     fn is_stored(&self, name: &ObjectName, bytes: &[u8]) -> Result<bool, StorageError> {
         match self.inner.get(name) {
             Ok(stored) => Ok(stored == bytes),
-            Err(error) if error.kind == StorageErrorKind::Unreachable => Err(error),
-            // What cannot be read is not known to be that.
-            Err(_) => Ok(false),
+            Err(error) if matches!(error.kind, StorageErrorKind::NotFound | StorageErrorKind::TooLong) => Ok(false),
+            // It may be that one.
+            Err(error) => Err(error),
         }
     }
 }

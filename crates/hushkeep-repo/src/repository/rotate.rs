@@ -60,7 +60,8 @@ impl Repository {
         let published = self.publish_config(Some(objects), &config, &names, now);
         if self.history.config() != name {
             return Err(match published {
-                Err(error @ ConfigError::Storage(_)) => RotateError::Unknown(error),
+                // A commit under a newer key may be this one, of which no reply came.
+                Err(error @ (ConfigError::Storage(_) | ConfigError::Read(_))) => RotateError::Unknown(error),
                 Err(error) => unchanged(error),
                 Ok(()) => unchanged(ConfigError::Conflict),
             });
