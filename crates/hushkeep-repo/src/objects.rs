@@ -1,5 +1,6 @@
 //! Sealed objects on a storage: named, written once, opened with the keys of their epoch.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -131,6 +132,12 @@ impl Objects {
         }
         let keys = self.keyring.epoch(header.epoch).ok_or(DamageCause::UnknownEpoch)?;
         Ok((header.epoch, codec::decode_body(&seal::open_single(keys, kind, object)?)?))
+    }
+
+    /// The names and lengths of all packs that are there.
+    pub(crate) fn list_packs(&self) -> Result<HashMap<ObjectName, u64>, ReadError> {
+        let listing = self.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
+        Ok(listing.into_iter().map(|info| (info.name, info.len)).collect())
     }
 
     /// Deletes objects; returns the names of those that the storage refuses to delete, as one that only ever takes

@@ -147,8 +147,7 @@ impl Repository {
         let mut just_stored = None;
         if plan.changes_anything() {
             let published = self.publish_prune(&mut plan, &new, &before, options.now, &mut report);
-            // After any other error the commit may be there.
-            if matches!(published, Err(PruneError::Busy)) {
+            if published.is_err() && !plan.may_be_published.get() {
                 self.delete_copies(&new);
             }
             just_stored = Some(published?);
@@ -236,6 +235,7 @@ impl Repository {
             let mut commits = before.clone();
             commits.drop_commits(|file| old_commits.contains(file));
             tables.merge(&commits);
+            plan.may_be_published.set(true);
             Ok(tables)
         })?;
         Ok(just_stored)

@@ -21,6 +21,7 @@ use crate::error::{Damage, DamageCause, ReadError};
 use crate::history::{Action, Change, ForgottenSnapshot, History, PublishError, SeenTips, Tables};
 use crate::keyring::Keyring;
 use crate::objects::{Objects, number_of, pack_name};
+use crate::pack::PackInfo;
 use crate::snapshot::{Snapshot, SnapshotId};
 use crate::state::{StateError, StateKey};
 use crate::storage::{Folder, ObjectName, StorageError};
@@ -303,7 +304,7 @@ impl Repository {
                 None => self.config_to_name(),
             };
             let number = self.history.next_number().ok_or(PublishError::Conflict)?;
-            let mut tables = self.rows_of_salvaged();
+            let mut tables = self.rows_of_salvaged().map_err(PublishError::from)?;
             tables.merge(&additions(self, number)?);
             if self.is_listing_old() {
                 continue;
@@ -378,11 +379,17 @@ impl Repository {
     }
 
     /// What only a damaged commit named is named from now on, or the next full commit would do without.
-    fn rows_of_salvaged(&self) -> Tables {
+    fn rows_of_salvaged(&self) -> Result<Tables, ReadError> {
         let mut rows = Tables::default();
         let unnamed = self.contents.salvaged.iter().filter(|pack| self.history.tables().pack(&pack.id).is_none());
-        unnamed.for_each(|pack| rows.insert_pack(pack.row()));
-        rows
+        let unnamed: Vec<&PackInfo> = unnamed.collect();
+        if !unnamed.is_empty() {
+            let listed = self.contents.objects.list_packs()?;
+            // Another device may have been about to name it, and have deleted it since.
+            let are_there = unnamed.into_iter().filter(|pack| listed.get(&pack_name(&pack.id)) == Some(&pack.len));
+            are_there.for_each(|pack| rows.insert_pack(pack.row()));
+        }
+        Ok(rows)
     }
 
     /// Remembers what was just published. What cannot be read just now, the next refresh makes up for: the change is made.

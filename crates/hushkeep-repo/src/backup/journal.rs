@@ -1,6 +1,5 @@
 //! The journal: packs that unfinished backups have uploaded, so that the next one need not send them again.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hushkeep_core::name::ObjectId;
@@ -13,7 +12,6 @@ use crate::history::Tables;
 use crate::objects::{Objects, pack_name};
 use crate::pack::{PackInfo, digest};
 use crate::state::{State, StateError, StateKey};
-use crate::storage::Folder;
 
 /// The journal is written when so small a part of its packs is new: each time would cost the square of their number.
 const NEW_PART: usize = 32;
@@ -73,8 +71,7 @@ impl<'a> Journal<'a> {
         if left.is_empty() {
             return Ok(Vec::new());
         }
-        let listing = objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
-        let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
+        let listed = objects.list_packs()?;
         let mut packs = Vec::new();
         for (id, len) in left {
             if listed.get(&pack_name(&id)) != Some(&len) {
@@ -113,14 +110,16 @@ impl<'a> Journal<'a> {
         if packs.written == packs.all.len() { Ok(()) } else { self.write(&mut packs) }
     }
 
-    /// Forgets what was stored now, and of what was left the packs that a commit names, or that are for none but these sources:
-    /// these have been backed up without them.
+    /// Forgets what was stored now, and of what was left the packs that a commit names, and for which sources: these have been
+    /// backed up without them.
     pub(super) fn settle(&self, tables: &Tables) -> Result<(), StateError> {
         let stored = std::mem::take(&mut *self.lock()).all;
         let mut left = self.left.clone();
-        left.retain(|left| !left.sources.iter().all(|source| self.sources.contains(source)));
-        left.iter_mut().for_each(|left| left.packs.retain(|(id, _)| tables.pack(id).is_none()));
-        left.retain(|left| !left.packs.is_empty());
+        for Unfinished { sources, packs } in &mut left {
+            sources.retain(|source| !self.sources.contains(source));
+            packs.retain(|(id, _)| tables.pack(id).is_none());
+        }
+        left.retain(|left| !left.sources.is_empty() && !left.packs.is_empty());
         if stored.is_empty() && left == self.left {
             Ok(())
         } else {
@@ -231,7 +230,7 @@ mod tests {
         add(&third, 3);
         assert_eq!(written(), [left(&[1], &[1]), left(&[1, 2], &[2]), left(&[2, 3], &[3])]);
         third.settle(&Tables::default()).unwrap();
-        assert_eq!(written(), [left(&[1], &[1]), left(&[1, 2], &[2])]);
+        assert_eq!(written(), [left(&[1], &[1]), left(&[1], &[2])], "2 has been backed up without them");
         let fourth = begin(&[2]);
         add(&fourth, 4);
         fourth.settle(&named(&[2, 4])).unwrap();

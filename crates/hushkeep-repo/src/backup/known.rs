@@ -21,7 +21,6 @@ use crate::objects::pack_name;
 use crate::pack::PackInfo;
 use crate::refs::{ContentRef, ListNo, NodeName, Run};
 use crate::snapshot::{Snapshot, SnapshotSource};
-use crate::storage::Folder;
 
 /// How long before a backup's start a file must have been left alone for its times to be trusted, in seconds.
 const YOUNG_SECONDS: i64 = 2;
@@ -150,8 +149,7 @@ impl Known {
 
     /// Compares the listing of packs with what the commits name, and with what a check found bad.
     fn find_missing(&mut self, contents: &Contents, tables: &Tables, bad: &BadPacks) -> Result<(), ReadError> {
-        let listing = contents.objects.storage.list(Folder::Packs).map_err(ReadError::Storage)?;
-        let listed: HashMap<_, _> = listing.into_iter().map(|info| (info.name, info.len)).collect();
+        let listed = contents.objects.list_packs()?;
         for row in tables.packs() {
             let name = pack_name(&row.id);
             let number = contents.index.pack_number(&row.id);

@@ -12,6 +12,7 @@ use crate::error::ReadError;
 use crate::history::{Action, Change, PackRow, Tables};
 use crate::index_writer::{IndexError, NewIndexes};
 use crate::liveness::Needs;
+use crate::objects::pack_name;
 use crate::pack::PackInfo;
 use crate::repository::Repository;
 use crate::retention;
@@ -81,8 +82,16 @@ impl Repository {
         }
         let needs = self.needs_of(sources)?;
         let needed: HashSet<ObjectId> = self.packs_with(&needs).map(|pack| pack.id).collect();
+        // Who stored one may have given it up, and deleted it since.
+        let listed = self.contents.objects.list_packs()?;
+        let is_there = |pack: &PackInfo| listed.get(&pack_name(&pack.id)) == Some(&pack.len);
+        let (needed, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|pack| needed.contains(&pack.id));
+        if !needed.iter().all(is_there) {
+            return Err(BackupError::Overtaken);
+        }
         let salvaged: HashSet<ObjectId> = self.contents.salvaged.iter().map(|pack| pack.id).collect();
-        Ok(left.into_iter().filter(|pack| needed.contains(&pack.id) || salvaged.contains(&pack.id)).collect())
+        let salvaged = others.into_iter().filter(|pack| salvaged.contains(&pack.id) && is_there(pack));
+        Ok(needed.into_iter().chain(salvaged).collect())
     }
 
     /// What a snapshot of these sources needs.

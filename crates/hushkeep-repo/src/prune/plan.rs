@@ -1,5 +1,7 @@
 //! Decides what becomes of each pack.
 
+use std::cell::Cell;
+
 use hushkeep_core::name::ObjectId;
 
 use super::{Amount, PruneError, PruneOptions, PruneReport};
@@ -36,6 +38,8 @@ pub(super) struct Plan {
     pub(super) to_repack: Vec<PackRow>,
     /// Packs among those to mark that no commit names yet.
     pub(super) strays: Vec<PackInfo>,
+    /// Whether its commit was sent: from then on it may be there, whatever was answered.
+    pub(super) may_be_published: Cell<bool>,
     /// Packs that no commit names and that nobody may use: under an older key.
     pub(super) to_drop: Vec<PackRow>,
     /// Marked packs that nothing needs, neither now nor when they are dropped.
