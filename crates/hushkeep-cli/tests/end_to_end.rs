@@ -182,6 +182,7 @@ fn the_recovery_key_opens_a_repository_that_lost_its_configs() {
     assert!(said.contains("a config was made"), "{said}");
     // Nothing is lost where a config of which this device has a copy is only damaged.
     world.run("tablet", &["backup", "chats"]).expect(0);
+    world.run("tablet", &["snapshots"]).expect(0);
     for config in fs::read_dir(world.path("repo/config")).unwrap() {
         fs::write(config.unwrap().path(), b"damaged").unwrap();
     }

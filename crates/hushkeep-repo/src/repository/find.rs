@@ -353,18 +353,13 @@ fn read_config(storage: &dyn Storage, name: &ObjectName) -> Result<Vec<SealedCon
             Ok(vec![found, SealedConfig { damage: Some(Damage::new(name, DamageCause::Content)), ..kept }])
         }
         (Ok(found), _) => {
-            keep_config(storage, name, &found.object);
+            if let Some(cache) = storage.cache() {
+                cache.store(&key, &[found.object.as_slice(), blake3::hash(&found.object).as_bytes()].concat());
+            }
             Ok(vec![found])
         }
         (Err(ReadError::Damaged(damage)), Some(kept)) => Ok(vec![SealedConfig { damage: Some(damage), ..kept }]),
         (Err(error), _) => Err(error),
-    }
-}
-
-/// Keeps a config on this device, as it lies on the storage.
-pub(super) fn keep_config(storage: &dyn Storage, name: &ObjectName, object: &[u8]) {
-    if let Some(cache) = storage.cache() {
-        cache.store(&CacheKey::whole(name), &[object, blake3::hash(object).as_bytes()].concat());
     }
 }
 

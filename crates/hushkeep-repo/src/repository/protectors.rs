@@ -1,5 +1,6 @@
 //! Changing the ways to get the key back: a new config, read back, and named by a commit (spec §12.4).
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use hushkeep_core::keys::{EpochKeys, ObjectKind};
@@ -7,7 +8,6 @@ use hushkeep_core::seal::Header;
 use rand_core::CryptoRng;
 
 use super::Repository;
-use super::find::keep_config;
 use crate::Timestamp;
 use crate::config::{Config, ConfigName, MAX_PROTECTORS, Protector};
 use crate::error::{Damage, ReadError};
@@ -117,28 +117,25 @@ impl Repository {
         published.map(|()| undeleted)
     }
 
-    /// Finishes a change of protectors in which somebody was killed: no commit names the config that opened the repository. It
-    /// is stored and named anew, for whoever stored it may still be there, and take it back.
+    /// Finishes a change of protectors in which somebody was killed. If no commit names the config that opened the repository, it
+    /// is stored and named anew, for whoever stored it may still be there, and take it back. Else earlier configs that give more are
+    /// deleted; those that the storage refused to delete are returned.
     pub fn finish_change(&mut self, now: Timestamp) -> Result<Vec<String>, ConfigError> {
-        if self.history.config() >= self.config_name {
-            return Ok(Vec::new());
+        match self.history.config().cmp(&self.config_name) {
+            Ordering::Less => self.set_protectors(self.config.protectors.clone(), now),
+            Ordering::Equal => {
+                Ok(self.contents.objects.delete_all(&std::mem::take(&mut self.stored_configs.outdated))?)
+            }
+            Ordering::Greater => Ok(Vec::new()),
         }
-        self.set_protectors(self.config.protectors.clone(), now)
     }
 
     /// Puts right what was found wrong with configs, once this device has published: then the config that it opened holds,
     /// or is left alone. What fails now, the next backup tries again.
     pub(crate) fn mend_configs(&mut self, now: Timestamp) {
         if self.finish_change(now).is_ok() && self.history.config() == self.config_name {
-            self.delete_outdated_configs();
             self.store_missing_copies();
         }
-    }
-
-    fn delete_outdated_configs(&mut self) {
-        let outdated = std::mem::take(&mut self.stored_configs.outdated);
-        // Those that the storage refuses to delete will be found again.
-        let _ = self.contents.objects.delete_all(&outdated);
     }
 
     /// Stores the config that holds again, if it is there less often than it should be: another accident would lock the
@@ -285,10 +282,7 @@ pub(super) fn store_config(
         let name = numbered_name(Folder::Config, config.number, Some(&mut *rng));
         let object = config.seal(keys, &objects.keyring.older(), rng);
         match store_faithfully(objects.storage.as_ref(), &name, &object) {
-            Ok(()) => {
-                keep_config(objects.storage.as_ref(), &name, &object);
-                names.push(name);
-            }
+            Ok(()) => names.push(name),
             Err(StoreError::Storage(error)) if is_unknown(error.kind) => return Err(error.into()),
             Err(error) => {
                 // Nobody opens what is not as it was stored, and nothing is there if it was refused.
