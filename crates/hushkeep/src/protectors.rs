@@ -93,8 +93,8 @@ pub fn remove(opened: &mut Opened, id: &str) -> Result<Vec<String>, RemoveError>
     let place = protectors.iter().position(|protector| protector.id.to_string() == id);
     let Some(place) = place else {
         // It may have been removed by somebody who was killed then: earlier configs still have it.
-        opened.repository.finish_change(crate::now())?;
-        return Err(RemoveError::NotFound(id.to_owned()));
+        let undeleted = opened.repository.finish_change(crate::now())?;
+        return if undeleted.is_empty() { Err(RemoveError::NotFound(id.to_owned())) } else { Ok(undeleted) };
     };
     if protectors.remove(place).kind == ProtectorKind::RecoveryKey {
         return Err(RemoveError::RecoveryKey);

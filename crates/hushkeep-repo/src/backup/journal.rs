@@ -22,8 +22,8 @@ pub(super) struct Journal<'a> {
     /// What is backed up now.
     sources: Vec<SourceId>,
     packs: Mutex<Packs>,
-    /// What earlier backups left. A pack stays here until a commit names it: others than the one that is under way may need it,
-    /// and what is named before it is needed goes with the next prune.
+    /// What earlier backups left. A pack stays here until a commit names it, or all its sources were backed up without it: what
+    /// is named before it is needed goes with the next prune.
     left: Vec<Unfinished>,
 }
 

@@ -1,5 +1,6 @@
 //! Changing the ways to get the key back: a new config, read back, and named by a commit (spec §12.4).
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
@@ -79,6 +80,19 @@ struct Told {
     opens: bool,
 }
 
+/// A config that was stored, and that no commit of this device's names, as far as it knows.
+pub(super) struct Unpublished {
+    pub(super) error: ConfigError,
+    /// Whether the commit is surely not there.
+    pub(super) is_certain: bool,
+}
+
+impl Unpublished {
+    fn surely(error: impl Into<ConfigError>) -> Self {
+        Self { error: error.into(), is_certain: true }
+    }
+}
+
 /// A config that could not be stored.
 pub(super) enum StoreError {
     Unfaithful,
@@ -104,7 +118,7 @@ impl Repository {
         let drops = !self.config.protectors.iter().all(is_kept);
         let config = self.config.next(number, protectors).ok_or(ConfigError::TooMany)?;
         let names = store_config(&self.contents.objects, &config, COPIES, &mut *self.rng())?;
-        let published = self.publish_config(None, &config, &names, now);
+        let published = self.publish_config(None, &config, &names, now).map_err(|unpublished| unpublished.error);
         let name = name_of(&config, &self.contents.objects);
         if self.history.config() != name {
             return published.map(|()| Vec::new());
@@ -121,6 +135,7 @@ impl Repository {
     /// is stored and named anew, for whoever stored it may still be there, and take it back. Else earlier configs that give more are
     /// deleted; those that the storage refused to delete are returned.
     pub fn finish_change(&mut self, now: Timestamp) -> Result<Vec<String>, ConfigError> {
+        self.check_writable()?;
         match self.history.config().cmp(&self.config_name) {
             Ordering::Less => self.set_protectors(self.config.protectors.clone(), now),
             Ordering::Equal => {
@@ -133,7 +148,9 @@ impl Repository {
     /// Puts right what was found wrong with configs, once this device has published: then the config that it opened holds,
     /// or is left alone. What fails now, the next backup tries again.
     pub(crate) fn mend_configs(&mut self, now: Timestamp) {
-        if self.finish_change(now).is_ok() && self.history.config() == self.config_name {
+        // What cannot be deleted is found again.
+        let _ = self.finish_change(now);
+        if self.history.config() == self.config_name {
             self.store_missing_copies();
         }
     }
@@ -173,28 +190,31 @@ impl Repository {
         config: &Config,
         names: &[ObjectName],
         now: Timestamp,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<(), Unpublished> {
         let storage = self.contents.objects.storage.as_ref();
         let is_rival = |name: &ObjectName| number_of(name) == Some(config.number) && !names.contains(name);
-        let is_rivalled = config_names(storage)?.iter().any(is_rival);
+        let is_rivalled = config_names(storage).map_err(Unpublished::surely)?.iter().any(is_rival);
         let name = name_of(config, next.as_ref().unwrap_or(&self.contents.objects));
         if is_rivalled {
-            self.take_back(&name, names)?;
-            return Err(ConfigError::Conflict);
+            self.take_back(&name, names).map_err(Unpublished::surely)?;
+            return Err(Unpublished::surely(ConfigError::Conflict));
         }
         let action = if next.is_some() { Action::Rotate } else { Action::Config };
         let change = Change { action, time: now, config: Some(name) };
-        let error = match self.publish_under(&mut next, &change, |_, _| Ok::<_, ConfigError>(Tables::default())) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
-        };
-        // What surely was not published must not hold. After a failed call the commit may be there.
-        let is_certain =
-            matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy | ConfigError::Read(_));
+        let is_sent = Cell::new(false);
+        let published = self.publish_under(&mut next, &change, |_, _| {
+            is_sent.set(true);
+            Ok::<_, ConfigError>(Tables::default())
+        });
+        let Err(error) = published else { return Ok(()) };
+        // What surely was not published must not hold. Once the commit was sent it may be there, whatever was answered, unless
+        // that was read.
+        let was_read = matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy);
+        let is_certain = was_read || !is_sent.get();
         if is_certain {
-            self.take_back(&name, names)?;
+            self.take_back(&name, names).map_err(Unpublished::surely)?;
         }
-        Err(error)
+        Err(Unpublished { error, is_certain })
     }
 
     /// Deletes a config that was not published, unless another device's commit names it by now, or that cannot be seen.

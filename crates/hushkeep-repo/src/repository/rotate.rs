@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use hushkeep_core::keys::BackupKey;
 
-use super::protectors::{COPIES, StoredConfigs, config_names, name_of, next_number, store_config};
+use super::protectors::{COPIES, StoredConfigs, Unpublished, config_names, name_of, next_number, store_config};
 use super::{ConfigError, Repository};
 use crate::Timestamp;
 use crate::config::Protector;
@@ -22,7 +22,8 @@ pub enum RotateError {
     /// The new key holds; something went wrong after that.
     #[error(transparent)]
     Changed(ConfigError),
-    /// The storage failed at the very moment: the old key holds or the new one, and only reading can tell.
+    /// The storage failed at the very moment, or shows a newer key that may be this one: the old key holds or the new one, and
+    /// only reading can tell.
     #[error(transparent)]
     Unknown(ConfigError),
 }
@@ -60,9 +61,8 @@ impl Repository {
         let published = self.publish_config(Some(objects), &config, &names, now);
         if self.history.config() != name {
             return Err(match published {
-                // A commit under a newer key may be this one, of which no reply came.
-                Err(error @ (ConfigError::Storage(_) | ConfigError::Read(_))) => RotateError::Unknown(error),
-                Err(error) => unchanged(error),
+                Err(Unpublished { error, is_certain: false }) => RotateError::Unknown(error),
+                Err(Unpublished { error, .. }) => unchanged(error),
                 Ok(()) => unchanged(ConfigError::Conflict),
             });
         }
@@ -70,7 +70,7 @@ impl Repository {
         self.stored_configs = StoredConfigs::new();
         let late = self.take_late(now);
         let undeleted = self.delete_configs(0).map_err(|error| RotateError::Changed(error.into()))?;
-        late.and(published).map(|()| undeleted).map_err(RotateError::Changed)
+        late.and(published.map_err(|unpublished| unpublished.error)).map(|()| undeleted).map_err(RotateError::Changed)
     }
 
     /// Where two devices can publish at once, another may have stored a backup under the old key meanwhile: it is taken in now
