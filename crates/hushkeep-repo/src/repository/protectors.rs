@@ -128,6 +128,8 @@ impl Repository {
         let outdated = std::mem::replace(&mut self.stored_configs, StoredConfigs::new()).outdated;
         let mut undeleted = self.delete_configs(if drops { 0 } else { NUMBERS_KEPT - 1 })?;
         undeleted.extend(self.contents.objects.delete_all(&outdated)?);
+        undeleted.sort_unstable();
+        undeleted.dedup();
         published.map(|()| undeleted)
     }
 
@@ -207,23 +209,25 @@ impl Repository {
             Ok::<_, ConfigError>(Tables::default())
         });
         let Err(error) = published else { return Ok(()) };
-        // What surely was not published must not hold. Once the commit was sent it may be there, whatever was answered, unless
-        // that was read.
-        let was_read = matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy);
-        let is_certain = was_read || !is_sent.get();
-        if is_certain {
-            self.take_back(&name, names).map_err(Unpublished::surely)?;
+        // What surely was not published must not hold. Once the commit was sent it may be there, whatever was answered: only if
+        // others were faster, and the history can be read without it, it is not.
+        let was_overtaken = matches!(error, ConfigError::Conflict | ConfigError::RolledBack | ConfigError::Busy);
+        if is_sent.get() && !was_overtaken {
+            return Err(Unpublished { error, is_certain: false });
         }
-        Err(Unpublished { error, is_certain })
+        let was_seen = self.take_back(&name, names).map_err(Unpublished::surely)?;
+        Err(Unpublished { error, is_certain: was_seen || !is_sent.get() })
     }
 
-    /// Deletes a config that was not published, unless another device's commit names it by now, or that cannot be seen.
-    fn take_back(&mut self, config: &ConfigName, names: &[ObjectName]) -> Result<(), StorageError> {
-        if self.refresh().is_ok() && self.history.config() != *config {
-            let storage = self.contents.objects.storage.as_ref();
-            names.iter().try_for_each(|name| storage.delete(name))?;
+    /// Deletes a config that was not published, and tells whether that could be seen. If it cannot, or another device's commit
+    /// names it by now, it stays.
+    fn take_back(&mut self, config: &ConfigName, names: &[ObjectName]) -> Result<bool, StorageError> {
+        if self.refresh().is_err() || self.history.config() == *config {
+            return Ok(false);
         }
-        Ok(())
+        let storage = self.contents.objects.storage.as_ref();
+        names.iter().try_for_each(|name| storage.delete(name))?;
+        Ok(true)
     }
 
     /// Deletes all configs of earlier epochs, and all earlier ones of this below the `keep` highest numbers from which the key can
