@@ -487,7 +487,7 @@ impl From<ConfigError> for Failure {
                 Exit::Storage,
                 facts(&error),
                 "the backup is whole; the change may have been made or not",
-                "run `key list` when the storage can be written to again, to see what was changed",
+                "run `key list` when the storage can be written to again, to see what was changed; the next backup finishes it",
             ),
             ConfigError::Unfaithful => Self::new(
                 Exit::Storage,

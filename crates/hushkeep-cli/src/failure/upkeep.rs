@@ -33,10 +33,18 @@ impl From<PruneError> for Failure {
     fn from(error: PruneError) -> Self {
         match error {
             PruneError::Incomplete(damage) if damage.cause.is_newer_version() => repo::ReadError::from(damage).into(),
-            PruneError::Incomplete(damage) => Self {
-                meaning: "nothing was given back: what cannot be read may tell of what is still needed".to_owned(),
-                ..damaged(facts(&damage))
-            },
+            PruneError::Incomplete(damage) => {
+                let meaning = "nothing was given back: what cannot be read may tell of what is still needed".to_owned();
+                let failure = damaged(facts(&damage));
+                let next = match damage.object.starts_with("commits/") {
+                    true => format!(
+                        "{}; a commit that stays damaged can be moved away then: see the list of exit codes, 14",
+                        failure.next
+                    ),
+                    false => failure.next,
+                };
+                Self { meaning, next, ..failure }
+            }
             PruneError::Read(error) => error.into(),
             PruneError::Storage(error) => {
                 Self { meaning: "every snapshot is as whole as before".to_owned(), ..error.into() }

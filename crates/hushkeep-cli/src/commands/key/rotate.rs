@@ -192,8 +192,8 @@ fn tell_what_it_means(
         }
     }
     output.text(
-        "the old recovery key opens this repository no more, but copies of it from before: \
-                 keep it if you keep such a copy, else cross it out\n",
+        "the old recovery key opens this repository no more, but copies of it from before: keep it if you keep such a copy, \
+         else cross it out\n",
     )?;
     output.text("what is backed up from now on can be read with the new key alone\n")?;
     output.text("what was stored before stays readable for who has the old key and can get at the storage\n")?;
