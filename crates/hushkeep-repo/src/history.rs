@@ -387,8 +387,8 @@ impl History {
         Ok(true)
     }
 
-    /// Stores a change as the commit `number` on top of all tips, which names this config or a newer one of theirs; returns the object's length, or `None` if another
-    /// writer took the number.
+    /// Stores a change as the commit `number` on top of all tips, which names this config or a newer one of theirs; returns
+    /// the object's length, or `None` if another writer took the number.
     pub(crate) fn store(
         &mut self,
         objects: &Objects,

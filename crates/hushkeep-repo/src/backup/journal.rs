@@ -110,8 +110,8 @@ impl<'a> Journal<'a> {
         if packs.written == packs.all.len() { Ok(()) } else { self.write(&mut packs) }
     }
 
-    /// Forgets what was stored now, and of what was left the packs that a commit names, and for which sources: these have been
-    /// backed up without them.
+    /// Forgets what was stored now: a commit names it. Of what was left, the packs that one names go as well; the others are
+    /// left for the other sources, since these have been backed up without them.
     pub(super) fn settle(&self, tables: &Tables) -> Result<(), StateError> {
         let stored = std::mem::take(&mut *self.lock()).all;
         let mut left = self.left.clone();
