@@ -287,6 +287,9 @@ mod tests {
     fn keys_are_equal_by_content() {
         assert!(key(1).ct_eq(&key(1)));
         assert!(!key(1).ct_eq(&key(2)));
+        let secret = |key: BackupKey| key.epoch_secret(&RepositoryId::from_bytes([9; 16]), Epoch(0));
+        assert!(secret(key(1)).ct_eq(&secret(key(1))));
+        assert!(!secret(key(1)).ct_eq(&secret(key(2))));
     }
 
     #[test]

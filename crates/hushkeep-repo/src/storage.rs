@@ -224,6 +224,12 @@ mod tests {
 
     use super::*;
 
+    /// Other programs refuse longer ones (spec §13).
+    #[test]
+    fn objects_have_the_greatest_lengths_of_the_specification() {
+        assert_eq!(Folder::ALL.map(Folder::max_len), [4_194_304, 1_073_741_824, 1_073_741_824, 274_877_906_943]);
+    }
+
     proptest! {
         #[test]
         fn any_name_round_trips(folder in prop::sample::select(Folder::ALL.to_vec()), file in "[a-z0-9-]{1,80}") {

@@ -33,6 +33,12 @@ fn only_a_config_may_have_a_clear_part() {
     }
 }
 
+/// Other programs refuse a longer one (spec §9.1).
+#[test]
+fn the_longest_table_fills_the_longest_trailer() {
+    assert_eq!(MAX_TABLE_LEN, 67_108_844);
+}
+
 #[test]
 fn every_bit_is_authenticated() {
     let keys = keys(1, 0);

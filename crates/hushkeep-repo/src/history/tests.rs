@@ -40,4 +40,5 @@ fn a_device_remembers_of_each_tip_when_it_saw_it() {
     let seen = history.seen_since(&earlier, now);
     assert_eq!(seen.0.iter().map(|tip| (tip.commit.id, tip.time)).collect::<Vec<_>>(), [(id(8), now), (id(7), old)]);
     assert_eq!(seen.names_since(now, 4).count(), 1, "the other was seen long ago");
+    assert_eq!(seen.names_since(now, 5).count(), 2);
 }

@@ -262,6 +262,22 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_in_order_and_none_is_empty() {
+        let rows = |rows: &[(u8, &[u8])]| {
+            let mut bytes = Vec::new();
+            for (key, row) in rows {
+                bytes.extend_from_slice(&[*key; 16]);
+                put_bytes(&mut bytes, row);
+            }
+            super::super::decode_rows(&bytes).map(|table| table.len())
+        };
+        assert_eq!(rows(&[(1, b"a"), (2, b"b")]), Ok(2));
+        for refused in [[(1, b"a".as_slice()), (2, b"")], [(2, b"a"), (1, b"b")], [(1, b"a"), (1, b"a")]] {
+            assert_eq!(rows(&refused), Err(WireError::NotCanonical));
+        }
+    }
+
+    #[test]
     fn rows_round_trip_and_ignore_what_follows() {
         for row in [pack(), pack().marked(300).unwrap(), pack().dropped(7), pack().marked(3).unwrap().revived()] {
             let bytes = [row.encode(), vec![9]].concat();
