@@ -361,6 +361,21 @@ mod tests {
     }
 
     #[test]
+    fn no_config_is_made_that_a_reader_would_refuse() {
+        let protector = |id: u8, len| {
+            let (kind, time) = (ProtectorKind::Passphrase(vec![0; len]), Timestamp { seconds: 0, nanos: 0 });
+            Protector::new(ProtectorId::from_bytes([id; 4]), kind, String::new(), time)
+        };
+        let is_made = |count, len| {
+            let config = Config::first(1, protector(0, 0));
+            config.next(2, (0..count).map(|id| protector(id, len)).collect()).is_some()
+        };
+        assert!(is_made(32, 100));
+        assert!(!is_made(33, 100), "too many");
+        assert!(!is_made(1, MAX_CLEAR_LEN), "too long");
+    }
+
+    #[test]
     fn a_higher_version_for_writers_keeps_this_one_away() {
         let protector = Protector::new(
             ProtectorId::from_bytes([1; 4]),
