@@ -16,7 +16,7 @@ use crate::storage::{Features, Folder, ObjectInfo, ObjectName, StorageError, Sto
 use crate::{Repository, State, Storage, Timestamp};
 
 #[derive(Default)]
-struct MemoryStorage(Mutex<BTreeMap<ObjectName, Vec<u8>>>);
+pub(crate) struct MemoryStorage(Mutex<BTreeMap<ObjectName, Vec<u8>>>);
 
 impl Storage for MemoryStorage {
     fn features(&self) -> Features {

@@ -174,10 +174,20 @@ fn decode(bytes: &[u8]) -> Result<Vec<Unfinished>, WireError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use hushkeep_core::Secret;
+    use hushkeep_core::keys::{BackupKey, Epoch};
+    use hushkeep_core::name::{ContentName, RepositoryId};
     use proptest::prelude::*;
+    use rand_chacha::ChaCha20Rng;
+    use rand_chacha::rand_core::SeedableRng;
 
     use super::*;
     use crate::history::PackRow;
+    use crate::keyring::Keyring;
+    use crate::memory::MemoryStorage;
+    use crate::pack::{Body, Class, Coding, NameList, PackWriter, Stretch, WrittenList};
     use crate::properties::damaged;
 
     /// How often it was written to, and what was written last.
@@ -207,6 +217,10 @@ mod tests {
             assert!(count - written <= written / NEW_PART, "{written} of {count} are written");
             assert!(*times <= 5 * NEW_PART, "{times} times for {count}");
         }
+        let before = state.0.lock().unwrap().0;
+        (0..2).for_each(|_| journal.flush().unwrap());
+        let (times, written) = &*state.0.lock().unwrap();
+        assert_eq!((*times, decode(written).unwrap()[0].packs.len()), (before + 1, 1000));
     }
 
     fn ids(sources: &[u8]) -> Vec<SourceId> {
@@ -252,6 +266,75 @@ mod tests {
             tables.insert_pack(PackRow::new(ObjectId::from_bytes([*byte; 16]), 5, [0; 16], [0; 16]));
         }
         tables
+    }
+
+    const REPOSITORY: RepositoryId = RepositoryId::from_bytes([8; 16]);
+
+    /// The list of another pack, and what a commit says of it.
+    const OTHER: ObjectId = ObjectId::from_bytes([9; 16]);
+
+    fn key(byte: u8) -> BackupKey {
+        BackupKey::from_secret(Secret::build(|bytes| *bytes = [byte; 32]))
+    }
+
+    /// The objects of a repository whose key was replaced once.
+    fn objects() -> Objects {
+        let keyring = Keyring::new(&key(1), REPOSITORY, Epoch(0)).next(&key(2)).unwrap();
+        Objects { storage: Arc::new(MemoryStorage::default()), keyring }
+    }
+
+    fn names(count: u8) -> Vec<u8> {
+        let mut names = NameList::default();
+        (0..count).for_each(|byte| names.push(ContentName::from_bytes([byte; 16]), 1));
+        names.encode()
+    }
+
+    /// Stores a pack with a segment of one byte that says to hold so many contents, and with one of another pack's list.
+    fn put(objects: &Objects, (epoch, class, count): (u32, Class, u8)) -> StoredPack {
+        let keys = objects.keyring.epoch(Epoch(epoch)).unwrap();
+        let mut writer = PackWriter::new(keys, &mut ChaCha20Rng::seed_from_u64(u64::from(count)), Vec::new());
+        for (list, count) in [(0, count), (1, 1)] {
+            let body = Body { class, coding: Coding::Plain, raw_len: 1, bytes: vec![7] };
+            writer.add(&body, vec![Stretch { list, first: 0, count: count.into() }]);
+        }
+        let list = |id, count: u8| WrittenList { id, epoch: keys.epoch(), names: names(count), count: count.into() };
+        let lists = vec![list(writer.id(), count), list(OTHER, 1)];
+        let (info, object) = writer.finish(lists);
+        objects.storage.put(&pack_name(&info.id), &object).unwrap();
+        (info.id, info.len)
+    }
+
+    /// How many of the packs that a backup of source 1 left can be used by one of `sources`.
+    fn usable(objects: &Objects, left: &[StoredPack], tables: &Tables, sources: &[u8]) -> usize {
+        let (state, sources_of) = (Writes::default(), ids(sources));
+        let left = vec![Unfinished { sources: ids(&[1]), packs: left.to_vec() }];
+        Journal::of(&state, sources_of, left, tables).usable(objects, tables).unwrap().len()
+    }
+
+    #[test]
+    fn only_what_this_version_writes_under_the_newest_key_is_used() {
+        let tables = Tables::default();
+        let found = |pack| {
+            let objects = objects();
+            usable(&objects, &[put(&objects, pack)], &tables, &[1])
+        };
+        assert_eq!(found((1, Class::Data, 1)), 1);
+        assert_eq!(found((0, Class::Data, 1)), 0, "who stole the old key may have put it there");
+        assert_eq!(found((1, Class::Other(9), 1)), 0, "a newer version's");
+        assert_eq!(found((1, Class::Data, 2)), 0, "two contents in one byte");
+    }
+
+    #[test]
+    fn what_was_left_is_used_by_its_sources_if_it_is_whole_and_its_lists_are_known() {
+        let (objects, tables) = (objects(), Tables::default());
+        let (id, len) = put(&objects, (1, Class::Data, 1));
+        assert_eq!(usable(&objects, &[(id, len)], &tables, &[2]), 0, "of other sources");
+        assert_eq!(usable(&objects, &[(id, len + 1)], &tables, &[1, 2]), 0, "longer than what is there");
+        for (digest, is_known) in [(NameList::digest(Epoch(1), &names(1)), true), ([0; 16], false)] {
+            let mut tables = Tables::default();
+            tables.insert_pack(PackRow::new(OTHER, 5, [0; 16], digest));
+            assert_eq!(usable(&objects, &[(id, len)], &tables, &[1]), usize::from(is_known));
+        }
     }
 
     fn unfinished() -> impl Strategy<Value = Vec<Unfinished>> {
