@@ -84,6 +84,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_taken_in_is_remembered_beside_what_was() {
+        let memory = Memory::default();
+        let ids = [1, 2].map(|byte| ObjectId::from_bytes([byte; 16]));
+        for id in ids {
+            let mut packs = BadPacks::default();
+            packs.add(id);
+            packs.remember(&memory).unwrap();
+        }
+        let packs = BadPacks::load(&memory).unwrap();
+        assert!(ids.iter().all(|id| packs.contains(id)));
+    }
+
+    #[test]
     fn a_pack_is_bad_until_it_is_found_good() {
         let memory = Memory::default();
         let [one, other] = [1, 2].map(|byte| ObjectId::from_bytes([byte; 16]));

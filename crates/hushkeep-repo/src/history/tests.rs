@@ -1,3 +1,5 @@
+use hushkeep_core::wire::WireError;
+
 use super::*;
 use crate::growth::Growth;
 
@@ -18,6 +20,37 @@ fn tip(byte: u8, epoch: u32) -> Tip {
     };
     let (epoch, tables) = (Epoch(epoch), Tables::default());
     Tip { id: id(byte), epoch, commit, len: 0, tables, full: Ok(epoch), mended: Vec::new() }
+}
+
+/// The ids of the commits that tables know.
+fn commits(tables: &Tables) -> Vec<CommitId> {
+    tables.commits().map(|(_, id)| id).collect()
+}
+
+#[test]
+fn rows_of_commits_are_forgotten_by_name_and_where_others_have_none() {
+    let with = |bytes: &[u8]| {
+        let mut tables = Tables::default();
+        bytes.iter().for_each(|byte| {
+            tables.insert_commit(&id(*byte), &numbered_name(Folder::Commits, u64::from(*byte), None));
+        });
+        tables
+    };
+    let mut tables = with(&[1, 2, 3]);
+    let second = numbered_name(Folder::Commits, 2, None);
+    tables.remove_commits(|_, file| file == second.file());
+    assert_eq!(commits(&tables), [id(1), id(3)]);
+    tables.keep_commits_of(&with(&[2, 3]));
+    assert_eq!(commits(&tables), [id(3)]);
+}
+
+#[test]
+fn a_delta_has_a_parent_to_be_one_of() {
+    let mut commit = tip(1, 0).commit;
+    commit.growth = Growth::default().next(100).unwrap();
+    assert_eq!(Commit::decode(&commit.encode(&Tables::default())).err(), Some(WireError::Range));
+    commit.parents.push(Parent { id: id(7), name: numbered_name(Folder::Commits, 7, None) });
+    assert!(Commit::decode(&commit.encode(&Tables::default())).is_ok());
 }
 
 #[test]

@@ -106,6 +106,15 @@ mod tests {
     use crate::properties::damaged;
     use proptest::prelude::*;
 
+    #[test]
+    fn names_follow_one_another() {
+        let [one, two, three] = [1, 2, 3].map(|byte| ContentName::from_bytes([byte; 16]));
+        let mut list = NameList::default();
+        [one, two, three].into_iter().for_each(|name| list.push(name, 5));
+        assert_eq!(list.names(1, 2), Some([two, three].as_slice()));
+        assert_eq!((list.names(0, 0), list.names(2, 2), list.names(4, 0)), (Some([].as_slice()), None, None));
+    }
+
     proptest! {
         #[test]
         fn lists_round_trip(contents in prop::collection::vec((any::<[u8; 16]>(), 1u32..5), 0..50)) {

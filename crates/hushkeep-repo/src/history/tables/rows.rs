@@ -289,6 +289,9 @@ mod tests {
             assert_eq!(IndexRow::decode(row.id, &row.encode()), Ok(row));
             assert_eq!(IndexRow::fixed_len(&row.encode()), Some(1 + 2 + 16));
         }
+        for is_dropped in [false, true] {
+            assert_eq!(fixed_len_of_commit(&encode_commit("42-abcd", is_dropped)), Some(1 + 7));
+        }
     }
 
     #[test]
@@ -312,6 +315,7 @@ mod tests {
         assert_eq!((marked.marked(6), marked.revived().is_live()), (None, true));
         let dropped = marked.dropped(9);
         assert!(dropped.is_dropped() && !dropped.is_live() && dropped.marked_since().is_none());
+        assert_eq!((marked.dropped_since(), dropped.dropped_since()), (None, Some(9)));
         assert!(dropped.encode().ends_with(&[9]), "the number of the commit that dropped it");
         assert_eq!((dropped.marked(10), dropped.revived()), (None, dropped));
     }
