@@ -538,6 +538,12 @@ impl From<RemoveError> for Failure {
         match error {
             RemoveError::Publish(error) => error.into(),
             RemoveError::NotFound(_) => Self::usage(what, "run `key list` to see the ids"),
+            RemoveError::MayBeLeft(_) => Self::new(
+                Exit::Storage,
+                what,
+                "nothing was removed now; a passphrase of this id that was removed before still opens what is there",
+                "run `key list` to see the ids; if it was removed before, replace the key with `key rotate`",
+            ),
             _ => Self::new(
                 Exit::Failed,
                 what,

@@ -76,6 +76,9 @@ pub enum RemoveError {
     /// No protector has this id.
     #[error("no protector has the id {0}")]
     NotFound(String),
+    /// No protector has this id, and the storage refused to delete older configs. If it was removed before, it still opens them.
+    #[error("no protector has the id {0}, and the storage refuses to delete older configs")]
+    MayBeLeft(String),
     /// The recovery key is the backup key itself.
     #[error("the recovery key is the key of the backup itself and cannot be removed")]
     RecoveryKey,
@@ -94,7 +97,8 @@ pub fn remove(opened: &mut Opened, id: &str) -> Result<Vec<String>, RemoveError>
     let Some(place) = place else {
         // It may have been removed by somebody who was killed then: earlier configs still have it.
         let undeleted = opened.repository.finish_change(crate::now())?;
-        return if undeleted.is_empty() { Err(RemoveError::NotFound(id.to_owned())) } else { Ok(undeleted) };
+        let error = if undeleted.is_empty() { RemoveError::NotFound } else { RemoveError::MayBeLeft };
+        return Err(error(id.to_owned()));
     };
     if protectors.remove(place).kind == ProtectorKind::RecoveryKey {
         return Err(RemoveError::RecoveryKey);

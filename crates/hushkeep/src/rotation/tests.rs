@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::protectors::{self, RemoveError};
 use crate::{Ask, Found, Home, OpenedBy, Secret, UnlockError};
 
 const GEESE: &str = "seven geese cross the frozen canal";
@@ -291,6 +292,25 @@ fn where_old_configs_stay_the_old_key_is_refused_all_the_same() {
     assert!(is_rotated(world.opens_by(with_key(&world.key))));
     assert!(is_rotated(world.opens_by(with_passphrase(GEESE))));
     assert!(world.open("phone").key.ct_eq(&opened.key));
+}
+
+/// On a storage that never deletes, a mistyped id is not told as removed: the passphrase is still there.
+#[test]
+fn where_old_configs_stay_a_mistyped_id_removes_nothing() {
+    let world = World::with_passphrase();
+    let no_deletes = |call: &fault::Call<'_>| {
+        (call.operation == Operation::Delete).then_some(Fault::Refuse(StorageErrorKind::Denied))
+    };
+    let keeping = || world.found_through("phone", Arc::new(FaultStorage::new(world.storage(), no_deletes)));
+    let open = || keeping().unlock(&mut nobody()).unwrap();
+    let mistyped = protectors::remove(&mut open(), "ffffffff");
+    assert!(matches!(mistyped, Err(RemoveError::NotFound(_))), "{mistyped:?}");
+    let geese = PROTECTOR.to_string();
+    assert!(!protectors::remove(&mut open(), &geese).unwrap().is_empty());
+    for id in [&geese, "ffffffff"] {
+        let again = protectors::remove(&mut open(), id);
+        assert!(matches!(again, Err(RemoveError::MayBeLeft(_))), "{again:?}");
+    }
 }
 
 /// A rotation of this device died before its commit, and another device completed one; what opens under neither key is no
