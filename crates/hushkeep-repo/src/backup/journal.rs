@@ -306,9 +306,8 @@ mod tests {
 
     /// How many of the packs that a backup of source 1 left can be used by one of `sources`.
     fn usable(objects: &Objects, left: &[StoredPack], tables: &Tables, sources: &[u8]) -> usize {
-        let (state, sources_of) = (Writes::default(), ids(sources));
         let left = vec![Unfinished { sources: ids(&[1]), packs: left.to_vec() }];
-        Journal::of(&state, sources_of, left, tables).usable(objects, tables).unwrap().len()
+        Journal::of(&Writes::default(), ids(sources), left, tables).usable(objects, tables).unwrap().len()
     }
 
     #[test]

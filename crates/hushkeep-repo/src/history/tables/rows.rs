@@ -255,6 +255,7 @@ pub(super) fn row_continues(row: &[u8], earlier: &[u8], fixed_len: Option<usize>
 
 #[cfg(test)]
 mod tests {
+    use super::super::decode_rows;
     use super::*;
 
     fn pack() -> PackRow {
@@ -269,7 +270,7 @@ mod tests {
                 bytes.extend_from_slice(&[*key; 16]);
                 put_bytes(&mut bytes, row);
             }
-            super::super::decode_rows(&bytes).map(|table| table.len())
+            decode_rows(&bytes).map(|table| table.len())
         };
         assert_eq!(rows(&[(1, b"a"), (2, b"b")]), Ok(2));
         for refused in [[(1, b"a".as_slice()), (2, b"")], [(2, b"a"), (1, b"b")], [(1, b"a"), (1, b"a")]] {
