@@ -332,3 +332,28 @@ fn read_extra(reader: &mut Reader<'_>) -> Result<(Vec<u8>, bool), WireError> {
     let is_newer = Record::parse(extra, 0).is_err();
     if extra.is_empty() { Err(WireError::NotCanonical) } else { Ok((extra.to_vec(), is_newer)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_kind_that_never_has_contents_surely_needs_nothing() {
+        let needs_nothing = |tag| NewerEntry::<Run>::of_kind(tag, Vec::new()).needs_nothing();
+        assert_eq!([5, 5 | HASHED | SPARSE, 6, 7].map(needs_nothing), [true, true, false, false]);
+        // It may be known better what it is, and still not what the field says of it.
+        assert!(!NewerEntry::<Run>::of_field(EntryKind::Directory).needs_nothing());
+    }
+
+    #[test]
+    fn only_files_and_unknown_kinds_have_flags() {
+        let read = |tag| EntryKind::read(tag, &mut Reader::new(b"\x01a")).map(|kind| kind.tag());
+        for kind in [DIRECTORY, SYMLINK, HARD_LINK] {
+            assert_eq!(read(kind), Ok(kind));
+            for flag in [SPARSE, MERGED, PAGES, HASHED] {
+                assert_eq!(read(kind | flag), Err(WireError::NotCanonical));
+            }
+        }
+        assert_eq!(read(FIRST_UNKNOWN | HASHED), Ok(FIRST_UNKNOWN | HASHED));
+    }
+}

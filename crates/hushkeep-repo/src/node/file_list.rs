@@ -349,21 +349,37 @@ mod tests {
         (0..count).map(|number| RelPath::new(format!("{}{number:05}", "x".repeat(64_995))).unwrap())
     }
 
+    /// A block that removes these paths, however long they are together.
+    fn removals<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<u8> {
+        let mut writer = BlockWriter::default();
+        let finished = paths.into_iter().filter_map(|path| {
+            writer.paths_len = 0;
+            writer.push(&Op::Remove(path.clone()))
+        });
+        assert_eq!(finished.count(), 0);
+        writer.finish().unwrap()
+    }
+
     #[test]
     fn few_bytes_never_stand_for_many_of_paths() {
-        let block = |count| {
-            let mut block = Vec::new();
-            for (number, path) in long_paths(count).enumerate() {
-                let shared = if number == 0 { 0 } else { 64_995 };
-                put_varint(&mut block, shared);
-                put_bytes(&mut block, &path.as_bytes()[usize::try_from(shared).unwrap()..]);
-                write_removed(&mut block);
-            }
-            read_block(&block, &Anchors::default()).map(|ops| ops.len())
+        let read = |last_len| {
+            let fitting = u32::try_from(MAX_BLOCK_PATHS_LEN / 65_000).unwrap();
+            let last = RelPath::new("y".repeat(last_len)).unwrap();
+            let paths: Vec<_> = long_paths(fitting).chain([last]).collect();
+            read_block(&removals(&paths), &Anchors::default()).map(|ops| ops.len())
         };
-        let fitting = u32::try_from(MAX_BLOCK_PATHS_LEN / 65_000).unwrap();
-        assert_eq!(block(fitting), Ok(fitting as usize));
-        assert_eq!(block(fitting + 1), Err(WireError::Range));
+        let rest = MAX_BLOCK_PATHS_LEN % 65_000;
+        assert_eq!(read(rest), Ok(MAX_BLOCK_PATHS_LEN / 65_000 + 1));
+        assert_eq!(read(rest + 1), Err(WireError::Range));
+    }
+
+    #[test]
+    fn the_last_path_is_that_of_the_last_line_read() {
+        let path = |path| RelPath::new(path).unwrap();
+        let mut reader = BlockReader::new(removals(&[path("b"), path("c")]), Some(path("a"))).unwrap();
+        let mut next = || reader.next_line(&Anchors::default()).unwrap().is_some();
+        assert_eq!([next(), next(), next()], [true, true, false]);
+        assert_eq!(reader.into_last_path(), Some(path("c")));
     }
 
     #[test]
