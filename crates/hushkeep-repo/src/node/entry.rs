@@ -341,12 +341,12 @@ mod tests {
     fn only_the_kind_that_never_has_contents_surely_needs_nothing() {
         let needs_nothing = |tag| NewerEntry::<Run>::of_kind(tag, Vec::new()).needs_nothing();
         assert_eq!([5, 5 | HASHED | SPARSE, 6, 7].map(needs_nothing), [true, true, false, false]);
-        // It may be known better what it is, and still not what the field says of it.
+        // A folder needs nothing, but the field may name contents.
         assert!(!NewerEntry::<Run>::of_field(EntryKind::Directory).needs_nothing());
     }
 
     #[test]
-    fn only_files_and_unknown_kinds_have_flags() {
+    fn folders_and_links_have_no_flags() {
         let read = |tag| EntryKind::read(tag, &mut Reader::new(b"\x01a")).map(|kind| kind.tag());
         for kind in [DIRECTORY, SYMLINK, HARD_LINK] {
             assert_eq!(read(kind), Ok(kind));

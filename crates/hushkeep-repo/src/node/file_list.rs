@@ -352,11 +352,10 @@ mod tests {
     /// A block that removes these paths, however long they are together.
     fn removals<'a>(paths: impl IntoIterator<Item = &'a RelPath>) -> Vec<u8> {
         let mut writer = BlockWriter::default();
-        let finished = paths.into_iter().filter_map(|path| {
+        for path in paths {
             writer.paths_len = 0;
-            writer.push(&Op::Remove(path.clone()))
-        });
-        assert_eq!(finished.count(), 0);
+            assert_eq!(writer.push(&Op::Remove(path.clone())), None);
+        }
         writer.finish().unwrap()
     }
 
