@@ -395,7 +395,7 @@ def holds(compute, vector):
 def main():
     failed = False
     for file in sorted(pathlib.Path(__file__).parent.glob("*.json")):
-        compute = globals()[file.stem.replace("-", "_")]
+        compute = globals()[file.name.split(".")[0].replace("-", "_")]
         held = skipped = 0
         for vector in json.loads(file.read_text(encoding="utf-8")):
             try:
