@@ -91,7 +91,7 @@ class VectorsTest(unittest.TestCase):
         read: Callable[[dict[str, Any]], dict[str, Any]],
         read_back: Callable[[dict[str, Any], dict[str, Any]], None] = lambda given, output: None,
     ) -> None:
-        # What came after the freeze has files of its own: "keys.2.json".
+        # New vectors have files of their own: "keys.2.json".
         files = [VECTORS / f"{file_stem}.json", *sorted(VECTORS.glob(f"{file_stem}.*.json"))]
         for vector in (vector for file in files for vector in json.loads(file.read_text("utf-8"))):
             with self.subTest(file=file_stem, about=vector["about"]):

@@ -1,7 +1,7 @@
 //! Every vector under `spec/vectors/core` holds.
 //!
 //! A file is a list of vectors; each has an `input` written by hand and the `output` that follows from it. Those that are there
-//! are frozen. A new one is an input in a new file, `keys.2.json` beside `keys.json`:
+//! stay. A new one is an input in a new file, `keys.2.json` beside `keys.json`:
 //! `HUSHKEEP_WRITE_VECTORS=1 cargo test -p hushkeep-core --test vectors` fills in the outputs that are missing. `check.py`
 //! beside the vectors recomputes them without this crate.
 
