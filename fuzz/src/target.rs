@@ -17,10 +17,17 @@ enum Item {
 }
 
 /// Counts what a restore writes. Everything must lie in a folder that was restored before it, and never below a link.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct CountingTarget {
     items: Mutex<BTreeMap<RelPath, Item>>,
     bytes: AtomicU64,
+}
+
+impl Default for CountingTarget {
+    /// The target itself is there before anything is restored, and stays a folder.
+    fn default() -> Self {
+        Self { items: Mutex::new(BTreeMap::from([(RelPath::root(), Item::Folder)])), bytes: AtomicU64::new(0) }
+    }
 }
 
 impl CountingTarget {
@@ -33,9 +40,8 @@ impl CountingTarget {
 
     fn insert(&self, path: &RelPath, item: Item) {
         let mut items = self.items();
-        // The target itself is there before anything is restored.
-        let is_folder = |parent: RelPath| parent == RelPath::root() || items.get(&parent) == Some(&Item::Folder);
-        assert!(path.parent().is_none_or(is_folder), "{path} is restored into what is no folder");
+        let is_inside = path.parent().is_none_or(|parent| items.get(&parent) == Some(&Item::Folder));
+        assert!(is_inside, "{path} is restored into what is no folder");
         let before = items.insert(path.clone(), item);
         assert!(before != Some(Item::Folder) || item == Item::Folder, "{path} replaces a folder");
     }
