@@ -12,6 +12,7 @@
 //! * [`recovery`]: `K` written for people, with check groups that find and repair a wrong one.
 //! * [`wrap`]: `K` behind a passphrase.
 //! * [`wire`]: the few encodings everything else is built from.
+//! * [`symmetric`]: hashes, key derivation and sealed boxes for what is no object of a repository.
 
 pub mod keys;
 pub mod name;
@@ -20,6 +21,7 @@ mod published;
 pub mod recovery;
 pub mod seal;
 mod secret;
+pub mod symmetric;
 pub mod wire;
 pub mod wrap;
 

@@ -50,6 +50,13 @@ impl<const N: usize> Secret<N> {
         Self(bytes)
     }
 
+    /// The same, if `fill` can fail.
+    pub fn build_with<E>(fill: impl FnOnce(&mut [u8; N]) -> Result<(), E>) -> Result<Self, E> {
+        let mut secret = Self::build(|_| ());
+        fill(&mut secret.0)?;
+        Ok(secret)
+    }
+
     /// Copies a secret out of a buffer, which stays the caller's to erase. `None` for a wrong length.
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
         (bytes.len() == N).then(|| Self::build(|own| own.copy_from_slice(bytes)))

@@ -23,7 +23,8 @@ use crate::seal::TAG_LEN;
 use crate::seal::aead::{Aead, Nonce};
 use crate::wire::{Record, RecordWriter, UnknownFields, WireError};
 
-const SALT_LEN: usize = 16;
+/// The length of a salt, in bytes.
+pub const SALT_LEN: usize = 16;
 const COMMITMENT_LEN: usize = 32;
 const SEALED_LEN: usize = 32 + TAG_LEN;
 
@@ -45,6 +46,11 @@ impl Passphrase {
         let mut normal = Zeroizing::new(String::with_capacity(len));
         normal.extend(typed.nfkc());
         Ok(Self(normal))
+    }
+
+    /// The passphrase itself. Whoever calls this answers for what happens to it.
+    pub fn expose(&self) -> &str {
+        &self.0
     }
 
     /// Whether it stays the same under all later versions of Unicode: not if it has a character that none has assigned yet.
@@ -262,7 +268,7 @@ impl WrapKeys {
         salt: &[u8; SALT_LEN],
         place: &WrapPlace,
     ) -> Result<Self, OutOfMemory> {
-        let root = stretch(passphrase, params, salt)?;
+        let root = Secret::<32>::build_with(|root| stretch(passphrase.0.as_bytes(), params, salt, root))?;
         let WrapPlace { repository, protector, epoch } = place;
         // A machine that wakes up twice may draw a salt twice. The nonce is fixed: the key must be another in the next epoch.
         let info = [b"hushkeep/1 passphrase wrap key".as_slice(), protector.as_bytes(), &epoch.0.to_le_bytes()];
@@ -273,20 +279,20 @@ impl WrapKeys {
     }
 }
 
-/// Argon2id in memory that is erased afterwards: what it leaves behind would spare an attacker most of the work.
-#[expect(clippy::expect_used, reason = "parameters in range are Argon2's, and no passphrase has 4 GiB")]
-fn stretch(passphrase: &Passphrase, params: KdfParams, salt: &[u8; SALT_LEN]) -> Result<Secret<32>, OutOfMemory> {
+/// Argon2id (RFC 9106) in memory that is erased afterwards: what it leaves behind would spare an attacker most of the work.
+/// `out` takes 4 bytes at least.
+#[expect(clippy::expect_used, reason = "parameters in range are Argon2's, and no input has 4 GiB")]
+pub fn stretch(input: &[u8], params: KdfParams, salt: &[u8; SALT_LEN], out: &mut [u8]) -> Result<(), OutOfMemory> {
     let KdfParams { memory_kib, iterations, lanes } = params;
-    let params = Params::new(memory_kib, iterations, lanes, Some(32)).expect("the parameters are in range");
+    let params = Params::new(memory_kib, iterations, lanes, Some(out.len())).expect("the parameters are in range");
     let mut memory = Zeroizing::new(Vec::new());
     memory.try_reserve_exact(params.block_count()).map_err(|_| OutOfMemory { memory_kib })?;
     memory.resize(params.block_count(), Block::new());
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-    Ok(Secret::build(|root: &mut [u8; 32]| {
-        argon2
-            .hash_password_into_with_memory(passphrase.0.as_bytes(), salt, root, memory.as_mut_slice())
-            .expect("lengths and memory are right");
-    }))
+    argon2
+        .hash_password_into_with_memory(input, salt, out, memory.as_mut_slice())
+        .expect("lengths and memory are right");
+    Ok(())
 }
 
 /// What the sealed key is bound to (spec §5.3).

@@ -26,6 +26,19 @@ impl Nonce {
     }
 }
 
+pub(crate) const NONCE_LEN: usize = 12;
+
+/// Seals under a nonce that this key has never had before; returns the tag.
+pub(crate) fn seal_in_place(key: &Secret<32>, nonce: [u8; NONCE_LEN], aad: &[u8], buffer: &mut [u8]) -> [u8; TAG_LEN] {
+    backend::Cipher::new(key).seal_in_place(nonce, aad, buffer)
+}
+
+/// Opens what was sealed, which the tag follows.
+pub(crate) fn open_in_place(key: &Secret<32>, nonce: [u8; NONCE_LEN], aad: &[u8], sealed: Vec<u8>) -> Option<Vec<u8>> {
+    let all = 0..sealed.len();
+    backend::Cipher::new(key).open_within(nonce, aad, sealed, all)
+}
+
 /// A cipher under one object's key.
 pub(crate) struct Aead {
     cipher: backend::Cipher,
