@@ -25,6 +25,8 @@ fn main() {
     names();
     of_repository(&base(), &key());
     edits_of_base();
+    hushkeep_fuzz::vault::requests().iter().for_each(|request| seed("vault", request));
+    seed("vault_reply", &hushkeep_fuzz::vault::pair());
     for folder in folders(&vectors.join("repositories/valid")) {
         let text = fs::read_to_string(folder.join("key.txt")).expect("a vector has a key");
         let Ok(Parsed::Exact(key)) = RecoveryKey::parse(&text) else { panic!("{}: no key", folder.display()) };

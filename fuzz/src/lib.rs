@@ -3,6 +3,7 @@
 pub mod edits;
 pub mod repository;
 pub mod target;
+pub mod vault;
 
 use hushkeep_core::keys::{BackupKey, Epoch, EpochKeys};
 use hushkeep_core::name::RepositoryId;
