@@ -72,6 +72,8 @@ pub enum ProtectorKind {
     RecoveryKey,
     /// The key behind a passphrase; the bytes are an encoded wrap.
     Passphrase(Vec<u8>),
+    /// A password behind a key vault; the bytes are an encoded pair (`spec/vault.md` §4).
+    Vault(Vec<u8>),
     /// A kind that a newer version knows.
     Unknown {
         /// Its number.
@@ -86,6 +88,7 @@ impl ProtectorKind {
         match self {
             Self::RecoveryKey => 1,
             Self::Passphrase(_) => 2,
+            Self::Vault(_) => 3,
             Self::Unknown { kind, .. } => *kind,
         }
     }
@@ -93,7 +96,7 @@ impl ProtectorKind {
     fn data(&self) -> &[u8] {
         match self {
             Self::RecoveryKey => &[],
-            Self::Passphrase(data) | Self::Unknown { data, .. } => data,
+            Self::Passphrase(data) | Self::Vault(data) | Self::Unknown { data, .. } => data,
         }
     }
 
@@ -102,6 +105,7 @@ impl ProtectorKind {
             1 if data.is_empty() => Ok(Self::RecoveryKey),
             1 => Err(WireError::Range),
             2 => Ok(Self::Passphrase(data.to_vec())),
+            3 => Ok(Self::Vault(data.to_vec())),
             _ => Ok(Self::Unknown { kind, data: data.to_vec() }),
         }
     }
@@ -300,7 +304,8 @@ mod tests {
         let kind = prop_oneof![
             Just(ProtectorKind::RecoveryKey),
             any::<Vec<u8>>().prop_map(ProtectorKind::Passphrase),
-            (3u64.., any::<Vec<u8>>()).prop_map(|(kind, data)| ProtectorKind::Unknown { kind, data }),
+            any::<Vec<u8>>().prop_map(ProtectorKind::Vault),
+            (4u64.., any::<Vec<u8>>()).prop_map(|(kind, data)| ProtectorKind::Unknown { kind, data }),
         ];
         (any::<[u8; 4]>(), kind, ".*", time(), unknown_fields(4)).prop_map(|(id, kind, label, created, unknown)| {
             Protector { id: ProtectorId::from_bytes(id), kind, label, created, unknown }

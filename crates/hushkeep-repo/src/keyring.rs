@@ -68,6 +68,11 @@ impl Keyring {
         self.epochs.values().map(|(_, keys)| keys)
     }
 
+    /// The secrets of every epoch that is known, the newest first.
+    pub(crate) fn secrets(&self) -> impl Iterator<Item = &EpochSecret> {
+        self.epochs.values().rev().map(|(secret, _)| secret)
+    }
+
     /// The keys that new objects are sealed under.
     pub(crate) fn current(&self) -> Option<&Arc<EpochKeys>> {
         self.epoch(self.current)

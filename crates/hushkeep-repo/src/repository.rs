@@ -8,7 +8,7 @@ mod rotate;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hushkeep_core::keys::{BackupKey, Epoch};
+use hushkeep_core::keys::{BackupKey, Epoch, EpochSecret};
 use hushkeep_core::name::{ProtectorId, RepositoryId};
 use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
@@ -203,6 +203,11 @@ impl Repository {
     /// Which key holds: how often it was replaced.
     pub fn epoch(&self) -> Epoch {
         self.contents.objects.keyring.newest()
+    }
+
+    /// The secrets of every epoch, the newest first: from them come keys for what belongs to the repository and lies elsewhere.
+    pub fn epoch_secrets(&self) -> impl Iterator<Item = &EpochSecret> {
+        self.contents.objects.keyring.secrets()
     }
 
     /// The ways to get the key back.

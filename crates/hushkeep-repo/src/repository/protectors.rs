@@ -121,7 +121,8 @@ impl Repository {
         let published = self.publish_config(None, &config, &names, now).map_err(|unpublished| unpublished.error);
         let name = name_of(&config, &self.contents.objects);
         if self.history.config() != name {
-            return published.map(|()| Vec::new());
+            // Another device has changed them at the same time, and its config holds.
+            return Err(published.err().unwrap_or(ConfigError::Conflict));
         }
         // It holds from now on, whatever went wrong after it was published.
         (self.config, self.config_name) = (config, name);

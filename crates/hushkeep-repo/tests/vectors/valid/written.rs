@@ -6,6 +6,7 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
 use hushkeep_core::recovery::RecoveryKey;
+use hushkeep_core::wire::RecordWriter;
 use hushkeep_core::wrap::{KdfParams, Passphrase, PassphraseWrap, WrapPlace};
 use hushkeep_repo::storage::{Features, Folder};
 use hushkeep_repo::{LockedRepository, Protector, ProtectorKind, PruneOptions, Quiet, RelPath, Repository, Storage};
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Vector> {
         repacked_and_dropped(),
         protectors(),
         three_epochs(),
+        password(),
     ]
 }
 
@@ -259,6 +261,31 @@ fn protectors() -> Vector {
     assert_eq!(writing.count(Folder::Config), 6);
     writing.back_up(&mut repository, &MemoryTree::new(&[("a.txt", Node::File(b"hello".to_vec()))]));
     Vector { passphrase: Some(PASSPHRASE.to_owned()), ..writing.vector(&key()) }
+}
+
+/// A password behind a vault, which is being changed: two pairs of one record (spec/vault.md §4).
+fn password() -> Vector {
+    let mut writing = Writing::new("password", true);
+    let mut repository = writing.device(1).create(&writing.storage);
+    let pair = |version| {
+        RecordWriter::new()
+            .critical(1, *b"https://vault.example.org:8743")
+            .critical(2, [0xa1; 32])
+            .critical(3, [0xa2; 32])
+            .critical(4, [0xa3; 32])
+            .critical(5, [version; 16])
+            .critical_int(6, KdfParams::DEFAULT.memory_kib().into())
+            .critical_int(7, KdfParams::DEFAULT.iterations().into())
+            .critical_int(8, KdfParams::DEFAULT.lanes().into())
+            .finish()
+    };
+    for number in [4, 5] {
+        let (id, kind) = (ProtectorId::from_bytes([number; 4]), ProtectorKind::Vault(pair(number)));
+        let protector = Protector::new(id, kind, String::new(), at(writing.now));
+        repository.set_protectors([repository.protectors(), &[protector]].concat(), at(writing.now)).unwrap();
+    }
+    writing.back_up(&mut repository, &MemoryTree::new(&[("a.txt", Node::File(b"hello".to_vec()))]));
+    writing.vector(&key())
 }
 
 fn later_key(number: u8) -> BackupKey {
