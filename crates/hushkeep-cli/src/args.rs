@@ -31,6 +31,8 @@ pub(crate) struct KeyArgs {
     pub(crate) recovery_key: RecoveryKeyArgs,
     #[command(flatten)]
     pub(crate) passphrase: PassphraseArgs,
+    #[command(flatten)]
+    pub(crate) password: PasswordArgs,
 }
 
 /// A recovery key, read from a file.
@@ -47,6 +49,14 @@ pub(crate) struct PassphraseArgs {
     /// Open the repository with the passphrase in this file; "-" for standard input
     #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSPHRASE_FILE", hide_env_values = true)]
     pub(crate) passphrase_file: Option<PathBuf>,
+}
+
+/// A password, read from a file.
+#[derive(Args)]
+pub(crate) struct PasswordArgs {
+    /// Open the repository with the password in this file, at its vault, where this device does not have the key; "-" for standard input
+    #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSWORD_FILE", hide_env_values = true)]
+    pub(crate) password_file: Option<PathBuf>,
 }
 
 /// For programs that read the output.

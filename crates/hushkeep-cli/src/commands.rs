@@ -1,5 +1,6 @@
 //! The commands, one file for each.
 
+mod attempts;
 mod backup;
 mod check;
 mod completions;
@@ -9,6 +10,7 @@ mod forget;
 mod key;
 mod ls;
 mod man;
+mod off;
 mod prune;
 mod recover;
 mod restore;
@@ -50,6 +52,10 @@ pub(crate) enum Command {
     Key(key::KeyCommand),
     /// Get the key back on a new device, and keep it there
     Recover(recover::RecoverArgs),
+    /// Show who tried the password at its vault, when, and how many guesses are left
+    Attempts(OpenArgs),
+    /// Turn the backup off: delete the passwords at their vaults, and this device's key
+    Off(off::OffArgs),
     /// Write completions for a shell
     Completions(completions::CompletionsArgs),
     /// Write the manual pages
@@ -72,6 +78,8 @@ impl Command {
             Self::Prune(args) => Some(&args.repo.repo),
             Self::Key(command) => Some(command.place()),
             Self::Recover(args) => Some(&args.repo.repo),
+            Self::Attempts(args) => Some(&args.repo.repo),
+            Self::Off(args) => Some(&args.repo.repo),
             Self::Completions(_) | Self::Man(_) => None,
         }
     }
@@ -90,6 +98,8 @@ impl Command {
             Self::Prune(args) => args.json.json,
             Self::Key(command) => command.json(),
             Self::Recover(args) => args.json.json,
+            Self::Attempts(args) => args.json.json,
+            Self::Off(args) => args.json.json,
             Self::Dump(_) | Self::Completions(_) | Self::Man(_) => false,
         }
     }
@@ -110,6 +120,8 @@ pub(crate) fn run(command: Command, invocation: &Invocation, output: &mut Output
         Command::Prune(args) => prune::run(&args, invocation, output),
         Command::Key(command) => key::run(command, invocation, output),
         Command::Recover(args) => recover::run(&args, output),
+        Command::Attempts(args) => attempts::run(&args, output),
+        Command::Off(args) => off::run(&args, output),
         Command::Completions(args) => completions::run(&args, output),
         Command::Man(args) => man::run(&args, output),
     }

@@ -4,6 +4,7 @@
 //! backquotes is a command of this program.
 
 mod upkeep;
+mod vault;
 
 use std::error::Error;
 use std::io;
@@ -16,6 +17,8 @@ use hushkeep::sources::InvalidPattern;
 use hushkeep::storage::OpenError;
 use hushkeep::{CreateError, FindError, GatherError, HomeError, SecretError, UnlockError};
 
+pub(crate) use vault::what_is_left;
+
 use crate::snapshot_spec::SpecError;
 
 /// How the program ends, for scripts.
@@ -25,10 +28,12 @@ pub(crate) enum Exit {
     Usage,
     Incomplete,
     NoRepository,
+    Locked,
     WrongKey,
     RolledBack,
     Damaged,
     Storage,
+    Vault,
     Interrupted,
     /// Nobody reads the output any more: nothing is told.
     BrokenPipe,
@@ -41,10 +46,12 @@ impl Exit {
             Self::Usage => 2,
             Self::Incomplete => 3,
             Self::NoRepository => 10,
+            Self::Locked => 11,
             Self::WrongKey => 12,
             Self::RolledBack => 13,
             Self::Damaged => 14,
             Self::Storage => 15,
+            Self::Vault => 16,
             Self::Interrupted => 130,
         }
     }
@@ -101,7 +108,7 @@ impl From<HomeError> for Failure {
                 Exit::Failed,
                 what,
                 "the backup itself is not hurt, only this device's copy of its key",
-                "run `recover` with the recovery key or a passphrase to put the key back",
+                "run `recover` with the recovery key, a passphrase or a password to put the key back",
             ),
             _ => Self::new(
                 Exit::Failed,
@@ -202,15 +209,16 @@ impl From<UnlockError> for Failure {
                 Exit::WrongKey,
                 what,
                 "nothing was read or written; the backup is whole",
-                "run `recover` to keep the key on this device, or name a file with --recovery-key-file or --passphrase-file",
+                "run `recover` to keep the key on this device, or name a file with --recovery-key-file, --passphrase-file or --password-file",
             ),
             UnlockError::Refused(error) => error.into(),
             UnlockError::Asking(_) => Self::new(
                 Exit::Failed,
                 what,
                 "nothing was read or written",
-                "name a readable file with --recovery-key-file or --passphrase-file",
+                "name a readable file with --recovery-key-file, --passphrase-file or --password-file",
             ),
+            UnlockError::Guess(error) => error.into(),
             UnlockError::Repository(error) => error.into(),
             UnlockError::Home(error) => error.into(),
             _ => Self::new(Exit::Failed, what, UNTOUCHED, LOOK_AGAIN),
@@ -225,6 +233,7 @@ impl From<SecretError> for Failure {
                 "check the place given with --repo, or use this repository's newest recovery key; \
                  if this is a copy from before the key was replaced, that of then"
             }
+            SecretError::WrongPassword { left, wait } => return vault::wrong_password(left, wait),
             SecretError::OutdatedDeviceKey => return outdated_device_key(facts(&error)),
             SecretError::NotAllTried => {
                 "use the recovery key; whoever can write to this storage may have put configs there to keep you out"

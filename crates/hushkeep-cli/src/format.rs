@@ -24,6 +24,11 @@ pub(crate) fn count(number: u64, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// A number of guesses.
+pub(crate) fn guesses(number: u8) -> String {
+    if number == 1 { "1 guess".to_owned() } else { format!("{number} guesses") }
+}
+
 /// A point in time by this device's clock and zone: `2026-11-24 09:12:05 CET`.
 pub(crate) fn time(time: Timestamp) -> String {
     time_in(time, &TimeZone::system())

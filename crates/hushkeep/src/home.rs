@@ -4,15 +4,19 @@ use std::env;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::recovery::{Parsed, RecoveryKey};
 use hushkeep_repo::State;
 use hushkeep_repo::state::{StateError, StateKey};
+use hushkeep_vault::RecordId;
+use hushkeep_vault::client::Seen;
 use zeroize::Zeroizing;
 
 use crate::folder_cache::FolderCache;
+use crate::off::Deleting;
 use crate::place::Place;
 use crate::private_file;
 
@@ -25,6 +29,8 @@ const MAX_NEXT_KEYS: usize = 16;
 /// * `key.next`: keys that rotations may have put in its place, as long as this device does not know: one a line, the
 ///   newest first;
 /// * `places`: where the repository was found, each ended by a zero byte;
+/// * `vault-<record id>`: where a vault's record was when this device last looked;
+/// * `deleting`: that the backups are being deleted, and how far that got;
 /// * `tips`, `journal`, `published`, `bad-packs`, `device`: the engine's state, see [`StateKey`].
 ///
 /// Files are for this user alone (0600, folders 0700), and always whole. A run that is killed may leave a temporary file
@@ -233,12 +239,69 @@ impl DeviceState {
         self.folder.join("key.next")
     }
 
+    /// Where this device last saw a record of a vault.
+    pub(crate) fn seen_at_vault(&self, record: &RecordId) -> Result<Option<Seen>, HomeError> {
+        let path = self.vault_file(record);
+        let Some(bytes) = self.read(&path)? else { return Ok(None) };
+        let damaged = |_| HomeError::Read { path, source: io::ErrorKind::InvalidData.into() };
+        Seen::decode(&bytes).map(Some).map_err(damaged)
+    }
+
+    /// Remembers it.
+    pub(crate) fn set_seen_at_vault(&self, record: &RecordId, seen: &Seen) -> Result<(), HomeError> {
+        self.write(&self.vault_file(record), &seen.encode())
+    }
+
+    /// Has the record looked at soon: nothing is known of when it was last.
+    pub(crate) fn look_soon_at_vault(&self, record: &RecordId) -> Result<(), HomeError> {
+        self.set_looked_at_vault(record, SystemTime::UNIX_EPOCH)
+    }
+
+    /// Notes when a record was looked at, of which something is remembered.
+    pub(crate) fn set_looked_at_vault(&self, record: &RecordId, when: SystemTime) -> Result<(), HomeError> {
+        let path = self.vault_file(record);
+        let set = fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(when));
+        match set {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(HomeError::Write { path, source }),
+            _ => Ok(()),
+        }
+    }
+
+    /// When that was last written.
+    pub(crate) fn looked_at_vault(&self, record: &RecordId) -> Option<SystemTime> {
+        fs::metadata(self.vault_file(record)).and_then(|found| found.modified()).ok()
+    }
+
+    fn vault_file(&self, record: &RecordId) -> PathBuf {
+        self.folder.join(format!("vault-{record}"))
+    }
+
     /// Forgets what this device has seen of the history: what is shown next is taken as it is.
     pub(crate) fn forget_tips(&self) -> Result<(), HomeError> {
         self.remove(&self.folder.join(StateKey::Tips.name()))
     }
 
-    /// Removes everything that is remembered of a repository that was never made.
+    /// Notes that the backups are being deleted.
+    pub(crate) fn set_deleting(&self, deleting: Deleting) -> Result<(), HomeError> {
+        self.write(
+            &self.deleting_file(),
+            if deleting == Deleting::AllButConfigs { b"all but configs" } else { b"some" },
+        )
+    }
+
+    pub(crate) fn deleting(&self) -> Deleting {
+        match fs::read(self.deleting_file()) {
+            Ok(said) if said == b"all but configs" => Deleting::AllButConfigs,
+            Ok(_) => Deleting::Some,
+            Err(_) => Deleting::No,
+        }
+    }
+
+    fn deleting_file(&self) -> PathBuf {
+        self.folder.join("deleting")
+    }
+
+    /// Removes everything that is remembered of a repository.
     pub(crate) fn forget(&self) -> Result<(), HomeError> {
         match fs::remove_dir_all(&self.folder) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {

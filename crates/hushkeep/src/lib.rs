@@ -28,6 +28,8 @@
 //! * [`Ask`] and [`Secret`]: getting the backup key.
 //! * [`protectors`]: the ways to get the key back, and changing them.
 //! * [`Rotation`]: replacing the key.
+//! * [`vault`]: passwords that a key vault counts the guesses at.
+//! * [`off`]: forgetting a repository, and deleting it.
 //! * [`retention`]: which snapshots to keep.
 //! * [`Sources`]: what to back up. [`Selection`]: what to restore.
 //!
@@ -37,6 +39,7 @@ mod find;
 mod folder_cache;
 mod gather;
 mod home;
+pub mod off;
 mod place;
 mod private_file;
 pub mod protectors;
@@ -45,6 +48,7 @@ pub mod retention;
 mod rotation;
 mod selection;
 mod unlock;
+pub mod vault;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -62,9 +66,9 @@ pub use gather::{GatherError, Gathered, SourceOptions, Sources, Unavailable};
 pub use home::{DeviceState, Home, HomeError};
 pub use place::Place;
 pub use rebuild::RebuildError;
-pub use rotation::{RotateError, Rotated, Rotation};
+pub use rotation::{PasswordError, RotateError, Rotated, Rotation};
 pub use selection::Selection;
-pub use unlock::{Ask, Opened, OpenedBy, Secret, SecretError, UnlockError};
+pub use unlock::{Ask, Opened, OpenedBy, Secret, SecretError, UnlockError, Ways};
 
 use hushkeep_repo::Timestamp;
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::recovery::{Parsed, RecoveryKey};
@@ -11,7 +12,8 @@ use zeroize::Zeroizing;
 use crate::find::{FindError, Found};
 use crate::home::{Home, HomeError};
 use crate::place::Place;
-use crate::unlock::{Ask, Opened, Secret, SecretError, UnlockError};
+use crate::unlock::{Ask, Opened, Secret, SecretError, UnlockError, Ways};
+use crate::vault::{GuessAhead, Transport, VaultAddress};
 
 /// No config could be made anew, or the repository not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +135,7 @@ impl<'a> Asked<'a> {
     fn recovery_keys(self, home: &Home, place: &Place) -> Result<RecoveryKeys<'a>, RebuildError> {
         let Self { ask, recovery_key } = self;
         let named = match recovery_key {
-            None if ask.has_named() => ask.secret(false, None).map_err(UnlockError::Asking)?,
+            None if ask.has_named() => ask.secret(Ways::NONE, None).map_err(UnlockError::Asking)?,
             given => given.map(Secret::RecoveryKey),
         };
         let may_ask = named.is_none();
@@ -150,12 +152,12 @@ impl<'a> Asked<'a> {
 }
 
 impl Ask for Asked<'_> {
-    fn secret(&mut self, has_passphrase: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
+    fn secret(&mut self, ways: Ways, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
         // It may be right, and only no config know it.
         if refused == Some(&SecretError::AnotherRecoveryKey) {
             return Ok(None);
         }
-        match self.ask.secret(has_passphrase, refused)? {
+        match self.ask.secret(ways, refused)? {
             Some(Secret::RecoveryKey(text)) if text.trim().is_empty() => Ok(None),
             Some(Secret::RecoveryKey(text)) => {
                 self.recovery_key = Some(text.clone());
@@ -163,6 +165,18 @@ impl Ask for Asked<'_> {
             }
             other => Ok(other),
         }
+    }
+
+    fn transport(&self) -> Option<Arc<dyn Transport>> {
+        self.ask.transport()
+    }
+
+    fn moved_vault(&self) -> Option<&VaultAddress> {
+        self.ask.moved_vault()
+    }
+
+    fn may_guess(&mut self, ahead: &GuessAhead) -> io::Result<bool> {
+        self.ask.may_guess(ahead)
     }
 }
 
@@ -181,9 +195,9 @@ impl RecoveryKeys<'_> {
         if !std::mem::take(&mut self.may_ask) {
             return Ok(None);
         }
-        match self.ask.secret(false, None).map_err(UnlockError::Asking)? {
+        match self.ask.secret(Ways::NONE, None).map_err(UnlockError::Asking)? {
             Some(Secret::RecoveryKey(text)) => Ok(Some(text)),
-            Some(Secret::Passphrase(_)) => Err(RebuildError::NoRecoveryKey),
+            Some(_) => Err(RebuildError::NoRecoveryKey),
             None => Ok(None),
         }
     }
@@ -193,7 +207,7 @@ impl RecoveryKeys<'_> {
 struct Given(Option<Zeroizing<String>>);
 
 impl Ask for Given {
-    fn secret(&mut self, _: bool, _: Option<&SecretError>) -> io::Result<Option<Secret>> {
+    fn secret(&mut self, _: Ways, _: Option<&SecretError>) -> io::Result<Option<Secret>> {
         Ok(self.0.take().map(Secret::RecoveryKey))
     }
 }

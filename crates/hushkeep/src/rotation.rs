@@ -9,6 +9,7 @@ mod tests;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
@@ -19,11 +20,16 @@ use hushkeep_repo::{self as repo, ConfigError, Protector, ProtectorKind};
 use crate::home::{DeviceState, HomeError, key_file_contents};
 use crate::private_file;
 use crate::unlock::{Opened, SecretError, open_wrap};
+use crate::vault::{
+    self, GuessAhead, GuessError, Link, OpenedPair, RegisterError, Transport, VaultAddress, VaultError,
+};
 
 /// A new key, and the ways that will lead to it. Nothing is stored yet.
 pub struct Rotation {
     key: BackupKey,
     protectors: Vec<Protector>,
+    /// Passwords that their vaults know for the new key, beside those for the old one.
+    passwords: Vec<(Arc<dyn Transport>, vault::Staged)>,
 }
 
 /// The new key holds.
@@ -32,6 +38,8 @@ pub struct Rotation {
 pub struct Rotated {
     /// The configs that the storage refused to delete: who has the old key learns the old protectors there.
     pub undeleted: Vec<String>,
+    /// Vaults that did not confirm a password for the new key: it leads there all the same, and the next look at the vault does it.
+    pub unconfirmed: Vec<VaultError>,
     /// What went wrong afterwards.
     pub flaw: Option<ConfigError>,
 }
@@ -63,13 +71,28 @@ pub enum RotateError {
     Unknown(repo::RotateError),
 }
 
+/// A password that does not lead to the new key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PasswordError {
+    /// There is no such password, or it leads to the new key already.
+    #[error("there is no such password")]
+    NotFound,
+    /// The vault did not say that it is right.
+    #[error(transparent)]
+    Guess(GuessError),
+    /// It could not be registered for the new key.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+}
+
 impl Rotation {
     /// Draws a new key. The recovery key leads to it, and nothing else yet.
     pub fn prepare() -> Self {
         let rng = &mut crate::random();
         let (id, label) = (ProtectorId::generate(rng), String::new());
         let recovery_key = Protector::new(id, ProtectorKind::RecoveryKey, label, crate::now());
-        Self { key: BackupKey::generate(rng), protectors: vec![recovery_key] }
+        Self { key: BackupKey::generate(rng), protectors: vec![recovery_key], passwords: Vec::new() }
     }
 
     /// The new key, for its owner to write down.
@@ -92,6 +115,33 @@ impl Rotation {
         let ids: Vec<ProtectorId> = carried.iter().map(|protector| protector.id).collect();
         self.protectors.extend(carried);
         if ids.is_empty() { Err(refused) } else { Ok(ids) }
+    }
+
+    /// Lets a password behind a vault lead to the new key, under its old name. The vault is asked first whether it is right: that
+    /// costs a guess if it is not.
+    pub fn carry_over_password(
+        &mut self,
+        opened: &Opened,
+        transport: &Arc<dyn Transport>,
+        id: &ProtectorId,
+        password: &Passphrase,
+        may_guess: &mut dyn FnMut(&GuessAhead) -> io::Result<bool>,
+    ) -> Result<(), PasswordError> {
+        let is_meant = |old: &&Protector| old.id == *id;
+        let old = self.dropped(opened).into_iter().find(is_meant).ok_or(PasswordError::NotFound)?;
+        let (mut protector, pair) = (old.clone(), vault::pair_of(old).ok_or(PasswordError::NotFound)?);
+        let address = VaultAddress::of(&pair).map_err(|_| PasswordError::Guess(GuessError::Damaged))?;
+        let link = Link { transport: &**transport, address: &address };
+        let mut may_guess = |host: &str, left| may_guess(&GuessAhead { host: host.to_owned(), left, tried: 0 });
+        let mut guess = vault::guess(link, &[pair], password, &mut may_guess).map_err(PasswordError::Guess)?;
+        let proven = guess.next_key().map_err(PasswordError::Guess)?;
+        let OpenedPair { by, .. } = proven.ok_or(PasswordError::NotFound)?;
+        vault::remember_guess(opened, guess.link(), &by);
+        let staged = vault::stage_for(opened, &**transport, &by.pair, password, &self.key)?;
+        protector.kind = ProtectorKind::Vault(staged.pair().encode());
+        self.protectors.push(protector);
+        self.passwords.push((Arc::clone(transport), staged));
+        Ok(())
     }
 
     /// The ways to the old key that do not lead to the new one, beside the old recovery key.
@@ -123,7 +173,12 @@ impl Rotation {
             let _ = device.adopt_next_key(&self.key);
         }
         opened.key = self.key;
-        Ok(Rotated { undeleted, flaw })
+        let finished = self
+            .passwords
+            .into_iter()
+            .map(|(transport, staged)| vault::finish_registration(opened, &*transport, staged));
+        let unconfirmed = finished.filter_map(Result::err).collect();
+        Ok(Rotated { undeleted, flaw, unconfirmed })
     }
 
     /// Keeps the new key before anything is stored.

@@ -9,10 +9,12 @@ use hushkeep_core::recovery::{Parsed, RecoveryKey, RecoveryKeyError};
 use hushkeep_core::wrap::{Passphrase, PassphraseWrap, UnwrapError, WrapPlace};
 use hushkeep_repo::state::StateKey;
 use hushkeep_repo::{self as repo, FoundProtector, ProtectorKind, ReadError, Repository, State};
+use hushkeep_vault::Pair;
 use zeroize::Zeroizing;
 
 use crate::find::Found;
 use crate::home::{DeviceState, HomeError};
+use crate::vault::{self, GuessAhead, GuessError, Link, OpenedPair, Transport, VaultAddress};
 
 /// Asks the owner for a way to get the backup key back.
 pub trait Ask {
@@ -20,12 +22,42 @@ pub trait Ask {
     ///
     /// Called again, with the reason, as long as what was given does not open the repository. Called with a reason at
     /// once if the key on this device does not open it any more.
-    fn secret(&mut self, has_passphrase: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>>;
+    fn secret(&mut self, ways: Ways, refused: Option<&SecretError>) -> io::Result<Option<Secret>>;
 
     /// Whether the owner has named a secret beforehand: then that counts before what this device keeps.
     fn has_named(&self) -> bool {
         false
     }
+
+    /// How messages get to a key vault. Without that, no password is tried.
+    fn transport(&self) -> Option<Arc<dyn Transport>> {
+        None
+    }
+
+    /// Where a vault is now, if it is no more where the repository says.
+    fn moved_vault(&self) -> Option<&VaultAddress> {
+        None
+    }
+
+    /// Whether a guess may be sent to a vault: it counts.
+    fn may_guess(&mut self, _ahead: &GuessAhead) -> io::Result<bool> {
+        Ok(true)
+    }
+}
+
+/// What leads to the key of a repository, beside its recovery key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ways {
+    /// A passphrase.
+    pub passphrase: bool,
+    /// The hosts of the key vaults that a password is for; none if there is no password. Who can write to the storage may have put
+    /// others there: the owner is to see them before the password is typed.
+    pub vaults: Vec<String>,
+}
+
+impl Ways {
+    /// The recovery key alone.
+    pub const NONE: Self = Self { passphrase: false, vaults: Vec::new() };
 }
 
 /// What an owner can give.
@@ -34,6 +66,8 @@ pub enum Secret {
     RecoveryKey(Zeroizing<String>),
     /// A passphrase, as it was typed or read.
     Passphrase(Zeroizing<String>),
+    /// A password, as it was typed or read: a vault counts the guess.
+    Password(Zeroizing<String>),
 }
 
 /// What was given does not open this repository.
@@ -61,6 +95,20 @@ pub enum SecretError {
     /// This repository has no passphrase.
     #[error("this repository has no passphrase")]
     NoPassphrase,
+    /// The password is wrong, and the vault has counted the guess.
+    #[error("the password is wrong")]
+    WrongPassword {
+        /// How many guesses are left.
+        left: u8,
+        /// How long the next one has to wait, in seconds.
+        wait: u32,
+    },
+    /// No vault said whether the password is right; other ways may be open.
+    #[error("{0}")]
+    Unguessed(String),
+    /// This repository has no password behind a vault.
+    #[error("this repository has no password")]
+    NoPassword,
     /// The passphrase cannot be tried, or is right and gives no key.
     #[error("the passphrase's own record is damaged or needs a newer program")]
     PassphraseDamaged,
@@ -86,6 +134,8 @@ pub enum OpenedBy {
     },
     /// By a passphrase.
     Passphrase(ProtectorId),
+    /// By a password behind a vault.
+    Password,
 }
 
 /// An open repository with its key.
@@ -115,6 +165,9 @@ pub enum UnlockError {
     /// The owner could not be asked.
     #[error("cannot ask for the key")]
     Asking(#[source] io::Error),
+    /// No vault said whether the password is right.
+    #[error(transparent)]
+    Guess(#[from] GuessError),
     /// The key is right, but the repository cannot be opened.
     #[error(transparent)]
     Repository(#[from] repo::UnlockError),
@@ -126,6 +179,9 @@ pub enum UnlockError {
 /// How many passphrases are tried: what a config says is not proven before one of them opens it, and each try can
 /// cost a gigabyte and many seconds. Two configs can have 32 each.
 const MAX_TRIED: usize = 64;
+
+/// How many records are guessed at: what a config says is not proven before, and each may be a trap.
+const MAX_RECORDS: usize = 4;
 
 /// Opens the repository with a key of which the config says that it fits.
 type Open<'a> = &'a mut dyn FnMut(&BackupKey) -> Result<Repository, UnlockError>;
@@ -183,6 +239,13 @@ impl Found {
         self.locked.protectors().any(|protector| wrap_of(protector).is_some())
     }
 
+    /// What leads to the key beside the recovery key, as far as the storage shows.
+    fn ways(&self, ask: &dyn Ask) -> Ways {
+        let hosts =
+            self.records().into_iter().filter_map(|pairs| Some(address_of(&pairs, ask).ok()?.host().to_owned()));
+        Ways { passphrase: self.has_passphrase(), vaults: hosts.collect() }
+    }
+
     /// Opens the repository by the key of a rotation of which this device did not see the end, if it went through.
     fn open_by_next_key(&self) -> Result<Option<Opened>, UnlockError> {
         let mut failure = None;
@@ -212,15 +275,26 @@ impl Found {
 
     /// Asks the owner until something opens the repository. `refused` is why a first way did not.
     fn ask(&self, ask: &mut dyn Ask, mut refused: Option<SecretError>, open: Open<'_>) -> Result<Opened, UnlockError> {
+        let mut unguessed = None;
         loop {
-            let secret = ask.secret(self.has_passphrase(), refused.as_ref()).map_err(UnlockError::Asking)?;
-            let Some(secret) = secret else { return Err(refused.map_or(UnlockError::NoKey, UnlockError::Refused)) };
+            let secret = ask.secret(self.ways(ask), refused.as_ref()).map_err(UnlockError::Asking)?;
+            let Some(secret) = secret else {
+                let refused = refused.map_or(UnlockError::NoKey, UnlockError::Refused);
+                return Err(unguessed.map_or(refused, UnlockError::Guess));
+            };
+            unguessed = None;
             let opened = match &secret {
                 Secret::RecoveryKey(text) => self.open_by_recovery_key(text, open),
                 Secret::Passphrase(text) => self.open_by_passphrase(text, open),
+                Secret::Password(text) => self.open_by_password(text, ask, open),
             };
             match opened {
                 Err(UnlockError::Refused(error)) => refused = Some(error),
+                // Whatever the vault does, the recovery key and a passphrase are still good.
+                Err(UnlockError::Guess(error)) => {
+                    refused = Some(SecretError::Unguessed(error.to_string()));
+                    unguessed = Some(error);
+                }
                 opened => return opened,
             }
         }
@@ -267,6 +341,73 @@ impl Found {
         let newer = failure.take_if(|error| is_newer(error));
         let untried = passphrases.next().map(|_| SecretError::NotAllTried.into());
         Err(newer.or(untried).or(failure).unwrap_or(refused.into()))
+    }
+
+    /// Makes a guess at each record in turn: a repository may have a password at several vaults.
+    fn open_by_password(&self, text: &str, ask: &mut dyn Ask, open: Open<'_>) -> Result<Opened, UnlockError> {
+        let password = Passphrase::new(text).map_err(|_| SecretError::EmptyPassphrase)?;
+        let transport = ask.transport().ok_or(SecretError::NoPassword)?;
+        let (mut refused, mut tried) = (UnlockError::from(SecretError::NoPassword), 0);
+        for pairs in self.records() {
+            let error = match self.open_by_record(&pairs, &password, (&*transport, ask, &mut tried), open) {
+                Err(UnlockError::Guess(GuessError::WrongPassword { left, wait })) => {
+                    SecretError::WrongPassword { left, wait }.into()
+                }
+                // Of several vaults, another may answer.
+                Err(error @ UnlockError::Guess(_)) => error,
+                opened => return opened,
+            };
+            // A wrong password is what its owner must know first.
+            refused = if is_wrong_password(&refused) { refused } else { error };
+        }
+        Err(refused)
+    }
+
+    /// Makes a guess at a record. It may be right for a key that does not hold as well, of a rotation that was broken off.
+    fn open_by_record(
+        &self,
+        pairs: &[Pair],
+        password: &Passphrase,
+        (transport, ask, tried): (&dyn Transport, &mut dyn Ask, &mut u8),
+        open: Open<'_>,
+    ) -> Result<Opened, UnlockError> {
+        let address = address_of(pairs, ask)?;
+        let link = Link { transport, address: &address };
+        let mut may_guess = |host: &str, left| {
+            let may = ask.may_guess(&GuessAhead { host: host.to_owned(), left, tried: *tried });
+            *tried += 1;
+            may
+        };
+        let mut guess = vault::guess(link, pairs, password, &mut may_guess)?;
+        let mut left_over = None;
+        while let Some(OpenedPair { key, by }) = guess.next_key()? {
+            match open(&key) {
+                Err(error) if may_be_left_over(&error) => left_over = Some(error),
+                repository => {
+                    let opened = self.opened(repository?, key, OpenedBy::Password)?;
+                    vault::remember_guess(&opened, guess.link(), &by);
+                    return Ok(opened);
+                }
+            }
+        }
+        Err(left_over.unwrap_or(GuessError::Damaged.into()))
+    }
+
+    /// The passwords behind vaults, those of one record together: while one is changed, a config has two of it.
+    fn records(&self) -> Vec<Vec<Pair>> {
+        let mut records: Vec<Vec<Pair>> = Vec::new();
+        for pair in self.locked.protectors().filter_map(pair_of) {
+            let record = records.iter_mut().find(|pairs| pairs.iter().any(|other| is_of_one_record(other, &pair)));
+            let Some(record) = record else {
+                records.push(vec![pair]);
+                continue;
+            };
+            if record.len() < 2 && !record.contains(&pair) {
+                record.push(pair);
+            }
+        }
+        records.truncate(MAX_RECORDS);
+        records
     }
 
     fn open(&self, key: &BackupKey) -> Result<Repository, UnlockError> {
@@ -321,6 +462,31 @@ fn wrap_of(protector: FoundProtector<'_>) -> Option<(WrapPlace, &[u8])> {
         ProtectorKind::Passphrase(wrap) => Some((protector.place, wrap)),
         _ => None,
     }
+}
+
+/// The record of a protector that is a password behind a vault.
+fn pair_of(protector: FoundProtector<'_>) -> Option<Pair> {
+    match protector.kind {
+        ProtectorKind::Vault(pair) => Pair::decode(pair).ok(),
+        _ => None,
+    }
+}
+
+fn is_of_one_record(one: &Pair, other: &Pair) -> bool {
+    (one.vault, one.locator) == (other.vault, other.locator)
+}
+
+/// Where the vault of a record is. The newest password of the record comes last: where the vault was moved, it has the new address.
+fn address_of(pairs: &[Pair], ask: &dyn Ask) -> Result<VaultAddress, GuessError> {
+    let pair = pairs.last().ok_or(GuessError::Damaged)?;
+    match ask.moved_vault().filter(|moved| moved.vault() == pair.vault) {
+        Some(moved) => Ok(moved.clone()),
+        None => Ok(VaultAddress::of(pair)?),
+    }
+}
+
+fn is_wrong_password(error: &UnlockError) -> bool {
+    matches!(error, UnlockError::Refused(SecretError::WrongPassword { .. }))
 }
 
 /// The key behind a passphrase, from the record of a protector.

@@ -154,6 +154,9 @@ fn nothing_starts_another_program_or_opens_a_socket() {
     for (package, _) in MAY_DEPEND_ON.iter().filter(|(package, _)| !["scale", "hushkeep-vaultd"].contains(package)) {
         assert_eq!(named_in(package, &words), Vec::<String>::new());
     }
+    // Vaults are spoken to from one place.
+    let places = named_in("hushkeep", &["reqwest", "rustls"]);
+    assert!(!places.is_empty() && places.iter().all(|place| place.contains("/vault/https.rs:")), "{places:?}");
 }
 
 #[test]

@@ -12,7 +12,8 @@ use hushkeep::repo::{BackupOptions, BackupReport, Problem, Progress, Tree};
 use hushkeep::{FindError, Found, Home, KeepKey, NewRepository, Opened, OpenedBy, SourceOptions, Sources};
 use serde_json::{Value, json};
 
-use crate::args::{JsonArgs, PassphraseArgs, RepoArgs, VerbosityArgs};
+use super::attempts;
+use crate::args::{JsonArgs, PassphraseArgs, PasswordArgs, RepoArgs, VerbosityArgs};
 use crate::ask::{self, Owner};
 use crate::failure::{Exit, Failure};
 use crate::format;
@@ -49,6 +50,8 @@ pub(crate) struct BackupArgs {
     #[command(flatten)]
     passphrase: PassphraseArgs,
     #[command(flatten)]
+    password: PasswordArgs,
+    #[command(flatten)]
     verbosity: VerbosityArgs,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
@@ -77,7 +80,9 @@ pub(crate) fn run(args: &BackupArgs, invocation: &Invocation, output: &mut Outpu
     if opened.by == OpenedBy::New {
         tell_first_time(args, &opened, invocation, output)?;
     }
-    tell_flaws(&report, &sources)
+    let looked = if args.dry_run { Ok(()) } else { attempts::look_now_and_then(&mut opened) };
+    tell_flaws(&report, &sources)?;
+    looked
 }
 
 /// Whether a repository shall be made where there is none.
@@ -117,7 +122,10 @@ fn open(args: &BackupArgs, found: Found) -> Result<Opened, Failure> {
         note(format_args!("{} does not exist; the key on this device is used", path.display()));
     }
     let recovery_key = recovery_key.filter(|_| missing.is_none());
-    session::unlock(found, Owner::new(recovery_key, args.passphrase.passphrase_file.as_deref()))
+    session::unlock(
+        found,
+        Owner::new(recovery_key, args.passphrase.passphrase_file.as_deref(), args.password.password_file.as_deref()),
+    )
 }
 
 fn create(args: &BackupArgs, home: &Home, output: &mut Output) -> Result<Opened, Failure> {

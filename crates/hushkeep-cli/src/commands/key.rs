@@ -2,6 +2,7 @@
 
 mod add;
 mod list;
+mod passwd;
 mod remove;
 mod rotate;
 mod show;
@@ -21,12 +22,14 @@ pub(crate) enum KeyCommand {
     List(OpenArgs),
     /// Show the recovery key
     Show(show::ShowArgs),
-    /// Find out whether a recovery key or passphrase opens the repository
+    /// Find out whether a recovery key, passphrase or password opens the repository
     Verify(OpenArgs),
     /// Add a way to get the key back
     #[command(subcommand)]
     Add(add::AddCommand),
-    /// Remove a passphrase
+    /// Change a password
+    Passwd(passwd::PasswdArgs),
+    /// Remove a passphrase or a password
     Remove(remove::RemoveArgs),
     /// Replace the key: what is backed up from then on cannot be read with the old one
     Rotate(rotate::RotateArgs),
@@ -38,7 +41,8 @@ impl KeyCommand {
             Self::List(args) => &args.repo.repo,
             Self::Show(args) => &args.repo.repo,
             Self::Verify(args) => &args.repo.repo,
-            Self::Add(add::AddCommand::Passphrase(args)) => &args.repo.repo,
+            Self::Add(command) => &command.repo().repo,
+            Self::Passwd(args) => &args.repo.repo,
             Self::Remove(args) => &args.repo.repo,
             Self::Rotate(args) => &args.repo.repo,
         }
@@ -49,7 +53,8 @@ impl KeyCommand {
             Self::List(args) => args.json.json,
             Self::Show(_) => false,
             Self::Verify(args) => args.json.json,
-            Self::Add(add::AddCommand::Passphrase(args)) => args.json.json,
+            Self::Add(command) => command.json(),
+            Self::Passwd(args) => args.json.json,
             Self::Remove(args) => args.json.json,
             Self::Rotate(args) => args.json.json,
         }
@@ -61,7 +66,8 @@ pub(crate) fn run(command: KeyCommand, invocation: &Invocation, output: &mut Out
         KeyCommand::List(args) => list::run(&args, output),
         KeyCommand::Show(args) => show::run(&args, output),
         KeyCommand::Verify(args) => verify::run(&args, output),
-        KeyCommand::Add(add::AddCommand::Passphrase(args)) => add::run(&args, invocation, output),
+        KeyCommand::Add(command) => add::run(&command, invocation, output),
+        KeyCommand::Passwd(args) => passwd::run(&args, output),
         KeyCommand::Remove(args) => remove::run(&args, output),
         KeyCommand::Rotate(args) => rotate::run(&args, invocation, output),
     }

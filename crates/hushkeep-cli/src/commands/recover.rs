@@ -4,7 +4,8 @@ use std::io;
 
 use clap::Args;
 use hushkeep::repo::Snapshot;
-use hushkeep::{Found, Home};
+use hushkeep::vault::VaultAddress;
+use hushkeep::{Found, Home, OpenedBy};
 use serde_json::json;
 
 use super::backup::short;
@@ -26,9 +27,12 @@ pub(crate) struct RecoverArgs {
     /// Take the history as the storage shows it, even if this device has seen more: for who put an old copy there
     #[arg(long)]
     accept_rollback: bool,
-    /// If no config is left that can be read, make one from the recovery key. Passphrases are lost with the old one
+    /// If no config is left that can be read, make one from the recovery key. Passphrases and passwords are lost with the old one
     #[arg(long)]
     without_config: bool,
+    /// Where the vault of your password is now, if it was moved: the same vault at another name or port
+    #[arg(long, value_name = "ADDRESS")]
+    vault: Option<VaultAddress>,
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
@@ -44,9 +48,11 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure
     };
     let mut was_rebuilt = || {
         is_rebuilt = true;
-        note("a config was made that only the recovery key opens: add passphrases again with \"key add passphrase\"");
+        note(
+            "a config was made that only the recovery key opens: add passphrases and passwords again with \"key add\"",
+        );
     };
-    let (mut owner, place) = (Owner::with(&args.key), &args.repo.repo);
+    let (mut owner, place) = (Owner::with(&args.key).with_moved_vault(args.vault.clone()), &args.repo.repo);
     let opened = if args.without_config {
         Found::recover_without_config(&home, place, &mut owner, &mut accepts_rollback, &mut was_rebuilt)?
     } else {
@@ -70,6 +76,16 @@ pub(crate) fn run(args: &RecoverArgs, output: &mut Output) -> Result<(), Failure
     match newest {
         Some(newest) => tell_newest(newest, output)?,
         None => output.text("there are no snapshots yet\n")?,
+    }
+    if opened.by == OpenedBy::Password {
+        output.text(
+            "if the old device was stolen, replace the key: \"key rotate\". to see the recovery key: \"key show\"\n",
+        )?;
+        if args.vault.is_some() {
+            note(
+                "the repository still names the vault's old address; \"key passwd --vault ADDRESS\" writes the new one",
+            );
+        }
     }
     Ok(())
 }

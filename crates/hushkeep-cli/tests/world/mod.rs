@@ -43,13 +43,18 @@ impl World {
     /// Runs a command on a device, with the repository in `repo`.
     pub(crate) fn run(&self, device: &str, args: &[&str]) -> Run {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hushkeep"));
-        command.current_dir(self.folder.path()).args(args).env("HUSHKEEP_HOME", device).env("HUSHKEEP_REPO", "repo");
-        for secret in ["HUSHKEEP_RECOVERY_KEY_FILE", "HUSHKEEP_PASSPHRASE_FILE"] {
-            command.env_remove(secret);
-        }
+        self.set(command.args(args), device);
         let Output { status, stdout, stderr } = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Run { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// Where a command runs, and what it finds there.
+    pub(crate) fn set(&self, command: &mut Command, device: &str) {
+        command.current_dir(self.folder.path()).env("HUSHKEEP_HOME", device).env("HUSHKEEP_REPO", "repo");
+        for secret in ["HUSHKEEP_RECOVERY_KEY_FILE", "HUSHKEEP_PASSPHRASE_FILE", "HUSHKEEP_PASSWORD_FILE"] {
+            command.env_remove(secret);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::protectors::{self, RemoveError};
-use crate::{Ask, Found, Home, OpenedBy, Secret, UnlockError};
+use crate::{Ask, Found, Home, OpenedBy, Secret, UnlockError, Ways};
 
 const GEESE: &str = "seven geese cross the frozen canal";
 
@@ -33,7 +33,7 @@ struct Owner {
 }
 
 impl Ask for Owner {
-    fn secret(&mut self, _: bool, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
+    fn secret(&mut self, _: Ways, refused: Option<&SecretError>) -> io::Result<Option<Secret>> {
         self.refused.push(refused.cloned());
         Ok(self.secrets.pop())
     }

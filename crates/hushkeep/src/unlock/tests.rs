@@ -15,7 +15,7 @@ const GEESE: &str = "seven geese cross the frozen canal";
 struct Owner(Option<&'static str>);
 
 impl Ask for Owner {
-    fn secret(&mut self, _: bool, _: Option<&SecretError>) -> io::Result<Option<Secret>> {
+    fn secret(&mut self, _: Ways, _: Option<&SecretError>) -> io::Result<Option<Secret>> {
         Ok(self.0.take().map(|text| Secret::Passphrase(Zeroizing::new(text.to_owned()))))
     }
 }

@@ -1,6 +1,7 @@
 //! `hushkeep key list`: the ways to get the key back.
 
 use hushkeep::repo::{Protector, ProtectorKind};
+use hushkeep::vault;
 use serde_json::json;
 
 use crate::args::OpenArgs;
@@ -16,6 +17,7 @@ pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
         let object = json!({
             "id": protector.id.to_string(),
             "kind": kind(protector),
+            "vault": vault_of(protector),
             "label": format::printable(protector.label.as_bytes()),
             "added": format::time_utc(protector.created),
         });
@@ -27,13 +29,25 @@ pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
 
 fn row(protector: &Protector) -> [String; 4] {
     let label = format::printable(protector.label.as_bytes());
+    let label = match vault_of(protector) {
+        Some(vault) if label.is_empty() => format!("at {vault}"),
+        Some(vault) => format!("{label}, at {vault}"),
+        None => label,
+    };
     [protector.id.to_string(), kind(protector).to_owned(), format::time(protector.created), label]
+}
+
+/// The whole address of a password's vault, as it was given when the password was added.
+fn vault_of(protector: &Protector) -> Option<String> {
+    let pair = vault::pair_of(protector)?;
+    Some(format::printable(format!("{}/#{}", pair.address, pair.vault).as_bytes()))
 }
 
 fn kind(protector: &Protector) -> &'static str {
     match protector.kind {
         ProtectorKind::RecoveryKey => "recovery-key",
         ProtectorKind::Passphrase(_) => "passphrase",
+        ProtectorKind::Vault(_) => "password",
         _ => "unknown",
     }
 }

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     session::warn_of_repository(&opened);
     let (name, repaired_group) = match opened.by {
         OpenedBy::RecoveryKey { repaired_group } => ("recovery key", repaired_group),
+        OpenedBy::Password => ("password", None),
         _ => ("passphrase", None),
     };
     let object = json!({ "opens": true, "repaired_group": repaired_group });
