@@ -11,7 +11,7 @@ use serde_json::Value;
 
 /// Each crate with the crates of the workspace that it may depend on. `testkit` is for tests, `scale` for
 /// measuring.
-const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
+const MAY_DEPEND_ON: [(&str, &[&str]); 10] = [
     ("hushkeep-core", &[]),
     ("hushkeep-repo", &["hushkeep-core"]),
     ("hushkeep-storage", &["hushkeep-repo"]),
@@ -19,6 +19,7 @@ const MAY_DEPEND_ON: [(&str, &[&str]); 9] = [
     ("hushkeep-vault", &["hushkeep-core"]),
     ("hushkeep", &["hushkeep-core", "hushkeep-repo", "hushkeep-storage", "hushkeep-sources", "hushkeep-vault"]),
     ("hushkeep-cli", &["hushkeep"]),
+    ("hushkeep-vaultd", &["hushkeep-core", "hushkeep-vault"]),
     ("scale", &["hushkeep"]),
     ("testkit", &["hushkeep-core", "hushkeep-repo", "hushkeep-storage", "hushkeep-sources", "hushkeep"]),
 ];

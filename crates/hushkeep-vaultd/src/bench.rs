@@ -1,0 +1,221 @@
+//! What a recovery costs a vault: processor time beside that of OPAQUE alone, and bytes on the disk.
+//!
+//! A second process of this program serves a vault on this machine; this one plays its clients, who stretch no passwords.
+
+use std::fs;
+use std::io::{self, BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use hushkeep_core::Secret;
+use hushkeep_core::keys::{BackupKey, Epoch};
+use hushkeep_core::name::RepositoryId;
+use hushkeep_core::symmetric::sha256;
+use hushkeep_core::wrap::{KdfParams, Passphrase};
+use hushkeep_vault::bench::LoginStart;
+use hushkeep_vault::client::{Recovery, Registration, UpdateKeys};
+use hushkeep_vault::message::{BeginReply, FinishReply, RecoverReply};
+use hushkeep_vault::{Locator, Pair, RecordId, UpdateKey, VaultId};
+use reqwest::Client;
+
+use crate::clock;
+use crate::folder::VaultFolder;
+
+/// What is measured with.
+#[derive(Debug, Clone, Copy)]
+pub struct BenchOptions {
+    /// How many connections, each with its own record.
+    pub connections: usize,
+    /// How many recoveries on each of them.
+    pub recoveries: u64,
+    /// How many records a store is filled with.
+    pub records: u64,
+}
+
+/// What was measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Measured {
+    /// How many recoveries were completed.
+    pub recoveries: u64,
+    /// How long that took.
+    pub time: Duration,
+    /// The vault's processor time for each of them, all threads.
+    pub cpu: Duration,
+    /// The processor time of OPAQUE's part alone, measured in the same run.
+    pub login_start: Duration,
+    /// How many records were kept.
+    pub records: u64,
+    /// How many bytes their file has.
+    pub bytes: u64,
+}
+
+/// What did not work.
+pub type BenchError = Box<dyn std::error::Error + Send + Sync>;
+
+const PASSWORD: &str = "seven geese cross the frozen canal";
+
+/// So often OPAQUE's part is run.
+const LOGIN_STARTS: u32 = 4000;
+
+/// Measures completed recoveries: two requests, two durable writes each.
+pub fn bench(options: &BenchOptions) -> Result<Measured, BenchError> {
+    let folder = tempfile::tempdir()?;
+    // If there is one already, it is as good.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let login_start = login_start()?;
+    let mut served = Served::start(folder.path())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let measured = runtime.block_on(recover_all(&served, options));
+    served.child.kill()?;
+    served.child.wait()?;
+    let (time, cpu, recoveries) = measured?;
+    let cpu = cpu / u32::try_from(recoveries)?;
+    let (records, bytes) = (options.records, fill(&folder.path().join("filled"), options.records)?);
+    Ok(Measured { recoveries, time, cpu, login_start, records, bytes })
+}
+
+/// So many records are kept at the same time: they go to the disk together.
+const FILLERS: usize = 64;
+
+/// Fills a store with records, as they are once a password was registered. Returns how many bytes its file has.
+fn fill(folder: &Path, records: u64) -> Result<u64, BenchError> {
+    let folder = VaultFolder::take_or_create(folder)?;
+    let (vault, store) = folder.open()?;
+    std::thread::scope(|scope| {
+        let keep = |filler: usize| {
+            let rng = &mut UnwrapErr(SysRng);
+            (filler as u64..records).step_by(FILLERS).try_for_each(|number| {
+                // Real names are as good as random.
+                let id = RecordId::from_bytes(sha256(&[&number.to_le_bytes()]));
+                vault.keep_empty(&store, &id, clock::now(), rng)
+            })
+        };
+        let fillers: Vec<_> = (0..FILLERS).map(|filler| scope.spawn(move || keep(filler))).collect();
+        let kept =
+            fillers.into_iter().map(|filler| filler.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        kept.collect::<Result<(), _>>()
+    })?;
+    store.tidy()?;
+    Ok(fs::metadata(folder.records_file())?.len())
+}
+
+/// Everybody registers; then all recover at once.
+async fn recover_all(served: &Served, options: &BenchOptions) -> Result<(Duration, Duration, u64), BenchError> {
+    let mut owners = Vec::new();
+    for _ in 0..options.connections {
+        owners.push(Owner::register(served).await?);
+    }
+    let (done, began, cpu) = (Arc::new(AtomicU64::new(0)), Instant::now(), served.cpu()?);
+    let mut all = tokio::task::JoinSet::new();
+    for owner in owners {
+        let (done, count) = (Arc::clone(&done), options.recoveries);
+        all.spawn(async move {
+            for _ in 0..count {
+                owner.recover().await?;
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, BenchError>(())
+        });
+    }
+    while let Some(ended) = all.join_next().await {
+        ended??;
+    }
+    Ok((began.elapsed(), served.cpu()?.saturating_sub(cpu), done.load(Ordering::Relaxed)))
+}
+
+/// The processor time of OPAQUE's part of a recovery.
+fn login_start() -> Result<Duration, BenchError> {
+    let rng = &mut UnwrapErr(SysRng);
+    let login = LoginStart::new(rng).ok_or("OPAQUE failed")?;
+    let before = cpu_of("self")?;
+    for _ in 0..LOGIN_STARTS {
+        login.run(rng).ok_or("OPAQUE failed")?;
+    }
+    Ok(cpu_of("self")?.saturating_sub(before) / LOGIN_STARTS)
+}
+
+/// This program, serving a vault.
+struct Served {
+    child: Child,
+    base: String,
+    vault: VaultId,
+}
+
+impl Served {
+    fn start(folder: &Path) -> Result<Self, BenchError> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command
+            .args(["serve", "--listen", "127.0.0.1:0", "--requests-a-minute", "0", "--dir"])
+            .arg(folder.join("vault"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().ok_or("no output")?).read_line(&mut line)?;
+        let (base, key) = line.trim().split_once("/#").ok_or("no address")?;
+        let vault = VaultId::from_hex(key).ok_or("no key")?;
+        Ok(Self { child, base: base.to_owned(), vault })
+    }
+
+    fn cpu(&self) -> io::Result<Duration> {
+        cpu_of(&self.child.id().to_string())
+    }
+}
+
+/// The processor time that a process has used, all of its threads.
+fn cpu_of(process: &str) -> io::Result<Duration> {
+    let mut nanos = 0;
+    for thread in fs::read_dir(format!("/proc/{process}/task"))? {
+        let told = fs::read_to_string(thread?.path().join("schedstat"))?;
+        nanos += told.split(' ').next().and_then(|nanos| nanos.parse::<u64>().ok()).unwrap_or_default();
+    }
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// An owner on a connection.
+struct Owner {
+    client: Client,
+    base: String,
+    pair: Pair,
+    password: Passphrase,
+}
+
+impl Owner {
+    async fn register(served: &Served) -> Result<Self, BenchError> {
+        let rng = &mut UnwrapErr(SysRng);
+        let client = Client::builder().tls_danger_accept_invalid_certs(true).http1_only().build()?;
+        let password = Passphrase::new(PASSWORD).map_err(|_| "no password")?;
+        let (key, locator) = (BackupKey::from_secret(Secret::generate(rng)), Locator::generate(rng));
+        let secret = key.epoch_secret(&RepositoryId::from_bytes([1; 16]), Epoch(0));
+        let owner = UpdateKey::derive(&secret, &served.vault, &locator);
+        let place = (served.base.clone(), served.vault);
+        let (registration, request) = Registration::begin(place, locator, &password, KdfParams::FLOOR, rng)?;
+        let reply = BeginReply::decode(&post(&client, &served.base, "/v1/begin", request.encode()).await?)?;
+        let staging = registration.unstretched().stage(&reply, &key, UpdateKeys { owner: &owner, next: &owner }, rng);
+        let (staged, request) = staging?;
+        post(&client, &served.base, "/v1/stage", request.encode()).await?;
+        let (pair, request) = staged.commit(&owner);
+        post(&client, &served.base, "/v1/commit", request.encode()).await?;
+        Ok(Self { client, base: served.base.clone(), pair, password })
+    }
+
+    async fn recover(&self) -> Result<(), BenchError> {
+        let (recovery, request) =
+            Recovery::begin(std::slice::from_ref(&self.pair), &self.password, &mut UnwrapErr(SysRng))?;
+        let recovery = recovery.unstretched();
+        let reply = RecoverReply::decode(&post(&self.client, &self.base, "/v1/guess", request.encode()).await?)?;
+        let proofs = recovery.prove(&reply, &mut UnwrapErr(SysRng))?;
+        let (awaiting, request) = proofs.into_iter().next().ok_or("no proof")?;
+        let reply = FinishReply::decode(&post(&self.client, &self.base, "/v1/proof", request.encode()).await?)?;
+        awaiting.open(&reply)?;
+        Ok(())
+    }
+}
+
+async fn post(client: &Client, base: &str, path: &str, message: Vec<u8>) -> Result<Vec<u8>, BenchError> {
+    let reply = client.post(format!("{base}{path}")).body(message).send().await?.error_for_status()?;
+    Ok(reply.bytes().await?.to_vec())
+}

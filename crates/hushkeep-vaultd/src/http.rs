@@ -1,0 +1,137 @@
+//! Requests: each has one length, and is answered by a message of one length or by why there is none.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderValue, Response, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state, map_response};
+use axum::routing::{get, post};
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
+use hushkeep_vault::server::{PATHS, Refused, Vault};
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::limits::Limits;
+use crate::store::SqliteStore;
+use crate::{clock, problem};
+
+/// No request is longer, in bytes.
+const MAX_REQUEST: usize = 4096;
+
+/// A request that takes longer has lost its client, or the disk.
+const TIME_LIMIT: Duration = Duration::from_secs(20);
+
+/// A vault, its records, and what every request needs.
+pub struct Service {
+    /// The vault.
+    pub vault: Vault,
+    /// Its records.
+    pub records: SqliteStore,
+    /// Whether they could be changed when that was last tried.
+    pub is_well: AtomicBool,
+    /// Of those that are being handled: more wait for nobody.
+    pub places: Arc<Semaphore>,
+}
+
+/// So many requests are handled at the same time. Each waits for the disk, with others.
+pub const PLACES: usize = 1024;
+
+/// The vault's routes.
+pub fn router(service: Arc<Service>, brake: Option<Limits>) -> Router {
+    let mut router = Router::new().route("/health", get(health));
+    for path in PATHS {
+        let handle = move |State(service): State<Arc<Service>>, body: Bytes| answer(path, service, body);
+        router = router.route(path, post(handle));
+    }
+    let limits = (
+        CatchPanicLayer::custom(|_| problem::response(&problem::internal())),
+        TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, TIME_LIMIT),
+        RequestBodyLimitLayer::new(MAX_REQUEST),
+    );
+    let router = router.fallback(not_found).layer(limits).layer(map_response(with_code)).with_state(service);
+    match brake {
+        Some(brake) => router.layer(from_fn_with_state(Arc::new(brake), slow_down)),
+        None => router,
+    }
+}
+
+/// Whether records could be changed a minute ago: for who watches the vault.
+async fn health(State(service): State<Arc<Service>>) -> Response<Body> {
+    match service.is_well.load(Ordering::Relaxed) {
+        true => Response::new(Body::from("ok\n")),
+        false => problem::response(&Refused::new(503, "unavailable", "the records cannot be changed")),
+    }
+}
+
+/// Gives a code to what was refused before it got to the vault.
+async fn with_code(response: Response<Body>) -> Response<Body> {
+    let is_coded = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == problem::CONTENT_TYPE);
+    let (code, detail) = match response.status().as_u16() {
+        _ if is_coded => return response,
+        404 => ("no-such-path", "there is nothing here"),
+        405 => ("no-such-method", "requests are posted"),
+        413 => ("too-large", "no request is so long"),
+        503 => ("unavailable", "that took too long"),
+        400.. => ("refused", "the request is not taken"),
+        _ => return response,
+    };
+    let status = response.status().as_u16();
+    // Not the path, which is whatever somebody wrote.
+    tracing::info!(path = "other", code, status, "request");
+    problem::response(&Refused::new(status, code, detail))
+}
+
+/// Handles a request on a thread that may wait for the disk, and logs how that went: nothing of what it was about.
+async fn answer(path: &'static str, service: Arc<Service>, body: Bytes) -> Response<Body> {
+    let started = Instant::now();
+    let handled = match Arc::clone(&service.places).try_acquire_owned() {
+        // The place is left when the work is done, whether its client is still there or not.
+        Ok(place) => tokio::task::spawn_blocking(move || {
+            let _place = place;
+            service.vault.answer(&service.records, (path, &body), clock::now(), &mut UnwrapErr(SysRng))
+        }),
+        Err(_) => return problem::response(&Refused::new(503, "unavailable", "too many requests are being handled")),
+    };
+    let handled = handled.await.unwrap_or_else(|_| Err(problem::internal()));
+    let (status, code) = handled.as_ref().err().map_or((200, "ok"), |refused| (refused.status, refused.code));
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let cause = handled.as_ref().err().and_then(|refused| refused.cause.as_deref());
+    match status {
+        500.. => tracing::error!(path, code, micros, cause, "request"),
+        _ => tracing::info!(path, code, micros, "request"),
+    }
+    match handled {
+        Ok(message) => {
+            let mut response = Response::new(Body::from(message));
+            let kind = HeaderValue::from_static("application/octet-stream");
+            response.headers_mut().insert(header::CONTENT_TYPE, kind);
+            response
+        }
+        Err(refused) => problem::response(&refused),
+    }
+}
+
+/// Refuses who asks too often.
+async fn slow_down(
+    State(brake): State<Arc<Limits>>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    if brake.allow(source.ip()) {
+        return next.run(request).await;
+    }
+    problem::response(&Refused { retry_after: Some(60), ..Refused::new(429, "slow-down", "too many requests") })
+}
+
+async fn not_found() -> StatusCode {
+    StatusCode::NOT_FOUND
+}
