@@ -222,16 +222,19 @@ impl Found {
         ask: &mut dyn Ask,
         accepts_rollback: &mut dyn FnMut() -> io::Result<bool>,
     ) -> Result<Opened, UnlockError> {
-        let opened = self.ask(ask, None, &mut |key| match self.open(key) {
-            Err(UnlockError::Repository(repo::UnlockError::RolledBack))
-                if accepts_rollback().map_err(UnlockError::Asking)? =>
-            {
-                self.open_as_shown(key)
-            }
-            opened => opened,
-        })?;
-        opened.device.keep_key(&opened.key)?;
-        Ok(opened)
+        self.ask(ask, None, &mut |key| {
+            let repository = match self.open(key) {
+                Err(UnlockError::Repository(repo::UnlockError::RolledBack))
+                    if accepts_rollback().map_err(UnlockError::Asking)? =>
+                {
+                    self.open_as_shown(key)?
+                }
+                opened => opened?,
+            };
+            // At once: a guess that was right must not be lost while its vault is spoken to further.
+            self.home.device(&repository.id()).keep_key(key)?;
+            Ok(repository)
+        })
     }
 
     /// Whether a passphrase may open this repository.

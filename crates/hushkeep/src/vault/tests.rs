@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::{Ask, Found, Home, Opened, OpenedBy, Rotation, Secret, SecretError, UnlockError, Ways};
+use crate::{Ask, DeviceState, Found, Home, Opened, OpenedBy, Rotation, Secret, SecretError, UnlockError, Ways};
 
 const GEESE: &str = "seven geese cross the frozen canal";
 const HERONS: &str = "nine herons wait below the weir";
@@ -65,13 +65,13 @@ impl Served {
 }
 
 /// An owner who types a password once, and what was seen of the guess.
-struct Owner {
+struct Owner<T> {
     secret: Option<Secret>,
-    transport: Arc<Served>,
+    transport: Arc<T>,
     ahead: Vec<GuessAhead>,
 }
 
-impl Ask for Owner {
+impl<T: Transport + 'static> Ask for Owner<T> {
     fn secret(&mut self, _: Ways, _: Option<&SecretError>) -> io::Result<Option<Secret>> {
         Ok(self.secret.take())
     }
@@ -140,7 +140,7 @@ impl World {
         self.found("phone", storage).unlock(&mut self.owner(&self.served, None)).unwrap()
     }
 
-    fn owner(&self, served: &Arc<Served>, text: Option<&str>) -> Owner {
+    fn owner(&self, served: &Arc<Served>, text: Option<&str>) -> Owner<Served> {
         let secret = text.map(|text| Secret::Password(Zeroizing::new(text.to_owned())));
         Owner { secret, transport: Arc::clone(served), ahead: Vec::new() }
     }
@@ -311,6 +311,44 @@ fn a_right_guess_does_not_hide_that_a_vault_went_back() {
 /// The device that changed the password is lost before the vault committed it: whoever recovers with the new one has that done.
 #[test]
 fn a_password_that_waits_is_committed_by_who_recovers_with_it() {
+    let (world, back) = with_waiting_password();
+    let mut opened = world.recover(&back, HERONS).unwrap();
+    let attempts = told(&mut opened, &back).unwrap();
+    assert_eq!(attempts.events.last().unwrap().kind, EventKind::Committed);
+    assert_eq!(pairs(&opened.repository).len(), 1);
+    assert!(world.recover(&back, HERONS).is_ok());
+    assert_eq!(told(&mut opened, &back).unwrap().left, 10);
+}
+
+/// A vault whose line dies as soon as it has given the key.
+#[test]
+fn a_key_that_a_vault_gave_is_kept_before_it_is_asked_anything_more() {
+    struct Watched {
+        served: Arc<Served>,
+        device: DeviceState,
+        after: AtomicU64,
+    }
+    impl Transport for Watched {
+        fn post(&self, vault: &VaultAddress, path: &str, message: &[u8]) -> Result<Reply, TransportError> {
+            if path == "/v1/ask" {
+                assert!(self.device.key().unwrap().is_some(), "the key is kept");
+                self.after.fetch_add(1, Ordering::Relaxed);
+                return Err(TransportError::Unreachable("the line is dead".into()));
+            }
+            self.served.post(vault, path, message)
+        }
+    }
+    let (world, back) = with_waiting_password();
+    let found = world.found("laptop", Arc::new(world.memory.clone()));
+    let watched = Arc::new(Watched { served: back, device: found.device.clone(), after: AtomicU64::new(0) });
+    let secret = Some(Secret::Password(Zeroizing::new(HERONS.to_owned())));
+    let mut owner = Owner { secret, transport: Arc::clone(&watched), ahead: Vec::new() };
+    found.recover(&mut owner, &mut || Ok(false)).unwrap();
+    assert!(watched.after.load(Ordering::Relaxed) > 0);
+}
+
+/// A password was changed, and the vault did not get the commit; then it is back.
+fn with_waiting_password() -> (World, Arc<Served>) {
     let commit = {
         let world = World::with_password();
         let served = world.dying(u64::MAX, true);
@@ -323,12 +361,7 @@ fn a_password_that_waits_is_committed_by_who_recovers_with_it() {
     change(&mut world.open(), &served);
     let back = Arc::new(Served::new(&world.secrets, MemoryStore::default()));
     back.store.records().clone_from(&served.store.records());
-    let mut opened = world.recover(&back, HERONS).unwrap();
-    let attempts = told(&mut opened, &back).unwrap();
-    assert_eq!(attempts.events.last().unwrap().kind, EventKind::Committed);
-    assert_eq!(pairs(&opened.repository).len(), 1);
-    assert!(world.recover(&back, HERONS).is_ok());
-    assert_eq!(told(&mut opened, &back).unwrap().left, 10);
+    (world, back)
 }
 
 fn change(opened: &mut Opened, served: &Arc<Served>) {
