@@ -280,7 +280,10 @@ impl WrapKeys {
 }
 
 /// Argon2id (RFC 9106) in memory that is erased afterwards: what it leaves behind would spare an attacker most of the work.
-/// `out` takes 4 bytes at least.
+///
+/// # Panics
+///
+/// If `out` takes fewer than 4 bytes, which is the least that Argon2 gives.
 #[expect(clippy::expect_used, reason = "parameters in range are Argon2's, and no input has 4 GiB")]
 pub fn stretch(input: &[u8], params: KdfParams, salt: &[u8; SALT_LEN], out: &mut [u8]) -> Result<(), OutOfMemory> {
     let KdfParams { memory_kib, iterations, lanes } = params;

@@ -105,7 +105,7 @@ impl Vault {
                 (*login, *ke2) = self.evaluate(&counted, request, slot, &ke1)?;
             }
         }
-        let content = Guessing::new(counted.seq, logins).encode();
+        let content = Zeroizing::new(Guessing::new(counted.seq, logins).encode());
         let ticket = ticket::issue(&content, (&self.secrets, &request.record), counted.time, rng);
         let columns = &counted.record.columns;
         Ok(RecoverReply {

@@ -2,6 +2,7 @@
 
 use opaque_ke::{RegistrationRequest, RegistrationUpload, ServerRegistration};
 use rand_core::CryptoRng;
+use zeroize::Zeroizing;
 
 use super::Vault;
 use super::record::{Happened, Record};
@@ -69,8 +70,8 @@ impl Vault {
         let blinded =
             RegistrationRequest::<Suite>::deserialize(&request.blinded).map_err(|_| ChangeRefused::Malformed)?;
         let (_, record) = self.open(store, &request.record, now, rng)?;
-        let (version, mut secret) = (Version::generate(rng), [0; 32]);
-        rng.fill_bytes(&mut secret);
+        let (version, mut secret) = (Version::generate(rng), Zeroizing::new([0; 32]));
+        rng.fill_bytes(&mut *secret);
         // A generator that repeats itself must not have a password evaluated under the key of one that is registered.
         if record.slots.of(&version).is_some() {
             return Err(ChangeRefused::Busy);
@@ -79,7 +80,7 @@ impl Vault {
         let started = ServerRegistration::start(&self.setup, blinded, &identifier);
         let answer = started.map_err(|_| ChangeRefused::Malformed)?.message.serialize();
         let (evaluated, _) = answer.split_first_chunk().ok_or(ChangeRefused::Malformed)?;
-        let content = Begun::new(record.seq, version, secret).encode();
+        let content = Zeroizing::new(Begun::new(record.seq, version, *secret).encode());
         let ticket =
             ticket::issue(&content, (&self.secrets, &request.record), now, rng).ok_or(ChangeRefused::Damaged)?;
         let signature = [0; SIGNATURE_LEN];
