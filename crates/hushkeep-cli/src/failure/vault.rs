@@ -72,6 +72,13 @@ fn refused(refusal: &Refusal, what: String) -> Failure {
             "no guess was counted; this storage shows an old state, or the password was changed at the same time",
             "run the command again, or use the recovery key or a passphrase",
         ),
+        _ => unusual(refusal, what),
+    }
+}
+
+/// What is refused to the owner, or for want of an answer.
+fn unusual(refusal: &Refusal, what: String) -> Failure {
+    match refusal {
         Refusal::Meanwhile => Failure::new(
             Exit::Failed,
             what,
@@ -91,7 +98,7 @@ fn refused(refusal: &Refusal, what: String) -> Failure {
         Refusal::DamagedRecord => Failure::new(
             Exit::Vault,
             what,
-            "no guess was counted; the backup is whole",
+            "a guess that was sent may have been counted; the backup is whole",
             "tell who runs the vault, and use the recovery key or a passphrase until then. where this device has the key: \
              `key list` shows the password, `key remove ID --without-vault` gives it up; then add one again",
         ),

@@ -20,9 +20,9 @@ use crate::name::RecordId;
 use crate::suite::{Numbers, Suite, fixed, len};
 
 /// So often a guess is tried again when others are counted first. No record has as many guesses.
-const MAX_ATTEMPTS: usize = 256;
+const MAX_RETRIES: usize = 256;
 
-/// Why a guess is not answered. Only [`Self::Store`] may have counted it.
+/// Why a guess is not answered. After [`Self::Store`] and [`Self::Damaged`] it may have been counted, else not.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecoverRefused {
@@ -147,7 +147,7 @@ impl Vault {
         rng: &mut dyn CryptoRng,
     ) -> Result<CountedGuess, RecoverRefused> {
         let hash = sha256(&[&request.encode()]);
-        for _ in 0..MAX_ATTEMPTS {
+        for _ in 0..MAX_RETRIES {
             let (row, record) = self.load(store, &request.record, now, rng)?.ok_or(RecoverRefused::Unknown)?;
             let columns = &record.columns;
             if columns.is_destroyed != 0 {
@@ -205,7 +205,8 @@ impl Vault {
             &slot.identifier(&request.record),
             parameters(&context),
         );
-        let started = started.map_err(|_| RecoverRefused::Malformed)?;
+        // The message was read before it was counted: what fails now is the record.
+        let started = started.map_err(|_| RecoverRefused::Damaged)?;
         let (state, payload) = (fixed(&started.state.serialize()), slot.staged.payload);
         let login = Login { is_there: 1, version: slot.version, state, payload };
         Ok((login, fixed(&started.message.serialize())))
