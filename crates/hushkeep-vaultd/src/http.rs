@@ -37,7 +37,7 @@ pub struct Service {
     pub records: SqliteStore,
     /// Whether they could be changed when that was last tried.
     pub is_well: AtomicBool,
-    /// Of those that are being handled: more wait for nobody.
+    /// A place for each request that is being handled; when none is left, others are refused.
     pub places: Arc<Semaphore>,
 }
 
@@ -45,7 +45,7 @@ pub struct Service {
 pub const PLACES: usize = 1024;
 
 /// The vault's routes.
-pub fn router(service: Arc<Service>, brake: Option<Limits>) -> Router {
+pub fn router(service: Arc<Service>, brake: Option<Arc<Limits>>) -> Router {
     let mut router = Router::new().route("/health", get(health));
     for path in PATHS {
         let handle = move |State(service): State<Arc<Service>>, body: Bytes| answer(path, service, body);
@@ -58,7 +58,7 @@ pub fn router(service: Arc<Service>, brake: Option<Limits>) -> Router {
     );
     let router = router.fallback(not_found).layer(limits).layer(map_response(with_code)).with_state(service);
     match brake {
-        Some(brake) => router.layer(from_fn_with_state(Arc::new(brake), slow_down)),
+        Some(brake) => router.layer(from_fn_with_state(brake, slow_down)),
         None => router,
     }
 }

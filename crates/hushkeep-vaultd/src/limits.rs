@@ -20,15 +20,14 @@ impl Limits {
             IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
             address => address,
         };
-        if self.0.len() > MAX_SOURCES {
-            self.0.retain_recent();
-        }
         self.0.check_key(&network).is_ok()
     }
-}
 
-/// So many sources are remembered before those that have not asked for long are forgotten.
-const MAX_SOURCES: usize = 100_000;
+    /// Forgets those that have not asked for long. It looks at all of them: not for each request.
+    pub fn forget_idle(&self) {
+        self.0.retain_recent();
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -39,7 +38,8 @@ mod tests {
         let limits = Limits::new(NonZeroU32::new(2).unwrap());
         let allow = |address: &str| limits.allow(address.parse().unwrap());
         assert!(allow("192.0.2.1") && allow("::ffff:192.0.2.1") && !allow("192.0.2.1"));
-        assert!(allow("192.0.2.2"));
+        limits.forget_idle();
+        assert!(allow("192.0.2.2") && !allow("192.0.2.1"), "who has just asked is remembered");
         assert!(allow("2001:db8::1") && allow("2001:db8::2") && !allow("2001:db8::3") && allow("2001:db8:0:1::1"));
     }
 }

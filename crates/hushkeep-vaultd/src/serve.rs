@@ -68,7 +68,7 @@ pub struct ServeOptions {
 pub struct Server {
     service: Arc<Service>,
     fence: Option<Fence>,
-    limits: Option<Limits>,
+    limits: Option<Arc<Limits>>,
     tls: Arc<rustls::ServerConfig>,
     id: VaultId,
     _folder: VaultFolder,
@@ -91,7 +91,7 @@ impl Server {
             is_well: AtomicBool::new(true),
             places: Arc::new(Semaphore::new(PLACES)),
         });
-        let limits = options.requests_a_minute.map(Limits::new);
+        let limits = options.requests_a_minute.map(|most| Arc::new(Limits::new(most)));
         Ok(Self { service, fence, limits, tls, id, _folder: folder })
     }
 
@@ -108,7 +108,7 @@ impl Server {
         server.http_builder().http1().header_read_timeout(REQUEST_LIMIT);
         server.http_builder().http2().keep_alive_interval(REQUEST_LIMIT);
         let (fence, service) = (self.fence.map(Arc::new), Arc::clone(&self.service));
-        let keeper = look_after(fence.clone(), Arc::clone(&self.service));
+        let keeper = look_after(fence.clone(), Arc::clone(&self.service), self.limits.clone());
         let routes = router(self.service, self.limits).into_make_service_with_connect_info::<SocketAddr>();
         tokio::select! {
             ended = server.serve(routes) => ended.map_err(ServeError::Listen)?,
@@ -125,10 +125,13 @@ impl Server {
 }
 
 /// Looks after the records while they are served; ends only if they must not be any more, or cannot.
-async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>) -> ServeError {
+async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Option<Arc<Limits>>) -> ServeError {
     let mut reached = Instant::now();
     loop {
         tokio::time::sleep(LOOK_AFTER_EVERY).await;
+        if let Some(limits) = &limits {
+            limits.forget_idle();
+        }
         if !service.records.has_writer() {
             return ServeError::NoWriter;
         }
