@@ -105,7 +105,7 @@ impl Repository {
     /// Where a protector is dropped, every config that has it is deleted, so that it opens the repository no more.
     /// A copy that somebody made of the storage before is out of reach.
     /// Returns the configs that the storage refused to delete: through them a protector that was dropped still opens
-    /// the repository.
+    /// the repository. If another device's change came first, at this moment too, that is [`ConfigError::Conflict`].
     pub fn set_protectors(&mut self, protectors: Vec<Protector>, now: Timestamp) -> Result<Vec<String>, ConfigError> {
         self.refresh()?;
         self.check_writable()?;
