@@ -3,7 +3,7 @@
 
 use hushkeep_vault::Pair;
 use hushkeep_vault::client::Seen;
-use hushkeep_vault::message::{BeginReply, ChangeReply, FinishReply, HistoryReply, LookReply, RecoverReply};
+use hushkeep_vault::message::{BeginReply, ChangeReply, GuessReply, HistoryReply, LookReply, ProofReply};
 
 macro_rules! one_form {
     ($bytes:expr, $($message:ident),*) => {$(
@@ -14,7 +14,7 @@ macro_rules! one_form {
 }
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    one_form!(bytes, BeginReply, ChangeReply, FinishReply, HistoryReply, LookReply, RecoverReply, Seen);
+    one_form!(bytes, BeginReply, ChangeReply, ProofReply, HistoryReply, LookReply, GuessReply, Seen);
     if let Ok(pair) = Pair::decode(bytes) {
         assert_eq!(Pair::decode(&pair.encode()), Ok(pair));
     }

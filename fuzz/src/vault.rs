@@ -6,8 +6,12 @@ use hushkeep_core::keys::{BackupKey, Epoch};
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::wrap::{KdfParams, Passphrase};
 use hushkeep_vault::client::{Recovery, Registration, UpdateKeys};
-use hushkeep_vault::message::{BeginReply, LookReply, RecoverReply};
-use hushkeep_vault::server::{MemoryStore, PATHS, Policy, Records, Secrets, Vault};
+use hushkeep_vault::message::{
+    BeginReply, BeginRequest, CommitRequest, DeleteRequest, GuessReply, GuessRequest, HistoryRequest, LookReply,
+    LookRequest, ProofRequest, StageRequest,
+};
+use hushkeep_vault::request::{PATHS, Request as _};
+use hushkeep_vault::server::{MemoryStore, Policy, Records, Secrets, Vault};
 use hushkeep_vault::{Locator, Pair, UpdateKey};
 use rand_chacha::ChaCha20Rng;
 
@@ -34,12 +38,13 @@ pub fn ask(bytes: &[u8]) {
     let store = MemoryStore::default();
     store.records().clone_from(&place.records);
     let answer = place.vault.answer(&store, (path, message), NOW, &mut rng());
-    if path == "/v1/delete" && answer.is_ok() {
+    if path == DeleteRequest::PATH && answer.is_ok() {
         return;
     }
-    let look = place.vault.answer(&store, ("/v1/look", &place.pair.look().encode()), NOW, &mut rng());
-    let left = LookReply::decode(&look.expect("the record is there")).expect("the vault answers by a message").left();
-    let was_guess = path == "/v1/guess" && answer.is_ok();
+    let look = place.vault.answer(&store, (LookRequest::PATH, &place.pair.look().encode()), NOW, &mut rng());
+    let left =
+        LookReply::decode(&look.expect("the record is there").message).expect("the vault answers by a message").left();
+    let was_guess = path == GuessRequest::PATH && answer.is_ok();
     assert_eq!(left, if was_guess { 9 } else { 10 }, "{path}: {answer:?}");
 }
 
@@ -74,24 +79,24 @@ impl Place {
         let address = ("https://vault.example".to_owned(), vault.id());
         let begun = Registration::begin(address, locator, &password, KdfParams::FLOOR, rng);
         let (registration, request) = begun.expect("a registration begins");
-        let (begin, reply) = post("/v1/begin", request.encode(), rng);
-        let reply = BeginReply::decode(&reply).expect("the vault answers by a message");
+        let (begin, reply) = post(BeginRequest::PATH, request.encode(), rng);
+        let reply = BeginReply::decode(&reply.message).expect("the vault answers by a message");
         let staged = registration.unstretched().stage(&reply, &key, UpdateKeys { owner: &owner, next: &owner }, rng);
         let (staged, request) = staged.expect("the answer is gone on with");
-        let (stage, _) = post("/v1/stage", request.encode(), rng);
+        let (stage, _) = post(StageRequest::PATH, request.encode(), rng);
         let (pair, request) = staged.commit(&owner);
-        let (commit, _) = post("/v1/commit", request.encode(), rng);
+        let (commit, _) = post(CommitRequest::PATH, request.encode(), rng);
         let records = store.records().clone();
 
         let recovery = Recovery::begin(std::slice::from_ref(&pair), &password, rng);
         let (recovery, request) = recovery.expect("a guess begins");
-        let (guess, reply) = post("/v1/guess", request.encode(), rng);
-        let reply = RecoverReply::decode(&reply).expect("the vault answers by a message");
+        let (guess, reply) = post(GuessRequest::PATH, request.encode(), rng);
+        let reply = GuessReply::decode(&reply.message).expect("the vault answers by a message");
         let mut proofs = recovery.unstretched().prove(&reply, rng).expect("the password is right");
-        let proof = ("/v1/proof", proofs.remove(0).1.encode());
-        let look = ("/v1/look", pair.look().encode());
-        let ask = ("/v1/ask", pair.history(&owner).encode());
-        let delete = ("/v1/delete", pair.delete(&owner).encode());
+        let proof = (ProofRequest::PATH, proofs.remove(0).1.encode());
+        let look = (LookRequest::PATH, pair.look().encode());
+        let ask = (HistoryRequest::PATH, pair.history(&owner).encode());
+        let delete = (DeleteRequest::PATH, pair.delete(&owner).encode());
         let requests = vec![begin, stage, commit, guess, proof, look, ask, delete];
         Self { vault, records, pair, requests }
     }

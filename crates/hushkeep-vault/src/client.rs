@@ -6,7 +6,7 @@ mod recover;
 mod register;
 
 pub use history::{EventKind, History, HistoryError, PastEvent, Seen};
-pub use recover::{AwaitingKey, FinishError, Recovery, RecoveryError};
+pub use recover::{AwaitingKey, PayloadError, Recovery, RecoveryError};
 pub use register::{Registration, RegistrationError, StagedPassword, UpdateKeys};
 
 use hushkeep_core::Secret;

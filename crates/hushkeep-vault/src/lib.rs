@@ -4,7 +4,7 @@
 //!
 //! * [`client`]: registers a password, and gets the key back with it.
 //! * [`server`]: what a vault does with a request. Its records are in an [`AttemptStore`](server::AttemptStore).
-//! * [`message`]: what they say to each other.
+//! * [`message`]: what they say to each other; [`request`]: how it travels.
 //! * [`Pair`]: what stands in the config of a repository.
 
 #[cfg(feature = "bench")]
@@ -15,6 +15,7 @@ mod name;
 mod owner;
 mod pair;
 mod password;
+pub mod request;
 pub mod server;
 mod suite;
 

@@ -151,7 +151,7 @@ parts! {
 parts! {
     /// A guess (spec/vault.md §7.1), at one password or at two of one record.
     #[derive(Debug)]
-    pub struct RecoverRequest = 7 {
+    pub struct GuessRequest = 7 {
         vault: VaultId,
         record: RecordId,
         guessed: [Guessed; 2],
@@ -171,7 +171,7 @@ parts! {
 parts! {
     /// The answer to a guess that was counted.
     #[derive(Debug)]
-    pub struct RecoverReply = 8 {
+    pub struct GuessReply = 8 {
         /// How many guesses are left after this one.
         left: u8,
         /// How long the next one has to wait, in seconds.
@@ -185,7 +185,7 @@ parts! {
 parts! {
     /// The proof that a guess was right (spec/vault.md §7.2).
     #[derive(Debug)]
-    pub struct FinishRequest = 9 {
+    pub struct ProofRequest = 9 {
         record: RecordId,
         ticket: [u8; TICKET_LEN],
         /// At which of the two passwords.
@@ -197,7 +197,7 @@ parts! {
 parts! {
     /// What the owner has sealed.
     #[derive(Debug)]
-    pub struct FinishReply = 10 {
+    pub struct ProofReply = 10 {
         payload: [u8; PAYLOAD_LEN],
         /// 1 if all guesses are there again.
         is_reset: u8,
@@ -305,7 +305,7 @@ impl LookReply {
     }
 }
 
-impl RecoverReply {
+impl GuessReply {
     /// How many guesses are left after this one.
     pub fn left(&self) -> u8 {
         self.left
@@ -322,7 +322,7 @@ impl RecoverReply {
     }
 }
 
-impl FinishReply {
+impl ProofReply {
     /// Whether all guesses are there again.
     pub fn is_reset(&self) -> bool {
         self.is_reset == 1

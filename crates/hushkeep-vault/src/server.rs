@@ -20,8 +20,8 @@ use rand_core::CryptoRng;
 use crate::message::Head;
 use crate::name::{RecordId, VaultId};
 use crate::suite::Suite;
-pub use answer::{PATHS, Refused};
-pub use guess::{CountedGuess, FinishRefused, RecoverRefused};
+pub use answer::{Answer, Refused};
+pub use guess::{CountedGuess, GuessRefused, ProofRefused, Proven};
 pub use memory::{MemoryStore, Records};
 pub use owner::ChangeRefused;
 use record::{Columns, Happened, Record};
@@ -82,7 +82,7 @@ macro_rules! load_errors {
         }
     )*};
 }
-load_errors!(RecoverRefused, ChangeRefused);
+load_errors!(GuessRefused, ChangeRefused);
 
 /// A vault: its keys and its policy. Its records are in a store.
 pub struct Vault {

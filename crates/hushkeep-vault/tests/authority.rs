@@ -6,8 +6,8 @@ mod common;
 use common::*;
 use hushkeep_core::wrap::KdfParams;
 use hushkeep_vault::client::{Recovery, Registration, RegistrationError, UpdateKeys};
-use hushkeep_vault::message::{BeginRequest, RecoverRequest};
-use hushkeep_vault::server::{ChangeRefused, Policy, RecoverRefused, Secrets, Vault};
+use hushkeep_vault::message::{BeginRequest, GuessRequest};
+use hushkeep_vault::server::{ChangeRefused, GuessRefused, Policy, Secrets, Vault};
 
 const DAY: i64 = 86_400;
 
@@ -36,7 +36,7 @@ fn nobody_else_stages_commits_deletes_or_reads_the_history() {
     assert!(place.guess(std::slice::from_ref(&pair), "seven geese cross", NOW, 40).unwrap().0.ct_eq(&owner.key));
     place.vault.delete(&place.store, &pair.delete(&owner.update_key(&place))).unwrap();
     let gone = place.guess(std::slice::from_ref(&pair), "seven geese cross", NOW, 41);
-    assert!(matches!(gone, Err(Guess::Refused(RecoverRefused::Unknown))), "{gone:?}");
+    assert!(matches!(gone, Err(Guess::Refused(GuessRefused::Unknown))), "{gone:?}");
     place.vault.delete(&place.store, &pair.delete(&owner.update_key(&place))).unwrap();
 }
 
@@ -58,7 +58,7 @@ fn at_no_step_of_a_change_is_the_owner_locked_out() {
         assert!(place.guess(&pairs, "eight geese cross", NOW, seed).unwrap().0.ct_eq(&owner.key));
     }
     let erased = place.guess(&[old], "seven geese cross", NOW, 60);
-    assert!(matches!(erased, Err(Guess::Refused(RecoverRefused::AnotherVersion))), "{erased:?}");
+    assert!(matches!(erased, Err(Guess::Refused(GuessRefused::AnotherVersion))), "{erased:?}");
 }
 
 /// Else who stages a password that he knows gives guesses back for ever.
@@ -107,7 +107,7 @@ fn a_guess_in_the_middle_of_a_change_has_it_begin_again() {
     let (registration, request) = begun.unwrap();
     let reply = place.vault.begin(&place.store, &request, NOW, &mut rng(21)).unwrap();
     let (_, guess) = Recovery::begin(&[pair], &password("a wrong one"), &mut rng(22)).unwrap();
-    place.vault.recover(&place.store, &guess, NOW, &mut rng(23)).unwrap();
+    place.vault.guess(&place.store, &guess, NOW, &mut rng(23)).unwrap();
     let update = owner.update_key(&place);
     let (_, request) =
         registration.stage(&reply, &owner.key, UpdateKeys { owner: &update, next: &update }, &mut rng(24)).unwrap();
@@ -122,8 +122,8 @@ fn registrations_tell_nothing_of_a_password_that_is_registered() {
     let staged = owner.stage(&place, "seven geese cross", NOW, 10).unwrap();
     let (pairs, guess) = ([staged.pair().clone()], password("seven geese cross"));
     let (_, request) = Recovery::begin(&pairs, &guess, &mut rng(20)).unwrap();
-    let counted = place.vault.recover(&place.store, &request, NOW, &mut rng(21)).unwrap().answers()[0];
-    let blinded = &request.encode()[RecoverRequest::LEN - 96..][..32];
+    let counted = place.vault.guess(&place.store, &request, NOW, &mut rng(21)).unwrap().answers()[0];
+    let blinded = &request.encode()[GuessRequest::LEN - 96..][..32];
     let begin = BeginRequest::decode(&[&[1], pairs[0].record().as_bytes().as_slice(), blinded].concat()).unwrap();
     for seed in 30..330 {
         let reply = place.vault.begin(&place.store, &begin, NOW, &mut rng(seed)).unwrap();
@@ -178,6 +178,6 @@ fn a_vault_whose_key_changed_is_told() {
     let other = Vault::new(Secrets::generate(NOW, &mut rng(9)), Policy::DEFAULT).unwrap();
     let password = password("seven geese cross");
     let (_, request) = Recovery::begin(&[pair], &password, &mut rng(20)).unwrap();
-    let refused = other.recover(&place.store, &request, NOW, &mut rng(21)).map(drop);
-    assert!(matches!(refused, Err(RecoverRefused::AnotherVault)), "{refused:?}");
+    let refused = other.guess(&place.store, &request, NOW, &mut rng(21)).map(drop);
+    assert!(matches!(refused, Err(GuessRefused::AnotherVault)), "{refused:?}");
 }

@@ -1,4 +1,4 @@
-//! The store, or the whole vault, dies at each of its calls: no guess is free, and no record is lost.
+//! The store, or the whole vault, dies at each of its calls: no guess is free, and no record is lost, whatever was under way.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::*;
 use hushkeep_vault::client::Recovery;
 use hushkeep_vault::message::Event;
-use hushkeep_vault::server::{AttemptStore, MemoryStore, Policy, Row, StoreError};
+use hushkeep_vault::server::{AttemptStore, MemoryStore, Policy, Row, Secrets, StoreError, Vault};
 use hushkeep_vault::{Pair, RecordId};
 
 const GEESE: &str = "seven geese cross";
@@ -22,7 +22,16 @@ struct Dying<'a> {
     takes_effect: bool,
 }
 
-impl Dying<'_> {
+impl<'a> Dying<'a> {
+    /// One for each of so many calls, with and without effect.
+    fn at_each_of(calls: u64) -> impl Iterator<Item = (u64, bool)> {
+        (0..calls).flat_map(|call| [(call, false), (call, true)])
+    }
+
+    fn new(store: &'a MemoryStore, (dies_at, takes_effect): (u64, bool)) -> Self {
+        Self { store, calls: AtomicU64::new(0), dies_at, takes_effect }
+    }
+
     fn call<T>(&self, act: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
         let call = self.calls.fetch_add(1, Ordering::Relaxed);
         let done = if call < self.dies_at || (call == self.dies_at && self.takes_effect) { Some(act()?) } else { None };
@@ -60,11 +69,13 @@ impl AttemptStore for Dying<'_> {
 fn guess(place: &Place, store: &dyn AttemptStore, pair: &Pair, text: &str) -> (bool, bool) {
     let password = password(text);
     let (recovery, request) = Recovery::begin(std::slice::from_ref(pair), &password, &mut rng(40)).unwrap();
-    let Ok(reply) = place.vault.recover(store, &request, NOW, &mut rng(41)) else { return (false, false) };
+    let Ok(reply) = place.vault.guess(store, &request, NOW, &mut rng(41)) else { return (false, false) };
     let Ok(mut proofs) = recovery.prove(&reply, &mut rng(42)) else { return (true, false) };
     let (awaiting, request) = proofs.remove(0);
-    let proven = place.vault.finish(store, &request, NOW, &mut rng(43));
-    (true, proven.is_ok_and(|reply| awaiting.open(&reply).is_ok()))
+    let Ok(proven) = place.vault.prove(store, &request, NOW, &mut rng(43)) else { return (true, false) };
+    // Whoever runs the vault is told if the guesses cannot be given back.
+    assert_ne!(proven.reply.is_reset(), proven.not_reset.is_some());
+    (true, awaiting.open(&proven.reply).is_ok())
 }
 
 fn left(place: &Place, pair: &Pair) -> u8 {
@@ -75,12 +86,11 @@ fn left(place: &Place, pair: &Pair) -> u8 {
 fn wherever_the_store_dies_an_answered_guess_was_counted_and_the_record_is_there() {
     for (text, is_right) in [(HERONS, false), (GEESE, true)] {
         let mut seen = Vec::new();
-        for (dies_at, takes_effect) in (0..8).flat_map(|call| [(call, false), (call, true)]) {
+        for death in Dying::at_each_of(8) {
             let (place, owner) = (Place::new(Policy::DEFAULT), Owner::new(1));
             let pair = owner.register(&place, GEESE, NOW, 10).unwrap();
-            let dying = Dying { store: &place.store, calls: AtomicU64::new(0), dies_at, takes_effect };
-            let (is_answered, gave_key) = guess(&place, &dying, &pair, text);
-            let what = format!("{text}, call {dies_at}, {takes_effect}");
+            let (is_answered, gave_key) = guess(&place, &Dying::new(&place.store, death), &pair, text);
+            let what = format!("{text}, {death:?}");
             // Whoever has proven the password gets the key, whether or not the guesses can be given back.
             assert_eq!(gave_key, is_answered && is_right, "{what}");
             let left = left(&place, &pair);
@@ -95,5 +105,80 @@ fn wherever_the_store_dies_an_answered_guess_was_counted_and_the_record_is_there
         for expected in [(false, 10), (false, 9), (true, 9)] {
             assert!(seen.contains(&expected), "{text}: {seen:?}");
         }
+    }
+}
+
+/// Of a first password as of another one. Whoever has the pair of what was staged, and of what was before, gets the key with one of them.
+#[test]
+fn wherever_the_store_dies_in_a_registration_a_password_leads_to_the_key() {
+    for is_first in [true, false] {
+        let mut seen = Vec::new();
+        for death in Dying::at_each_of(7) {
+            let (place, owner) = (Place::without_waits(), Owner::new(1));
+            let before = (!is_first).then(|| owner.register(&place, GEESE, NOW, 10).unwrap());
+            let dying = Dying::new(&place.store, death);
+            let staged = owner.stage_in(&place, &dying, HERONS, NOW, 20).ok();
+            let committed = staged.map(|staged| {
+                let (pair, request) = staged.commit(&owner.update_key(&place));
+                let is_told = place.vault.commit(&dying, &request, NOW, &mut rng(21)).is_ok();
+                (pair, is_told)
+            });
+            let gives_key = |pair: &Pair, text, seed| {
+                let guessed = place.guess(std::slice::from_ref(pair), text, NOW, seed);
+                guessed.is_ok_and(|(key, _)| key.ct_eq(&owner.key))
+            };
+            let new = committed.as_ref().is_some_and(|(pair, _)| gives_key(pair, HERONS, 30));
+            let old = before.as_ref().is_some_and(|pair| gives_key(pair, GEESE, 31));
+            // What was said to be staged is there; what was said to be committed is the only one.
+            assert_eq!(new, committed.is_some(), "{death:?}");
+            assert!(new || old || is_first, "{death:?}");
+            let is_told = committed.is_some_and(|(_, is_told)| is_told);
+            assert!(!(is_told && old), "{death:?}");
+            let again = owner.register(&place, HERONS, NOW, 40).unwrap();
+            assert!(gives_key(&again, HERONS, 41), "{death:?}");
+            seen.push((new, old));
+        }
+        // It died before the password was staged, between that and the commit, and behind it.
+        for expected in [(false, !is_first), (true, !is_first), (true, false)] {
+            assert!(seen.contains(&expected), "{is_first}: {seen:?}");
+        }
+    }
+}
+
+#[test]
+fn wherever_the_store_dies_in_a_deletion_the_record_is_whole_or_gone() {
+    let mut seen = Vec::new();
+    for death in Dying::at_each_of(3) {
+        let (place, owner) = (Place::without_waits(), Owner::new(1));
+        let pair = owner.register(&place, GEESE, NOW, 10).unwrap();
+        let request = pair.delete(&owner.update_key(&place));
+        let is_told = place.vault.delete(&Dying::new(&place.store, death), &request).is_ok();
+        let is_there = place.guess(std::slice::from_ref(&pair), GEESE, NOW, 20).is_ok();
+        assert!(!(is_told && is_there), "{death:?}");
+        place.vault.delete(&place.store, &request).unwrap();
+        assert!(place.store.records().is_empty(), "{death:?}");
+        seen.push((is_told, is_there));
+    }
+    assert!([(false, true), (false, false), (true, false)].iter().all(|expected| seen.contains(expected)), "{seen:?}");
+}
+
+/// The older key goes only when every record was sealed under the newer one, so a rekey may be begun as often as it takes.
+#[test]
+fn wherever_the_store_dies_in_a_rekey_the_record_opens_and_the_rekey_can_go_on() {
+    for death in Dying::at_each_of(3) {
+        let mut secrets = Secrets::generate(NOW, &mut rng(1));
+        let vault =
+            |secrets: &Secrets| Vault::new(Secrets::decode(&secrets.encode()).unwrap(), Policy::DEFAULT).unwrap();
+        let (mut place, owner) = (Place { vault: vault(&secrets), store: MemoryStore::default() }, Owner::new(1));
+        let pair = owner.register(&place, GEESE, NOW, 10).unwrap();
+        secrets.add_kek(NOW, &mut rng(2)).unwrap();
+        place.vault = vault(&secrets);
+        let dying = Dying::new(&place.store, death);
+        let _ = place.vault.reseal(&dying, &pair.record(), NOW, &mut rng(3));
+        assert!(place.guess(std::slice::from_ref(&pair), GEESE, NOW, 20).is_ok(), "{death:?}");
+        place.vault.reseal(&place.store, &pair.record(), NOW, &mut rng(4)).unwrap();
+        secrets.drop_older_keks();
+        place.vault = vault(&secrets);
+        assert!(place.guess(std::slice::from_ref(&pair), GEESE, NOW, 21).unwrap().0.ct_eq(&owner.key), "{death:?}");
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use common::*;
 use hushkeep_core::wrap::KdfParams;
 use hushkeep_vault::client::{Recovery, RecoveryError};
-use hushkeep_vault::server::{Policy, RecoverRefused};
+use hushkeep_vault::server::{GuessRefused, Policy};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
@@ -42,7 +42,7 @@ fn the_tenth_guess_may_be_right_and_there_is_no_eleventh() {
             let next = place.guess(&pairs, "seven geese cross", now, 41);
             match right {
                 true => assert!(next.is_ok()),
-                false => assert!(matches!(next, Err(Guess::Refused(RecoverRefused::Destroyed))), "{next:?}"),
+                false => assert!(matches!(next, Err(Guess::Refused(GuessRefused::Destroyed))), "{next:?}"),
             }
         }
     }
@@ -56,7 +56,7 @@ fn guesses_wait_longer_and_longer() {
     for (number, wait) in (1..=10).zip([0, 0, 0, 60, 600, 3600, 21_600, 86_400, 86_400, 86_400]) {
         if wait > 0 {
             let early = place.guess(&pairs, "seven geese cross", now + wait - 1, 20);
-            assert!(matches!(early, Err(Guess::Refused(RecoverRefused::Locked { seconds: 1 }))), "{number}: {early:?}");
+            assert!(matches!(early, Err(Guess::Refused(GuessRefused::Locked { seconds: 1 }))), "{number}: {early:?}");
         }
         now += wait;
         assert!(is_wrong(
@@ -80,7 +80,7 @@ fn no_clock_makes_anybody_wait_longer() {
     place.guess(&others, "seven ducks cross", NOW + DAY, 41).err().unwrap();
     assert!(is_wrong(&place.guess(&others, "seven ducks cross", NOW, 42), 8), "the second waits for nothing");
     let early = place.guess(&pairs, "seven geese cross", NOW + 599, 31);
-    assert!(matches!(early, Err(Guess::Refused(RecoverRefused::Locked { seconds: 1 }))), "{early:?}");
+    assert!(matches!(early, Err(Guess::Refused(GuessRefused::Locked { seconds: 1 }))), "{early:?}");
     assert!(place.guess(&pairs, "seven geese cross", NOW + 600, 32).is_ok());
 }
 
@@ -91,13 +91,13 @@ fn a_guess_whose_answer_was_lost_is_answered_again_for_nothing() {
     let (mut rng, password) = (rng(20), password("seven geese cross"));
     let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng).unwrap();
     let answers =
-        [0, 1, 599, 600].map(|later| place.vault.recover(&place.store, &request, NOW + later, &mut rng).unwrap());
+        [0, 1, 599, 600].map(|later| place.vault.guess(&place.store, &request, NOW + later, &mut rng).unwrap());
     assert!(answers.iter().all(|answer| answer.answers() == answers[0].answers() && answer.left() == 9));
     let (awaiting, proof) = recovery.prove(&answers[3], &mut rng).unwrap().remove(0);
-    let replies = [0, 1].map(|_| place.vault.finish(&place.store, &proof, NOW + 600, &mut rng).unwrap());
+    let replies = [0, 1].map(|_| place.vault.prove(&place.store, &proof, NOW + 600, &mut rng).unwrap().reply);
     assert_eq!(replies.each_ref().map(|reply| reply.is_reset()), [true, false]);
     assert!(awaiting.open(&replies[1]).unwrap().ct_eq(&owner.key));
-    let late = place.vault.recover(&place.store, &request, NOW + 601, &mut rng).unwrap();
+    let late = place.vault.guess(&place.store, &request, NOW + 601, &mut rng).unwrap();
     assert_eq!(late.left(), 9, "it is a guess of its own after a right one");
 }
 
@@ -115,7 +115,7 @@ fn of_many_guesses_at_once_no_more_are_answered_than_are_counted() {
                     for number in 0..16 {
                         let (mut rng, password) = (rng(100 + thread * 16 + number), password("seven ducks cross"));
                         let (_, request) = Recovery::begin(pairs, &password, &mut rng).unwrap();
-                        if let Ok(reply) = place.vault.recover(&place.store, &request, NOW, &mut rng) {
+                        if let Ok(reply) = place.vault.guess(&place.store, &request, NOW, &mut rng) {
                             left.lock().unwrap().push(reply.left());
                         }
                     }
@@ -136,7 +136,7 @@ fn a_pair_that_was_changed_costs_no_guess() {
     let mut changed = pair.clone();
     changed.params = KdfParams::new(20 << 10, 2, 1).unwrap();
     let refused = place.guess(&[changed], "seven geese cross", NOW, 20);
-    assert!(matches!(refused, Err(Guess::Refused(RecoverRefused::Changed))), "{refused:?}");
+    assert!(matches!(refused, Err(Guess::Refused(GuessRefused::Changed))), "{refused:?}");
     assert!(is_wrong(&place.guess(&[pair], "seven ducks cross", NOW, 21), 9), "the first that counts");
 }
 
@@ -154,5 +154,5 @@ fn right_guesses_between_them_do_not_allow_wrong_ones_for_ever() {
         assert!(is_wrong(&guess, u8::try_from(left).unwrap()), "{wrong}: {guess:?}");
     }
     let spent = place.guess(&pairs, "seven geese cross", NOW + DAY, 30);
-    assert!(matches!(spent, Err(Guess::Refused(RecoverRefused::Destroyed))), "{spent:?}");
+    assert!(matches!(spent, Err(Guess::Refused(GuessRefused::Destroyed))), "{spent:?}");
 }

@@ -5,8 +5,8 @@ mod common;
 
 use common::*;
 use hushkeep_vault::client::Recovery;
-use hushkeep_vault::message::{BeginRequest, FinishRequest, RecoverRequest, StageRequest};
-use hushkeep_vault::server::{AttemptStore, ChangeRefused, FinishRefused, RecoverRefused};
+use hushkeep_vault::message::{BeginRequest, GuessRequest, ProofRequest, StageRequest};
+use hushkeep_vault::server::{AttemptStore, ChangeRefused, GuessRefused, ProofRefused};
 use hushkeep_vault::{Locator, Pair};
 
 fn registered(place: &Place, owner: &Owner) -> [Pair; 1] {
@@ -26,12 +26,12 @@ fn every_changed_byte_of_a_row_is_found() {
         changed.bytes[at] ^= 1;
         put(changed);
         let guess = place.guess(&pairs, "seven geese cross", NOW, 20);
-        assert!(matches!(guess, Err(Guess::Refused(RecoverRefused::Damaged))), "{at}: {guess:?}");
+        assert!(matches!(guess, Err(Guess::Refused(GuessRefused::Damaged))), "{at}: {guess:?}");
     }
     let mut renumbered = row.clone();
     renumbered.seq += 1;
     put(renumbered);
-    assert!(matches!(place.guess(&pairs, "seven geese cross", NOW, 20), Err(Guess::Refused(RecoverRefused::Damaged))));
+    assert!(matches!(place.guess(&pairs, "seven geese cross", NOW, 20), Err(Guess::Refused(GuessRefused::Damaged))));
     put(row);
     place.guess(&pairs, "seven geese cross", NOW, 20).unwrap();
 }
@@ -46,7 +46,7 @@ fn the_row_of_another_record_is_found() {
     });
     let row = place.store.load(&one).unwrap().unwrap();
     place.store.records().get_mut(&two[0].record()).unwrap().0 = row;
-    assert!(matches!(place.guess(&two, "seven geese cross", NOW, 20), Err(Guess::Refused(RecoverRefused::Damaged))));
+    assert!(matches!(place.guess(&two, "seven geese cross", NOW, 20), Err(Guess::Refused(GuessRefused::Damaged))));
 }
 
 /// A ticket is for one record, for ten minutes, and for the guess that it was issued for.
@@ -57,31 +57,31 @@ fn tickets_are_good_for_what_they_were_issued_for() {
     let proofs = [&one, &two].map(|owner| {
         let (pairs, password, mut rng) = (registered(&place, owner), password("seven geese cross"), rng(20));
         let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng).unwrap();
-        let reply = place.vault.recover(&place.store, &request, NOW, &mut rng).unwrap();
+        let reply = place.vault.guess(&place.store, &request, NOW, &mut rng).unwrap();
         recovery.prove(&reply, &mut rng).unwrap().remove(0).1.encode()
     });
     let finish = |proof: &[u8], now| {
-        let request = FinishRequest::decode(proof).unwrap();
-        place.vault.finish(&place.store, &request, now, &mut rng(30)).map(drop)
+        let request = ProofRequest::decode(proof).unwrap();
+        place.vault.prove(&place.store, &request, now, &mut rng(30)).map(drop)
     };
     // Behind the kind and the record lies the ticket.
-    let ticket = 33..FinishRequest::LEN - 65;
+    let ticket = 33..ProofRequest::LEN - 65;
     let mut exchanged = proofs[0].clone();
     exchanged[ticket.clone()].copy_from_slice(&proofs[1][ticket.clone()]);
-    assert_eq!(finish(&exchanged, NOW), Err(FinishRefused::Ticket));
+    assert_eq!(finish(&exchanged, NOW), Err(ProofRefused::Ticket));
     for at in ticket {
         let mut changed = proofs[0].clone();
         changed[at] ^= 1;
-        assert_eq!(finish(&changed, NOW), Err(FinishRefused::Ticket), "{at}");
+        assert_eq!(finish(&changed, NOW), Err(ProofRefused::Ticket), "{at}");
     }
     let mut wrong = proofs[0].clone();
     *wrong.last_mut().unwrap() ^= 1;
-    assert_eq!(finish(&wrong, NOW), Err(FinishRefused::WrongPassword));
+    assert_eq!(finish(&wrong, NOW), Err(ProofRefused::WrongPassword));
     let mut other = proofs[0].clone();
-    other[FinishRequest::LEN - 65] = 1;
-    assert_eq!(finish(&other, NOW), Err(FinishRefused::Malformed), "no second password was guessed at");
-    assert_eq!(finish(&proofs[0], NOW + 601), Err(FinishRefused::Ticket));
-    assert_eq!(finish(&proofs[0], NOW - 601), Err(FinishRefused::Ticket));
+    other[ProofRequest::LEN - 65] = 1;
+    assert_eq!(finish(&other, NOW), Err(ProofRefused::Malformed), "no second password was guessed at");
+    assert_eq!(finish(&proofs[0], NOW + 601), Err(ProofRefused::Ticket));
+    assert_eq!(finish(&proofs[0], NOW - 601), Err(ProofRefused::Ticket));
     assert_eq!(finish(&proofs[0], NOW + 600), Ok(()));
 }
 
@@ -100,7 +100,7 @@ fn what_is_no_registration_is_refused_and_changes_nothing() {
     let ticket = 33..33 + 512;
     let file = ticket.end + 1;
     let (recovery, guess) = Recovery::begin(&pairs, &password, &mut rng(40)).unwrap();
-    let answer = place.vault.recover(&place.store, &guess, NOW, &mut rng(41)).unwrap();
+    let answer = place.vault.guess(&place.store, &guess, NOW, &mut rng(41)).unwrap();
     let proof = recovery.prove(&answer, &mut rng(42)).unwrap().remove(0).1.encode();
     for other in [&others, &proof] {
         let mut changed = own.clone();
@@ -109,8 +109,8 @@ fn what_is_no_registration_is_refused_and_changes_nothing() {
     }
     let mut reflected = proof.clone();
     reflected[ticket.clone()].copy_from_slice(&own[ticket.clone()]);
-    let reflected = FinishRequest::decode(&reflected).unwrap();
-    assert_eq!(place.vault.finish(&place.store, &reflected, NOW, &mut rng(43)).map(drop), Err(FinishRefused::Ticket));
+    let reflected = ProofRequest::decode(&reflected).unwrap();
+    assert_eq!(place.vault.prove(&place.store, &reflected, NOW, &mut rng(43)).map(drop), Err(ProofRefused::Ticket));
     for later in [601, -601] {
         assert!(matches!(stage(&own, NOW + later), Err(ChangeRefused::Ticket)));
     }
@@ -140,12 +140,12 @@ fn a_proof_gives_the_key_whatever_came_between_but_guesses_back_only_at_once() {
     let (place, owner) = (Place::without_waits(), Owner::new(1));
     let (pairs, password, mut rng) = (registered(&place, &owner), password("seven geese cross"), rng(20));
     let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng).unwrap();
-    let reply = place.vault.recover(&place.store, &request, NOW, &mut rng).unwrap();
+    let reply = place.vault.guess(&place.store, &request, NOW, &mut rng).unwrap();
     let (awaiting, proof) = recovery.prove(&reply, &mut rng).unwrap().remove(0);
     for seed in 30..39 {
         place.guess(&pairs, "seven ducks cross", NOW, seed).err().unwrap();
     }
-    let reply = place.vault.finish(&place.store, &proof, NOW + 600, &mut rng).unwrap();
+    let reply = place.vault.prove(&place.store, &proof, NOW + 600, &mut rng).unwrap().reply;
     assert!(!reply.is_reset() && awaiting.open(&reply).unwrap().ct_eq(&owner.key));
 }
 
@@ -156,15 +156,15 @@ fn what_is_no_message_of_opaque_costs_nothing() {
     let (pairs, password) = (registered(&place, &owner), password("seven geese cross"));
     let (_, request) = Recovery::begin(&pairs, &password, &mut rng(20)).unwrap();
     for element in [[0; 32], [0xff; 32]] {
-        for at in [RecoverRequest::LEN - 96, RecoverRequest::LEN - 32] {
+        for at in [GuessRequest::LEN - 96, GuessRequest::LEN - 32] {
             let mut bytes = request.encode();
             bytes[at..at + 32].copy_from_slice(&element);
-            let request = RecoverRequest::decode(&bytes).unwrap();
-            let refused = place.vault.recover(&place.store, &request, NOW, &mut rng(21)).map(drop);
-            assert!(matches!(refused, Err(RecoverRefused::Malformed)), "{refused:?}");
+            let request = GuessRequest::decode(&bytes).unwrap();
+            let refused = place.vault.guess(&place.store, &request, NOW, &mut rng(21)).map(drop);
+            assert!(matches!(refused, Err(GuessRefused::Malformed)), "{refused:?}");
         }
     }
-    let reply = place.vault.recover(&place.store, &request, NOW, &mut rng(22)).unwrap();
+    let reply = place.vault.guess(&place.store, &request, NOW, &mut rng(22)).unwrap();
     assert_eq!(reply.left(), 9);
 }
 
@@ -174,10 +174,10 @@ fn messages_of_another_length_or_kind_are_refused() {
     let (pairs, password) = (registered(&place, &owner), password("seven geese cross"));
     let (_, request) = Recovery::begin(&pairs, &password, &mut rng(20)).unwrap();
     let bytes = request.encode();
-    assert_eq!(RecoverRequest::decode(&bytes).unwrap(), request);
-    assert!((0..bytes.len()).all(|len| RecoverRequest::decode(&bytes[..len]).is_err()));
-    assert!(RecoverRequest::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
-    assert!(FinishRequest::decode(&bytes).is_err());
+    assert_eq!(GuessRequest::decode(&bytes).unwrap(), request);
+    assert!((0..bytes.len()).all(|len| GuessRequest::decode(&bytes[..len]).is_err()));
+    assert!(GuessRequest::decode(&[bytes.as_slice(), &[0]].concat()).is_err());
+    assert!(ProofRequest::decode(&bytes).is_err());
 }
 
 #[test]

@@ -9,7 +9,11 @@ use std::path::Path;
 use common::*;
 use hushkeep_core::wrap::KdfParams;
 use hushkeep_vault::client::{Recovery, Registration, UpdateKeys};
-use hushkeep_vault::message::{BeginReply, FinishReply, HistoryReply, RecoverReply};
+use hushkeep_vault::message::{
+    BeginReply, BeginRequest, CommitRequest, DeleteRequest, GuessReply, GuessRequest, HistoryReply, HistoryRequest,
+    LookRequest, ProofReply, ProofRequest, StageRequest,
+};
+use hushkeep_vault::request::Request as _;
 use hushkeep_vault::server::{AttemptStore as _, Policy};
 
 /// Made with `HUSHKEEP_TRANSCRIPT=overwrite`, in a change that says why it is another one.
@@ -44,7 +48,7 @@ fn transcript() -> String {
     tell("password", PASSWORD.as_bytes());
     tell("time", NOW.to_string().as_bytes());
     let mut ask = |path: &str, request: &[u8]| {
-        let answer = place.vault.answer(&place.store, (path, request), NOW, &mut self::rng(11)).unwrap();
+        let answer = place.vault.answer(&place.store, (path, request), NOW, &mut self::rng(11)).unwrap().message;
         tell(&format!("request {path}"), request);
         tell(&format!("answer {path}"), &answer);
         answer
@@ -53,24 +57,24 @@ fn transcript() -> String {
     let vault = ("https://vault.example.org".to_owned(), place.vault.id());
     let begun = Registration::begin(vault, owner.locator, &password, KdfParams::FLOOR, &mut rng);
     let (registration, request) = begun.unwrap();
-    let reply = BeginReply::decode(&ask("/v1/begin", &request.encode())).unwrap();
+    let reply = BeginReply::decode(&ask(BeginRequest::PATH, &request.encode())).unwrap();
     let keys = UpdateKeys { owner: &update, next: &update };
     let (staged, request) = registration.stage(&reply, &owner.key, keys, &mut rng).unwrap();
-    ask("/v1/stage", &request.encode());
+    ask(StageRequest::PATH, &request.encode());
     let (pair, request) = staged.commit(&update);
-    ask("/v1/commit", &request.encode());
+    ask(CommitRequest::PATH, &request.encode());
     let row = place.store.load(&pair.record()).unwrap().unwrap();
 
-    ask("/v1/look", &pair.look().encode());
+    ask(LookRequest::PATH, &pair.look().encode());
     let pairs = [pair.clone()];
     let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng).unwrap();
-    let reply = RecoverReply::decode(&ask("/v1/guess", &request.encode())).unwrap();
+    let reply = GuessReply::decode(&ask(GuessRequest::PATH, &request.encode())).unwrap();
     let (awaiting, request) = recovery.prove(&reply, &mut rng).unwrap().remove(0);
-    let reply = FinishReply::decode(&ask("/v1/proof", &request.encode())).unwrap();
+    let reply = ProofReply::decode(&ask(ProofRequest::PATH, &request.encode())).unwrap();
     assert!(awaiting.open(&reply).unwrap().ct_eq(&owner.key));
-    let told = HistoryReply::decode(&ask("/v1/ask", &pair.history(&update).encode())).unwrap();
+    let told = HistoryReply::decode(&ask(HistoryRequest::PATH, &pair.history(&update).encode())).unwrap();
     assert_eq!(told.since(None).unwrap().events.len(), 4);
-    ask("/v1/delete", &pair.delete(&update).encode());
+    ask(DeleteRequest::PATH, &pair.delete(&update).encode());
 
     tell("pair", &pair.encode());
     tell("record-id", pair.record().as_bytes());

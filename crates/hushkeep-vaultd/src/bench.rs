@@ -19,7 +19,7 @@ use hushkeep_core::symmetric::sha256;
 use hushkeep_core::wrap::{KdfParams, Passphrase};
 use hushkeep_vault::bench::LoginStart;
 use hushkeep_vault::client::{Recovery, Registration, UpdateKeys};
-use hushkeep_vault::message::{BeginReply, FinishReply, RecoverReply};
+use hushkeep_vault::request::Request;
 use hushkeep_vault::{Locator, Pair, RecordId, UpdateKey, VaultId};
 use reqwest::Client;
 
@@ -193,12 +193,12 @@ impl Owner {
         let owner = UpdateKey::derive(&secret, &served.vault, &locator);
         let place = (served.base.clone(), served.vault);
         let (registration, request) = Registration::begin(place, locator, &password, KdfParams::FLOOR, rng)?;
-        let reply = BeginReply::decode(&post(&client, &served.base, "/v1/begin", request.encode()).await?)?;
+        let reply = post(&client, &served.base, &request).await?;
         let staging = registration.unstretched().stage(&reply, &key, UpdateKeys { owner: &owner, next: &owner }, rng);
         let (staged, request) = staging?;
-        post(&client, &served.base, "/v1/stage", request.encode()).await?;
+        post(&client, &served.base, &request).await?;
         let (pair, request) = staged.commit(&owner);
-        post(&client, &served.base, "/v1/commit", request.encode()).await?;
+        post(&client, &served.base, &request).await?;
         Ok(Self { client, base: served.base.clone(), pair, password })
     }
 
@@ -206,16 +206,16 @@ impl Owner {
         let (recovery, request) =
             Recovery::begin(std::slice::from_ref(&self.pair), &self.password, &mut UnwrapErr(SysRng))?;
         let recovery = recovery.unstretched();
-        let reply = RecoverReply::decode(&post(&self.client, &self.base, "/v1/guess", request.encode()).await?)?;
+        let reply = post(&self.client, &self.base, &request).await?;
         let proofs = recovery.prove(&reply, &mut UnwrapErr(SysRng))?;
         let (awaiting, request) = proofs.into_iter().next().ok_or("no proof")?;
-        let reply = FinishReply::decode(&post(&self.client, &self.base, "/v1/proof", request.encode()).await?)?;
+        let reply = post(&self.client, &self.base, &request).await?;
         awaiting.open(&reply)?;
         Ok(())
     }
 }
 
-async fn post(client: &Client, base: &str, path: &str, message: Vec<u8>) -> Result<Vec<u8>, BenchError> {
-    let reply = client.post(format!("{base}{path}")).body(message).send().await?.error_for_status()?;
-    Ok(reply.bytes().await?.to_vec())
+async fn post<R: Request>(client: &Client, base: &str, request: &R) -> Result<R::Reply, BenchError> {
+    let reply = client.post(format!("{base}{}", R::PATH)).body(request.message()).send().await?.error_for_status()?;
+    Ok(R::reply(&reply.bytes().await?)?)
 }

@@ -13,7 +13,8 @@ use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
-use hushkeep_vault::server::{PATHS, Refused, Vault};
+use hushkeep_vault::request::{Code, PATHS};
+use hushkeep_vault::server::{Refused, Vault};
 use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
@@ -67,7 +68,7 @@ pub fn router(service: Arc<Service>, brake: Option<Arc<Limits>>) -> Router {
 async fn health(State(service): State<Arc<Service>>) -> Response<Body> {
     match service.is_well.load(Ordering::Relaxed) {
         true => Response::new(Body::from("ok\n")),
-        false => problem::response(&Refused::new(503, "unavailable", "the records cannot be changed")),
+        false => problem::response(&Refused::new(Code::Unavailable, "the records cannot be changed")),
     }
 }
 
@@ -76,17 +77,19 @@ async fn with_code(response: Response<Body>) -> Response<Body> {
     let is_coded = response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind == problem::CONTENT_TYPE);
     let (code, detail) = match response.status().as_u16() {
         _ if is_coded => return response,
-        404 => ("no-such-path", "there is nothing here"),
-        405 => ("no-such-method", "requests are posted"),
-        413 => ("too-large", "no request is so long"),
-        503 => ("unavailable", "that took too long"),
-        400.. => ("refused", "the request is not taken"),
+        404 => (Code::NoSuchPath, "there is nothing here"),
+        405 => (Code::NoSuchMethod, "requests are posted"),
+        413 => (Code::TooLarge, "no request is so long"),
+        503 => (Code::Unavailable, "that took too long"),
+        400.. => (Code::Refused, "the request is not taken"),
         _ => return response,
     };
-    let status = response.status().as_u16();
+    let status = response.status();
     // Not the path, which is whatever somebody wrote.
-    tracing::info!(path = "other", code, status, "request");
-    problem::response(&Refused::new(status, code, detail))
+    tracing::info!(path = "other", code = code.as_str(), status = status.as_u16(), "request");
+    let mut coded = problem::response(&Refused::new(code, detail));
+    *coded.status_mut() = status;
+    coded
 }
 
 /// Handles a request on a thread that may wait for the disk, and logs how that went: nothing of what it was about.
@@ -98,19 +101,21 @@ async fn answer(path: &'static str, service: Arc<Service>, body: Bytes) -> Respo
             let _place = place;
             service.vault.answer(&service.records, (path, &body), clock::now(), &mut UnwrapErr(SysRng))
         }),
-        Err(_) => return problem::response(&Refused::new(503, "unavailable", "too many requests are being handled")),
+        Err(_) => return problem::response(&Refused::new(Code::Unavailable, "too many requests are being handled")),
     };
     let handled = handled.await.unwrap_or_else(|_| Err(problem::internal()));
-    let (status, code) = handled.as_ref().err().map_or((200, "ok"), |refused| (refused.status, refused.code));
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-    let cause = handled.as_ref().err().and_then(|refused| refused.cause.as_deref());
-    match status {
-        500.. => tracing::error!(path, code, micros, cause, "request"),
-        _ => tracing::info!(path, code, micros, "request"),
+    let (code, is_well, trouble) = match &handled {
+        Ok(answer) => ("ok", answer.trouble.is_none(), answer.trouble.as_deref()),
+        Err(refused) => (refused.code.as_str(), refused.code.status() < 500, refused.trouble.as_deref()),
+    };
+    match is_well {
+        true => tracing::info!(path, code, micros, "request"),
+        false => tracing::error!(path, code, micros, trouble, "request"),
     }
     match handled {
-        Ok(message) => {
-            let mut response = Response::new(Body::from(message));
+        Ok(answer) => {
+            let mut response = Response::new(Body::from(answer.message));
             let kind = HeaderValue::from_static("application/octet-stream");
             response.headers_mut().insert(header::CONTENT_TYPE, kind);
             response
@@ -129,7 +134,7 @@ async fn slow_down(
     if brake.allow(source.ip()) {
         return next.run(request).await;
     }
-    problem::response(&Refused { retry_after: Some(60), ..Refused::new(429, "slow-down", "too many requests") })
+    problem::response(&Refused { retry_after: Some(60), ..Refused::new(Code::SlowDown, "too many requests") })
 }
 
 async fn not_found() -> StatusCode {

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
+use hushkeep_vault::request::Code;
 use hushkeep_vault::server::Refused;
 use serde_json::json;
 
@@ -10,11 +11,11 @@ pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 
 /// The answer that says why there is none.
 pub(crate) fn response(refused: &Refused) -> Response<Body> {
-    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = StatusCode::from_u16(refused.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = json!({
         "type": "about:blank",
         "status": status.as_u16(),
-        "code": refused.code,
+        "code": refused.code.as_str(),
         "detail": refused.detail,
     });
     let mut response = Response::new(Body::from(body.to_string()));
@@ -29,5 +30,5 @@ pub(crate) fn response(refused: &Refused) -> Response<Body> {
 
 /// Something went wrong within the vault itself.
 pub(crate) fn internal() -> Refused {
-    Refused::new(500, "internal", "the vault failed")
+    Refused::new(Code::Internal, "the vault failed")
 }

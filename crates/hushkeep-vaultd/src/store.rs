@@ -73,38 +73,21 @@ pub struct Unopened {
     pub damaged: u64,
 }
 
-/// A change, and where its end is told.
-struct Job {
-    change: Change,
-    done: SyncSender<Result<bool, rusqlite::Error>>,
+/// What the thread that writes is asked for, and where its end is told.
+enum Job {
+    Change(Change, Done),
+    /// Nothing changes; but what was overwritten leaves the log.
+    Tidy(Done),
 }
 
+type Done = SyncSender<Result<bool, rusqlite::Error>>;
+
 enum Change {
-    Insert {
-        id: RecordId,
-        row: Row,
-        event: Event,
-    },
-    Replace {
-        id: RecordId,
-        seq: u64,
-        row: Row,
-        event: Event,
-    },
-    Reseal {
-        id: RecordId,
-        row: Row,
-    },
-    Delete {
-        id: RecordId,
-        seq: u64,
-    },
-    Number {
-        name: String,
-        number: u64,
-    },
-    /// Nothing changes; but what was overwritten leaves the log.
-    Tidy,
+    Insert { id: RecordId, row: Row, event: Event },
+    Replace { id: RecordId, seq: u64, row: Row, event: Event },
+    Reseal { id: RecordId, row: Row },
+    Delete { id: RecordId, seq: u64 },
+    Number { name: String, number: u64 },
 }
 
 /// A file that cannot be opened as a vault's records.
@@ -209,7 +192,7 @@ impl SqliteStore {
 
     /// Takes out of the log what was overwritten or deleted in the file; `false` if somebody is reading it, and it stays until the next time.
     pub fn tidy(&self) -> Result<bool, StoreError> {
-        self.change(Change::Tidy)
+        self.ask(Job::Tidy)
     }
 
     /// Whether the thread that writes is there: without it nothing is counted any more, whatever the disk does.
@@ -239,9 +222,14 @@ impl SqliteStore {
     }
 
     fn change(&self, change: Change) -> Result<bool, StoreError> {
+        self.ask(|done| Job::Change(change, done))
+    }
+
+    /// Waits for the thread that writes.
+    fn ask(&self, job: impl FnOnce(Done) -> Job) -> Result<bool, StoreError> {
         let (done, end) = sync_channel(1);
         let sent = match &*self.changes.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(changes) => changes.send(Job { change, done }).is_ok(),
+            Some(changes) => changes.send(job(done)).is_ok(),
             None => false,
         };
         let end = if sent { end.recv().ok() } else { None };
@@ -335,12 +323,20 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
 /// Takes changes until nobody can send any more.
 fn write(mut connection: Connection, changes: &Receiver<Job>) {
     while let Ok(first) = changes.recv() {
-        let jobs: Vec<Job> = std::iter::once(first).chain(changes.try_iter().take(MAX_GROUP - 1)).collect();
-        let (tidy, jobs): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| matches!(job.change, Change::Tidy));
-        if !jobs.is_empty() {
-            write_together(&mut connection, jobs);
+        let (mut together, mut dones, mut tidy) = (Vec::new(), Vec::new(), Vec::new());
+        for job in std::iter::once(first).chain(changes.try_iter().take(MAX_GROUP - 1)) {
+            match job {
+                Job::Change(change, done) => {
+                    together.push(change);
+                    dones.push(done);
+                }
+                Job::Tidy(done) => tidy.push(done),
+            }
         }
-        for Job { done, .. } in tidy {
+        if !together.is_empty() {
+            write_together(&mut connection, together, dones);
+        }
+        for done in tidy {
             drop(done.send(empty_log(&connection)));
         }
     }
@@ -356,8 +352,7 @@ fn empty_log(connection: &Connection) -> Result<bool, rusqlite::Error> {
 
 /// Makes changes in one transaction. If that fails, each is tried by itself: a change that was made all the same finds another number of the
 /// record then, and is told so.
-fn write_together(connection: &mut Connection, jobs: Vec<Job>) {
-    let (changes, dones): (Vec<Change>, Vec<_>) = jobs.into_iter().map(|job| (job.change, job.done)).unzip();
+fn write_together(connection: &mut Connection, changes: Vec<Change>, dones: Vec<Done>) {
     match commit(connection, &changes) {
         Ok(made) => dones.into_iter().zip(made).for_each(|(done, made)| drop(done.send(Ok(made)))),
         // The error cannot be shared: each is tried by itself, and told its own.
@@ -402,7 +397,6 @@ fn make(transaction: &Transaction<'_>, change: &Change) -> Result<bool, rusqlite
             let mut update = transaction.prepare_cached("UPDATE records SET row = ?3 WHERE id = ?1 AND seq = ?2")?;
             Ok(update.execute(params![id.as_bytes(), row.seq, row.bytes])? == 1)
         }
-        Change::Tidy => Ok(true),
         Change::Number { name, number } => {
             let mut insert =
                 transaction.prepare_cached("INSERT OR REPLACE INTO numbers (name, number) VALUES (?1, ?2)")?;

@@ -6,8 +6,8 @@ mod common;
 use common::*;
 use hushkeep::vault::VaultAddress;
 use hushkeep_vault::Pair;
-use hushkeep_vault::message::{LookReply, RecoverReply};
-use hushkeep_vault::server::PATHS;
+use hushkeep_vault::message::{GuessReply, LookReply};
+use hushkeep_vault::request::PATHS;
 
 fn left(vault: &VaultAddress, pair: &Pair) -> u8 {
     let reply = post(vault, "/v1/look", &pair.look().encode()).unwrap();
@@ -60,7 +60,7 @@ fn what_is_no_request_is_refused_with_a_code_and_costs_nothing() {
     assert_eq!(left(vault, &pair), 10);
     let other = Owner::new();
     for (path, message) in [
-        ("/v1/ask", pair.history(&other.update_key(vault)).encode()),
+        ("/v1/history", pair.history(&other.update_key(vault)).encode()),
         ("/v1/delete", pair.delete(&other.update_key(vault)).encode()),
         ("/v1/commit", pair.commit(&other.update_key(vault)).encode()),
     ] {
@@ -76,9 +76,8 @@ fn a_guess_that_is_sent_again_is_answered_again_for_nothing() {
     owner.register(vault).unwrap();
     let pair = owner.pair.clone().unwrap();
     let message = guess(&pair, "not the password");
-    let answers: Vec<_> = (0..3)
-        .map(|_| RecoverReply::decode(&answered(&post(vault, "/v1/guess", &message).unwrap())).unwrap())
-        .collect();
+    let answers: Vec<_> =
+        (0..3).map(|_| GuessReply::decode(&answered(&post(vault, "/v1/guess", &message).unwrap())).unwrap()).collect();
     assert!(answers.iter().all(|answer| answer.answers() == answers[0].answers()));
     assert_eq!(left(vault, &pair), 9);
     for _ in 0..2 {

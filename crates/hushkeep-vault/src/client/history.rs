@@ -2,7 +2,7 @@
 
 use hushkeep_core::wire::{Reader, WireError};
 
-use crate::message::{ChangeReply, Event, FinishReply, Head, HistoryReply};
+use crate::message::{ChangeReply, Event, Head, HistoryReply, ProofReply};
 use crate::name::Version;
 
 /// Where a client last saw a record: what a vault tells later must lead on from there.
@@ -97,7 +97,7 @@ impl ChangeReply {
     }
 }
 
-impl FinishReply {
+impl ProofReply {
     /// Where the guess leaves the record.
     pub fn seen(&self) -> Seen {
         Seen::at(&self.head)

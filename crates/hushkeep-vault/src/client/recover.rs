@@ -9,7 +9,7 @@ use zeroize::{Zeroize, Zeroizing};
 
 use super::open_payload;
 use crate::context;
-use crate::message::{FinishReply, FinishRequest, Guessed, LookRequest, RecoverReply, RecoverRequest};
+use crate::message::{GuessReply, GuessRequest, Guessed, LookRequest, ProofReply, ProofRequest};
 use crate::pair::Pair;
 use crate::suite::{Numbers, Stretch, Suite, fixed, len};
 
@@ -56,7 +56,7 @@ impl<'a> Recovery<'a> {
         pairs: &[Pair],
         password: &'a Passphrase,
         rng: &mut dyn CryptoRng,
-    ) -> Result<(Self, RecoverRequest), RecoveryError> {
+    ) -> Result<(Self, GuessRequest), RecoveryError> {
         let guessed = |pair: &Pair| Guessed { version: pair.version, pair: pair.digest() };
         let (first, second) = match pairs {
             [one] => (one, Guessed::none()),
@@ -67,7 +67,7 @@ impl<'a> Recovery<'a> {
         let started = started.map_err(|_| RecoveryError::Malformed)?;
         let ke1 = fixed(&started.message.serialize());
         let guessed = [guessed(first), second];
-        let request = RecoverRequest { vault: first.vault, record: first.record(), guessed, ke1 };
+        let request = GuessRequest { vault: first.vault, record: first.record(), guessed, ke1 };
         Ok((Self { state: started.state, password, pairs: pairs.to_vec(), stretch: None }, request))
     }
 
@@ -83,9 +83,9 @@ impl<'a> Recovery<'a> {
     /// A guess at two passwords may be right for both: then there are two proofs, of which each gives its key.
     pub fn prove(
         self,
-        reply: &RecoverReply,
+        reply: &GuessReply,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<(AwaitingKey, FinishRequest)>, RecoveryError> {
+    ) -> Result<Vec<(AwaitingKey, ProofRequest)>, RecoveryError> {
         let mut proofs = Vec::new();
         for (which, (pair, ke2)) in (0..).zip(self.pairs.iter().zip(&reply.ke2)) {
             // The vault has this one no more, or not yet.
@@ -99,10 +99,10 @@ impl<'a> Recovery<'a> {
     /// The proof for one password; `None` if it is wrong.
     fn prove_one(
         &self,
-        reply: &RecoverReply,
+        reply: &GuessReply,
         (which, pair, ke2): (u8, &Pair, &[u8; len::KE2]),
         rng: &mut dyn CryptoRng,
-    ) -> Result<Option<(AwaitingKey, FinishRequest)>, RecoveryError> {
+    ) -> Result<Option<(AwaitingKey, ProofRequest)>, RecoveryError> {
         let answer = CredentialResponse::deserialize(ke2).map_err(|_| RecoveryError::Malformed)?;
         let context = context(&pair.vault, &pair.record(), &pair.version);
         let stretch = self.stretch.unwrap_or(Stretch::new(pair.params));
@@ -119,7 +119,7 @@ impl<'a> Recovery<'a> {
             return Err(RecoveryError::Malformed);
         }
         let ke3 = fixed(&finished.message.serialize());
-        let request = FinishRequest { record: pair.record(), ticket: reply.ticket, which, ke3 };
+        let request = ProofRequest { record: pair.record(), ticket: reply.ticket, which, ke3 };
         let export_key = Zeroizing::new(finished.export_key.to_vec());
         finished.export_key.zeroize();
         finished.session_key.zeroize();
@@ -136,7 +136,7 @@ pub struct AwaitingKey {
 /// What the vault gave is not what was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the vault gave back something else than the key that was sealed")]
-pub struct FinishError;
+pub struct PayloadError;
 
 impl AwaitingKey {
     /// Which password it was.
@@ -145,7 +145,7 @@ impl AwaitingKey {
     }
 
     /// The backup key.
-    pub fn open(self, reply: &FinishReply) -> Result<BackupKey, FinishError> {
-        open_payload(&self.export_key, &reply.payload, &self.pair).ok_or(FinishError)
+    pub fn open(self, reply: &ProofReply) -> Result<BackupKey, PayloadError> {
+        open_payload(&self.export_key, &reply.payload, &self.pair).ok_or(PayloadError)
     }
 }

@@ -1,4 +1,4 @@
-//! Requests as they come from a network: by their path, and what is refused with a code that stays (spec/vault.md §5.3).
+//! Requests as they come from a network: by their path, and what is refused by a code (spec/vault.md §5.3).
 
 use std::error::Error as _;
 use std::fmt::Display;
@@ -6,116 +6,124 @@ use std::fmt::Display;
 use hushkeep_core::wire::WireError;
 use rand_core::CryptoRng;
 
-use super::{AttemptStore, ChangeRefused, FinishRefused, RecoverRefused, StoreError, Vault};
+use super::{AttemptStore, ChangeRefused, GuessRefused, ProofRefused, StoreError, Vault};
 use crate::message::{
-    BeginRequest, CommitRequest, DeleteRequest, FinishRequest, HistoryRequest, LookRequest, RecoverRequest,
-    StageRequest,
+    BeginRequest, CommitRequest, DeleteRequest, GuessRequest, HistoryRequest, LookRequest, ProofRequest, StageRequest,
 };
+use crate::request::{Code, Request as _};
 
-/// Where requests go.
-pub const PATHS: [&str; 8] =
-    ["/v1/begin", "/v1/stage", "/v1/commit", "/v1/delete", "/v1/look", "/v1/guess", "/v1/proof", "/v1/ask"];
+/// The answer to a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// What is sent.
+    pub message: Vec<u8>,
+    /// What could not be done beside, for who runs the vault. It is not sent.
+    pub trouble: Option<String>,
+}
 
 /// Why a request is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The status of HTTP.
-    pub status: u16,
     /// What programs go by.
-    pub code: &'static str,
+    pub code: Code,
     /// What people read.
     pub detail: String,
     /// When to try again, in seconds.
     pub retry_after: Option<u32>,
     /// Why, for who runs the vault: what the store said. It is not sent.
-    pub cause: Option<String>,
+    pub trouble: Option<String>,
 }
 
 impl Refused {
     /// A refusal without a time.
-    pub fn new(status: u16, code: &'static str, detail: impl Display) -> Self {
-        Self { status, code, detail: detail.to_string(), retry_after: None, cause: None }
+    pub fn new(code: Code, detail: impl Display) -> Self {
+        Self { code, detail: detail.to_string(), retry_after: None, trouble: None }
     }
 }
 
 impl Vault {
-    /// Answers a request at one of [`PATHS`].
+    /// Answers a request that is posted at one of [`PATHS`](crate::request::PATHS).
     pub fn answer(
         &self,
         store: &dyn AttemptStore,
         (path, message): (&str, &[u8]),
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Vec<u8>, Refused> {
-        match path {
-            "/v1/begin" => Ok(self.begin(store, &BeginRequest::decode(message)?, now, rng)?.encode()),
-            "/v1/stage" => Ok(self.stage(store, &StageRequest::decode(message)?, now, rng)?.encode()),
-            "/v1/commit" => Ok(self.commit(store, &CommitRequest::decode(message)?, now, rng)?.encode()),
-            "/v1/delete" => Ok(self.delete(store, &DeleteRequest::decode(message)?).map(|()| Vec::new())?),
-            "/v1/look" => Ok(self.look(store, &LookRequest::decode(message)?, now, rng)?.encode()),
-            "/v1/guess" => Ok(self.recover(store, &RecoverRequest::decode(message)?, now, rng)?.encode()),
-            "/v1/proof" => Ok(self.finish(store, &FinishRequest::decode(message)?, now, rng)?.encode()),
-            "/v1/ask" => Ok(self.history(store, &HistoryRequest::decode(message)?, now, rng)?.encode()),
-            _ => Err(Refused::new(404, "no-such-path", "there is nothing here")),
-        }
+    ) -> Result<Answer, Refused> {
+        let message = match path {
+            BeginRequest::PATH => self.begin(store, &BeginRequest::decode(message)?, now, rng)?.encode(),
+            StageRequest::PATH => self.stage(store, &StageRequest::decode(message)?, now, rng)?.encode(),
+            CommitRequest::PATH => self.commit(store, &CommitRequest::decode(message)?, now, rng)?.encode(),
+            DeleteRequest::PATH => self.delete(store, &DeleteRequest::decode(message)?).map(|()| Vec::new())?,
+            LookRequest::PATH => self.look(store, &LookRequest::decode(message)?, now, rng)?.encode(),
+            GuessRequest::PATH => self.guess(store, &GuessRequest::decode(message)?, now, rng)?.encode(),
+            ProofRequest::PATH => {
+                let proven = self.prove(store, &ProofRequest::decode(message)?, now, rng)?;
+                let trouble = proven.not_reset.as_ref().and_then(said_by);
+                return Ok(Answer { message: proven.reply.encode(), trouble });
+            }
+            HistoryRequest::PATH => self.history(store, &HistoryRequest::decode(message)?, now, rng)?.encode(),
+            _ => return Err(Refused::new(Code::NoSuchPath, "there is nothing here")),
+        };
+        Ok(Answer { message, trouble: None })
     }
 }
 
 impl From<WireError> for Refused {
     fn from(_: WireError) -> Self {
-        Self::new(400, "malformed", "the message is malformed")
+        Self::new(Code::Malformed, "the message is malformed")
     }
 }
 
-impl From<RecoverRefused> for Refused {
-    fn from(refused: RecoverRefused) -> Self {
-        let (status, code) = match &refused {
-            RecoverRefused::AnotherVault => (421, "another-vault"),
-            RecoverRefused::Unknown => (404, "no-record"),
-            RecoverRefused::AnotherVersion => (409, "no-such-password"),
-            RecoverRefused::Changed => (409, "changed-parameters"),
-            RecoverRefused::Malformed => (400, "malformed"),
-            RecoverRefused::Locked { .. } => (429, "locked"),
-            RecoverRefused::Destroyed => (410, "destroyed"),
-            RecoverRefused::Damaged => (500, "damaged-record"),
-            RecoverRefused::Busy | RecoverRefused::Store(_) => (503, "unavailable"),
+impl From<GuessRefused> for Refused {
+    fn from(refused: GuessRefused) -> Self {
+        let code = match &refused {
+            GuessRefused::AnotherVault => Code::AnotherVault,
+            GuessRefused::Unknown => Code::NoRecord,
+            GuessRefused::AnotherVersion => Code::NoSuchPassword,
+            GuessRefused::Changed => Code::ChangedParameters,
+            GuessRefused::Malformed => Code::Malformed,
+            GuessRefused::Locked { .. } => Code::Locked,
+            GuessRefused::Destroyed => Code::Destroyed,
+            GuessRefused::Damaged => Code::DamagedRecord,
+            GuessRefused::Busy | GuessRefused::Store(_) => Code::Unavailable,
         };
-        let retry_after = if let RecoverRefused::Locked { seconds } = refused { Some(seconds) } else { None };
-        let cause = if let RecoverRefused::Store(error) = &refused { cause_of(error) } else { None };
-        Self { retry_after, cause, ..Self::new(status, code, refused) }
+        let retry_after = if let GuessRefused::Locked { seconds } = refused { Some(seconds) } else { None };
+        let trouble = if let GuessRefused::Store(error) = &refused { said_by(error) } else { None };
+        Self { retry_after, trouble, ..Self::new(code, refused) }
     }
 }
 
-impl From<FinishRefused> for Refused {
-    fn from(refused: FinishRefused) -> Self {
-        let (status, code) = match refused {
-            FinishRefused::Ticket => (409, "ticket"),
-            FinishRefused::WrongPassword => (403, "wrong-password"),
-            FinishRefused::Malformed => (400, "malformed"),
+impl From<ProofRefused> for Refused {
+    fn from(refused: ProofRefused) -> Self {
+        let code = match refused {
+            ProofRefused::Ticket => Code::Ticket,
+            ProofRefused::WrongPassword => Code::WrongPassword,
+            ProofRefused::Malformed => Code::Malformed,
         };
-        Self::new(status, code, refused)
+        Self::new(code, refused)
     }
 }
 
 impl From<ChangeRefused> for Refused {
     fn from(refused: ChangeRefused) -> Self {
-        let (status, code) = match &refused {
-            ChangeRefused::Malformed => (400, "malformed"),
-            ChangeRefused::Ticket => (409, "ticket"),
-            ChangeRefused::Unknown => (404, "no-record"),
-            ChangeRefused::Destroyed => (410, "destroyed"),
-            ChangeRefused::Unauthorized => (403, "not-the-owner"),
-            ChangeRefused::AnotherVersion => (409, "no-such-password"),
-            ChangeRefused::Meanwhile => (409, "meanwhile"),
-            ChangeRefused::TooMany => (429, "too-many-registrations"),
-            ChangeRefused::Damaged => (500, "damaged-record"),
-            ChangeRefused::Busy | ChangeRefused::Store(_) => (503, "unavailable"),
+        let code = match &refused {
+            ChangeRefused::Malformed => Code::Malformed,
+            ChangeRefused::Ticket => Code::Ticket,
+            ChangeRefused::Unknown => Code::NoRecord,
+            ChangeRefused::Destroyed => Code::Destroyed,
+            ChangeRefused::Unauthorized => Code::NotTheOwner,
+            ChangeRefused::AnotherVersion => Code::NoSuchPassword,
+            ChangeRefused::Meanwhile => Code::Meanwhile,
+            ChangeRefused::TooMany => Code::TooManyRegistrations,
+            ChangeRefused::Damaged => Code::DamagedRecord,
+            ChangeRefused::Busy | ChangeRefused::Store(_) => Code::Unavailable,
         };
-        let cause = if let ChangeRefused::Store(error) = &refused { cause_of(error) } else { None };
-        Self { cause, ..Self::new(status, code, refused) }
+        let trouble = if let ChangeRefused::Store(error) = &refused { said_by(error) } else { None };
+        Self { trouble, ..Self::new(code, refused) }
     }
 }
 
-fn cause_of(error: &StoreError) -> Option<String> {
+fn said_by(error: &StoreError) -> Option<String> {
     error.source().map(ToString::to_string)
 }

@@ -15,7 +15,7 @@ use super::store::{AttemptStore, StoreError};
 use super::ticket::{self, Guessing, Login};
 use super::{TICKET_SECONDS, Vault};
 use crate::context;
-use crate::message::{FinishReply, FinishRequest, Guessed, Head, LookReply, LookRequest, RecoverReply, RecoverRequest};
+use crate::message::{GuessReply, GuessRequest, Guessed, Head, LookReply, LookRequest, ProofReply, ProofRequest};
 use crate::name::RecordId;
 use crate::suite::{Numbers, Suite, fixed, len};
 
@@ -25,7 +25,7 @@ const MAX_RETRIES: usize = 256;
 /// Why a guess is not answered. After [`Self::Store`] and [`Self::Damaged`] it may have been counted, else not.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RecoverRefused {
+pub enum GuessRefused {
     /// It is for another vault: this one's keys are not those that the client knows.
     #[error("this is not the vault that is asked for")]
     AnotherVault,
@@ -64,7 +64,7 @@ pub enum RecoverRefused {
 /// Why a proof is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum FinishRefused {
+pub enum ProofRefused {
     /// The ticket is none of this vault and record, or too old.
     #[error("the ticket is invalid, or has expired")]
     Ticket,
@@ -74,6 +74,14 @@ pub enum FinishRefused {
     /// The password was wrong.
     #[error("the password is wrong")]
     WrongPassword,
+}
+
+/// What a proof gives.
+pub struct Proven {
+    /// What the owner gets.
+    pub reply: ProofReply,
+    /// Why the guesses could not be given back, if the store did not answer.
+    pub not_reset: Option<StoreError>,
 }
 
 /// That a guess was counted, durably. Only with one is anything evaluated.
@@ -86,17 +94,17 @@ pub struct CountedGuess {
 
 impl Vault {
     /// Counts a guess and answers it. The same guess within ten minutes is answered in the same way, and not counted again.
-    pub fn recover(
+    pub fn guess(
         &self,
         store: &dyn AttemptStore,
-        request: &RecoverRequest,
+        request: &GuessRequest,
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<RecoverReply, RecoverRefused> {
+    ) -> Result<GuessReply, GuessRefused> {
         if request.vault != self.id() {
-            return Err(RecoverRefused::AnotherVault);
+            return Err(GuessRefused::AnotherVault);
         }
-        let ke1 = CredentialRequest::deserialize(&request.ke1).map_err(|_| RecoverRefused::Malformed)?;
+        let ke1 = CredentialRequest::deserialize(&request.ke1).map_err(|_| GuessRefused::Malformed)?;
         let counted = self.charge(store, request, now, rng)?;
         let mut logins = [Login::none(), Login::none()];
         let mut ke2 = [[0; len::KE2]; 2];
@@ -108,11 +116,11 @@ impl Vault {
         let content = Zeroizing::new(Guessing::new(counted.seq, logins).encode());
         let ticket = ticket::issue(&content, (&self.secrets, &request.record), counted.time, rng);
         let columns = &counted.record.columns;
-        Ok(RecoverReply {
+        Ok(GuessReply {
             left: self.left(&counted.record),
             wait: self.wait(columns, now),
             ke2,
-            ticket: ticket.ok_or(RecoverRefused::Damaged)?,
+            ticket: ticket.ok_or(GuessRefused::Damaged)?,
         })
     }
 
@@ -124,8 +132,8 @@ impl Vault {
         request: &LookRequest,
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<LookReply, RecoverRefused> {
-        let (_, record) = self.load(store, &request.record, now, rng)?.ok_or(RecoverRefused::Unknown)?;
+    ) -> Result<LookReply, GuessRefused> {
+        let (_, record) = self.load(store, &request.record, now, rng)?.ok_or(GuessRefused::Unknown)?;
         Ok(LookReply { left: self.left(&record), wait: self.wait(&record.columns, now) })
     }
 
@@ -142,16 +150,16 @@ impl Vault {
     fn charge(
         &self,
         store: &dyn AttemptStore,
-        request: &RecoverRequest,
+        request: &GuessRequest,
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<CountedGuess, RecoverRefused> {
+    ) -> Result<CountedGuess, GuessRefused> {
         let hash = sha256(&[&request.encode()]);
         for _ in 0..MAX_RETRIES {
-            let (row, record) = self.load(store, &request.record, now, rng)?.ok_or(RecoverRefused::Unknown)?;
+            let (row, record) = self.load(store, &request.record, now, rng)?.ok_or(GuessRefused::Unknown)?;
             let columns = &record.columns;
             if columns.is_destroyed != 0 {
-                return Err(RecoverRefused::Destroyed);
+                return Err(GuessRefused::Destroyed);
             }
             check_pairs(&record.slots, &request.guessed)?;
             if is_answerable(columns, now) && ct_eq(&columns.guessed, &hash) {
@@ -159,19 +167,19 @@ impl Vault {
                 return Ok(CountedGuess { record, seq, time });
             }
             if self.is_spent(columns) {
-                return Err(RecoverRefused::Destroyed);
+                return Err(GuessRefused::Destroyed);
             }
             if let seconds @ 1.. = self.wait(columns, now) {
-                return Err(RecoverRefused::Locked { seconds });
+                return Err(GuessRefused::Locked { seconds });
             }
             let counted = self.counted(record, hash, now);
             let changed = counted.after(Happened::Guessed, (&self.secrets, &request.record), now, rng);
-            let (record, new, event) = changed.ok_or(RecoverRefused::Damaged)?;
+            let (record, new, event) = changed.ok_or(GuessRefused::Damaged)?;
             if store.replace(&request.record, row.seq, &new, &event)? {
                 return Ok(CountedGuess { seq: new.seq, record, time: now });
             }
         }
-        Err(RecoverRefused::Busy)
+        Err(GuessRefused::Busy)
     }
 
     /// The record with one guess more.
@@ -188,14 +196,14 @@ impl Vault {
     fn evaluate(
         &self,
         counted: &CountedGuess,
-        request: &RecoverRequest,
+        request: &GuessRequest,
         slot: &Slot,
         ke1: &CredentialRequest<Suite>,
-    ) -> Result<(Login, [u8; len::KE2]), RecoverRefused> {
+    ) -> Result<(Login, [u8; len::KE2]), GuessRefused> {
         let about = [slot.version.as_bytes().as_slice(), &counted.seq.to_le_bytes(), &request.ke1];
         let seed = Zeroizing::new(hmac_sha256(self.secrets.answers_key(&request.record).expose(), &about));
         let mut numbers = ChaCha20Rng::from_seed(*seed);
-        let file = ServerRegistration::deserialize(&slot.staged.password_file).map_err(|_| RecoverRefused::Damaged)?;
+        let file = ServerRegistration::deserialize(&slot.staged.password_file).map_err(|_| GuessRefused::Damaged)?;
         let context = context(&self.id(), &request.record, &slot.version);
         let started = ServerLogin::start(
             &mut Numbers(&mut numbers),
@@ -206,7 +214,7 @@ impl Vault {
             parameters(&context),
         );
         // The message was read before it was counted: what fails now is the record.
-        let started = started.map_err(|_| RecoverRefused::Damaged)?;
+        let started = started.map_err(|_| GuessRefused::Damaged)?;
         let (state, payload) = (fixed(&started.state.serialize()), slot.staged.payload);
         let login = Login { is_there: 1, version: slot.version, state, payload };
         Ok((login, fixed(&started.message.serialize())))
@@ -214,27 +222,31 @@ impl Vault {
 
     /// Takes the proof that a guess was right, and gives what the owner has sealed. If it was at the password that holds, and
     /// nothing happened since, all guesses are there again; if that cannot be kept, the owner gets the key all the same.
-    pub fn finish(
+    pub fn prove(
         &self,
         store: &dyn AttemptStore,
-        request: &FinishRequest,
+        request: &ProofRequest,
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<FinishReply, FinishRefused> {
+    ) -> Result<Proven, ProofRefused> {
         let content = ticket::open(&request.ticket, (&self.secrets, &request.record), now);
-        let guessing = Guessing::decode(&content.ok_or(FinishRefused::Ticket)?).map_err(|_| FinishRefused::Ticket)?;
+        let guessing = Guessing::decode(&content.ok_or(ProofRefused::Ticket)?).map_err(|_| ProofRefused::Ticket)?;
         let login = guessing.logins.get(usize::from(request.which)).filter(|login| login.is_there == 1);
-        let login = login.ok_or(FinishRefused::Malformed)?;
-        let ke3 = CredentialFinalization::deserialize(&request.ke3).map_err(|_| FinishRefused::Malformed)?;
-        let state = ServerLogin::<Suite>::deserialize(&login.state).map_err(|_| FinishRefused::Ticket)?;
+        let login = login.ok_or(ProofRefused::Malformed)?;
+        let ke3 = CredentialFinalization::deserialize(&request.ke3).map_err(|_| ProofRefused::Malformed)?;
+        let state = ServerLogin::<Suite>::deserialize(&login.state).map_err(|_| ProofRefused::Ticket)?;
         let context = context(&self.id(), &request.record, &login.version);
-        state.finish(ke3, parameters(&context)).map_err(|_| FinishRefused::WrongPassword)?;
+        state.finish(ke3, parameters(&context)).map_err(|_| ProofRefused::WrongPassword)?;
         let reset = self.reset(store, &request.record, &guessing, login, now, rng);
-        let (is_reset, head) = reset.unwrap_or((false, Head::unknown()));
-        Ok(FinishReply { payload: login.payload, is_reset: u8::from(is_reset), head })
+        let ((is_reset, head), not_reset) = match reset {
+            Ok(reset) => (reset, None),
+            Err(error) => ((false, Head::unknown()), Some(error)),
+        };
+        let reply = ProofReply { payload: login.payload, is_reset: u8::from(is_reset), head };
+        Ok(Proven { reply, not_reset })
     }
 
-    /// Gives all guesses back after a right one. `None` if the record cannot be read or kept.
+    /// Gives all guesses back after a right one, if it was the last. Whether it did, and where the record stands.
     fn reset(
         &self,
         store: &dyn AttemptStore,
@@ -243,24 +255,26 @@ impl Vault {
         login: &Login,
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Option<(bool, Head)> {
-        let row = store.load(id).ok()??;
-        let record = Record::open(&self.secrets, id, &row)?;
+    ) -> Result<(bool, Head), StoreError> {
+        let Some(row) = store.load(id)? else { return Ok((false, Head::unknown())) };
+        let damaged = || StoreError("the record is damaged".into());
+        let record = Record::open(&self.secrets, id, &row).ok_or_else(damaged)?;
         let head = self.head(&record);
         // Without one that holds, the first password is its owner's as well: he has not got to committing it.
         let holds = record.slots.active.as_ref().or(record.slots.pending.as_ref());
         let is_active = holds.is_some_and(|slot| slot.version == login.version);
         if record.seq != guessing.seq || !is_active {
-            return Some((false, head));
+            return Ok((false, head));
         }
         let mut reset = record;
         reset.columns.used = 0;
         reset.columns.failures = reset.columns.failures.saturating_sub(1);
         (reset.columns.not_before, reset.columns.guessed) = (0, [0; 32]);
-        let (record, new, event) = reset.after(Happened::Reset, (&self.secrets, id), now, rng)?;
-        match store.replace(id, row.seq, &new, &event).ok()? {
-            true => Some((true, self.head(&record))),
-            false => Some((false, head)),
+        let changed = reset.after(Happened::Reset, (&self.secrets, id), now, rng);
+        let (record, new, event) = changed.ok_or_else(damaged)?;
+        match store.replace(id, row.seq, &new, &event)? {
+            true => Ok((true, self.head(&record))),
+            false => Ok((false, head)),
         }
     }
 }
@@ -272,14 +286,14 @@ pub(super) fn is_answerable(columns: &Columns, now: i64) -> bool {
 
 /// Whether a password that is guessed at is there, and each that is was registered with the parameters that the client has. The
 /// other of two may be gone: a config has both while a password is changed.
-fn check_pairs(slots: &Slots, guessed: &[Guessed; 2]) -> Result<(), RecoverRefused> {
+fn check_pairs(slots: &Slots, guessed: &[Guessed; 2]) -> Result<(), GuessRefused> {
     let [first, second] = guessed;
     if first.version == second.version {
-        return Err(RecoverRefused::AnotherVersion);
+        return Err(GuessRefused::AnotherVersion);
     }
     let mut found = guessed.iter().filter_map(|guessed| Some((slots.of(&guessed.version)?, guessed))).peekable();
-    found.peek().ok_or(RecoverRefused::AnotherVersion)?;
-    if found.all(|(slot, guessed)| slot.staged.pair == guessed.pair) { Ok(()) } else { Err(RecoverRefused::Changed) }
+    found.peek().ok_or(GuessRefused::AnotherVersion)?;
+    if found.all(|(slot, guessed)| slot.staged.pair == guessed.pair) { Ok(()) } else { Err(GuessRefused::Changed) }
 }
 
 /// What a login is bound to, besides the password.

@@ -6,9 +6,11 @@ use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch};
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::wrap::{KdfParams, Passphrase};
-use hushkeep_vault::client::{FinishError, Recovery, RecoveryError, Registration, StagedPassword, UpdateKeys};
-use hushkeep_vault::message::{FinishReply, StageRequest};
-use hushkeep_vault::server::{ChangeRefused, FinishRefused, MemoryStore, Policy, RecoverRefused, Secrets, Vault};
+use hushkeep_vault::client::{PayloadError, Recovery, RecoveryError, Registration, StagedPassword, UpdateKeys};
+use hushkeep_vault::message::{ProofReply, StageRequest};
+use hushkeep_vault::server::{
+    AttemptStore, ChangeRefused, GuessRefused, MemoryStore, Policy, ProofRefused, Secrets, Vault,
+};
 use hushkeep_vault::{Locator, Pair, UpdateKey};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -50,12 +52,12 @@ impl Place {
         text: &str,
         now: i64,
         seed: u64,
-    ) -> Result<(BackupKey, FinishReply), Guess> {
+    ) -> Result<(BackupKey, ProofReply), Guess> {
         let (mut rng, password) = (rng(seed), password(text));
         let (recovery, request) = Recovery::begin(pairs, &password, &mut rng)?;
-        let reply = self.vault.recover(&self.store, &request, now, &mut rng)?;
+        let reply = self.vault.guess(&self.store, &request, now, &mut rng)?;
         let (awaiting, request) = recovery.prove(&reply, &mut rng)?.remove(0);
-        let reply = self.vault.finish(&self.store, &request, now, &mut rng)?;
+        let reply = self.vault.prove(&self.store, &request, now, &mut rng)?.reply;
         Ok((awaiting.open(&reply)?, reply))
     }
 }
@@ -64,9 +66,9 @@ impl Place {
 #[derive(Debug)]
 pub(crate) enum Guess {
     Client(RecoveryError),
-    Refused(RecoverRefused),
-    Finish(FinishRefused),
-    Key(FinishError),
+    Refused(GuessRefused),
+    Finish(ProofRefused),
+    Key(PayloadError),
 }
 
 macro_rules! from {
@@ -78,7 +80,7 @@ macro_rules! from {
         }
     )*};
 }
-from!(RecoveryError: Client, RecoverRefused: Refused, FinishRefused: Finish, FinishError: Key);
+from!(RecoveryError: Client, GuessRefused: Refused, ProofRefused: Finish, PayloadError: Key);
 
 /// Somebody with a backup key.
 pub(crate) struct Owner {
@@ -113,15 +115,27 @@ impl Owner {
         now: i64,
         seed: u64,
     ) -> Result<StagedPassword, ChangeRefused> {
+        self.stage_in(place, &place.store, text, now, seed)
+    }
+
+    /// The same in another store.
+    pub(crate) fn stage_in(
+        &self,
+        place: &Place,
+        store: &dyn AttemptStore,
+        text: &str,
+        now: i64,
+        seed: u64,
+    ) -> Result<StagedPassword, ChangeRefused> {
         let (mut rng, password) = (rng(seed), password(text));
         let vault = ("https://vault.example".to_owned(), place.vault.id());
         let begun = Registration::begin(vault, self.locator, &password, KdfParams::FLOOR, &mut rng);
         let (registration, request) = begun.unwrap();
-        let reply = place.vault.begin(&place.store, &request, now, &mut rng)?;
+        let reply = place.vault.begin(store, &request, now, &mut rng)?;
         let owner = self.update_key(place);
         let staged = registration.stage(&reply, &self.key, UpdateKeys { owner: &owner, next: &owner }, &mut rng);
         let (staged, request) = staged.unwrap();
-        place.vault.stage(&place.store, &request, now, &mut rng)?;
+        place.vault.stage(store, &request, now, &mut rng)?;
         Ok(staged)
     }
 

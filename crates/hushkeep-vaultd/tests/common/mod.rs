@@ -16,7 +16,8 @@ use hushkeep::core::name::RepositoryId;
 use hushkeep::core::wrap::{KdfParams, Passphrase};
 use hushkeep::vault::{Https, Reply, Transport, TransportError, VaultAddress};
 use hushkeep_vault::client::{Recovery, Registration, UpdateKeys};
-use hushkeep_vault::message::{BeginReply, FinishReply, HistoryReply, RecoverReply};
+use hushkeep_vault::message::{HistoryReply, LookRequest};
+use hushkeep_vault::request::Request;
 use hushkeep_vault::server::{AttemptStore, Vault};
 use hushkeep_vault::{Locator, Pair, UpdateKey};
 
@@ -114,31 +115,46 @@ impl Owner {
         let base = address.split("/#").next().unwrap().to_owned();
         let (registration, request) =
             Registration::begin((base, vault.vault()), self.locator, &password, KdfParams::FLOOR, &mut rng()).unwrap();
-        let reply = post(vault, "/v1/begin", &request.encode())?;
-        let reply = BeginReply::decode(&reply.body).unwrap();
+        let reply = ask(vault, &request)?;
         let (staged, request) =
             registration.stage(&reply, &self.key, UpdateKeys { owner: &owner, next: &owner }, &mut rng()).unwrap();
-        answered(&post(vault, "/v1/stage", &request.encode())?);
+        ask(vault, &request)?;
         let (pair, request) = staged.commit(&owner);
         // Once it is staged it leads to the key, committed or not.
         self.pair = Some(pair);
-        answered(&post(vault, "/v1/commit", &request.encode())?);
+        ask(vault, &request)?;
         Ok(())
     }
 
     /// What became of the record.
     pub(crate) fn history(&self, vault: &VaultAddress) -> HistoryReply {
         let request = self.pair.as_ref().unwrap().history(&self.update_key(vault));
-        HistoryReply::decode(&answered(&post(vault, "/v1/ask", &request.encode()).unwrap())).unwrap()
+        ask(vault, &request).unwrap()
+    }
+
+    /// Deletes the record, as far as the vault answers.
+    pub(crate) fn delete(&self, vault: &VaultAddress) -> Result<(), TransportError> {
+        let request = self.pair.as_ref().unwrap().delete(&self.update_key(vault));
+        ask(vault, &request)
+    }
+
+    /// Whether the record is there.
+    pub(crate) fn is_there(&self, vault: &VaultAddress) -> bool {
+        let request = self.pair.as_ref().unwrap().look();
+        match post(vault, LookRequest::PATH, &request.encode()).unwrap().status {
+            200 => true,
+            404 => false,
+            status => panic!("{status}"),
+        }
     }
 
     /// The key, by the password.
     pub(crate) fn recover(&self, vault: &VaultAddress) -> BackupKey {
         let (pairs, password) = ([self.pair.clone().unwrap()], Passphrase::new(PASSWORD).unwrap());
         let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng()).unwrap();
-        let reply = RecoverReply::decode(&answered(&post(vault, "/v1/guess", &request.encode()).unwrap())).unwrap();
+        let reply = ask(vault, &request).unwrap();
         let (awaiting, request) = recovery.prove(&reply, &mut rng()).unwrap().remove(0);
-        let reply = FinishReply::decode(&answered(&post(vault, "/v1/proof", &request.encode()).unwrap())).unwrap();
+        let reply = ask(vault, &request).unwrap();
         awaiting.open(&reply).unwrap()
     }
 }
@@ -147,11 +163,10 @@ impl Owner {
     /// The key, by the password, from a vault that is not served.
     pub(crate) fn recover_at(&self, vault: &Vault, store: &dyn AttemptStore) -> BackupKey {
         let (pairs, password) = ([self.pair.clone().unwrap()], Passphrase::new(PASSWORD).unwrap());
-        let answer = |path, message: &[u8]| vault.answer(store, (path, message), now(), &mut rng()).unwrap();
         let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng()).unwrap();
-        let reply = RecoverReply::decode(&answer("/v1/guess", &request.encode())).unwrap();
+        let reply = vault.guess(store, &request, now(), &mut rng()).unwrap();
         let (awaiting, request) = recovery.prove(&reply, &mut rng()).unwrap().remove(0);
-        awaiting.open(&FinishReply::decode(&answer("/v1/proof", &request.encode())).unwrap()).unwrap()
+        awaiting.open(&vault.prove(store, &request, now(), &mut rng()).unwrap().reply).unwrap()
     }
 }
 
@@ -163,6 +178,11 @@ pub(crate) fn guess(pair: &Pair, text: &str) -> Vec<u8> {
 
 pub(crate) fn post(vault: &VaultAddress, path: &str, message: &[u8]) -> Result<Reply, TransportError> {
     Https::without_retries().post(vault, path, message)
+}
+
+/// The answer to a request, which is no refusal.
+pub(crate) fn ask<R: Request>(vault: &VaultAddress, request: &R) -> Result<R::Reply, TransportError> {
+    Ok(R::reply(&answered(&post(vault, R::PATH, &request.message())?)).unwrap())
 }
 
 /// What was answered, which is no refusal.

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::wrap::Passphrase;
 use hushkeep_vault::Pair;
-use hushkeep_vault::client::{AwaitingKey, FinishError, Recovery, RecoveryError, Seen};
-use hushkeep_vault::message::FinishRequest;
+use hushkeep_vault::client::{AwaitingKey, PayloadError, Recovery, RecoveryError, Seen};
+use hushkeep_vault::message::ProofRequest;
 
 use super::address::AddressError;
 use super::link::{Link, Refusal, TransportError, VaultError};
@@ -67,7 +67,7 @@ pub enum GuessError {
 /// A guess that was right, perhaps for two keys: while a key is replaced, the same password leads to both.
 pub(crate) struct RightGuess<'a> {
     link: Link<'a>,
-    proofs: VecDeque<(AwaitingKey, FinishRequest)>,
+    proofs: VecDeque<(AwaitingKey, ProofRequest)>,
 }
 
 /// A key that a password led to.
@@ -95,7 +95,7 @@ pub(crate) fn guess<'a>(
 ) -> Result<RightGuess<'a>, GuessError> {
     let (rng, host) = (&mut crate::random(), link.address.host().to_owned());
     let (recovery, request) = Recovery::begin(pairs, password, rng).map_err(|_| GuessError::Damaged)?;
-    let look = link.look(&pairs.first().ok_or(GuessError::Damaged)?.look())?;
+    let look = link.ask(&pairs.first().ok_or(GuessError::Damaged)?.look())?;
     if look.left() == 0 {
         return Err(link.refused(Refusal::Destroyed).into());
     }
@@ -105,7 +105,7 @@ pub(crate) fn guess<'a>(
     if !may_guess(&host, look.left()).map_err(GuessError::Asking)? {
         return Err(GuessError::Declined);
     }
-    let reply = link.guess(&request).map_err(|error| match error {
+    let reply = link.ask(&request).map_err(|error| match error {
         VaultError::Transport { source: TransportError::NotTheVault(_), .. } => error.into(),
         VaultError::Refused { refusal: Refusal::Unavailable | Refusal::Unknown { .. }, .. }
         | VaultError::Refused { may_be_second: true, .. }
@@ -130,10 +130,10 @@ impl<'a> RightGuess<'a> {
     /// A key that the password leads to; `None` if there is none more.
     pub(crate) fn next_key(&mut self) -> Result<Option<OpenedPair>, GuessError> {
         let Some((awaiting, request)) = self.proofs.pop_front() else { return Ok(None) };
-        let reply = self.link.prove(&request).map_err(GuessError::Unproven)?;
+        let reply = self.link.ask(&request).map_err(GuessError::Unproven)?;
         let (seen, changes) = (reply.seen(), 1 + u64::from(reply.is_reset()));
         let (pair, host) = (awaiting.pair().clone(), self.link.address.host().to_owned());
-        let key = awaiting.open(&reply).map_err(|FinishError| GuessError::Answer { host })?;
+        let key = awaiting.open(&reply).map_err(|PayloadError| GuessError::Answer { host })?;
         let by = ProvenGuess { pair, seen: (seen, changes), is_reset: reply.is_reset() };
         Ok(Some(OpenedPair { key, by }))
     }

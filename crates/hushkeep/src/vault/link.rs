@@ -2,11 +2,7 @@
 
 use std::error::Error;
 
-use hushkeep_core::wire::WireError;
-use hushkeep_vault::message::{
-    BeginReply, BeginRequest, ChangeReply, CommitRequest, DeleteRequest, FinishReply, FinishRequest, HistoryReply,
-    HistoryRequest, LookReply, LookRequest, RecoverReply, RecoverRequest, StageRequest,
-};
+use hushkeep_vault::request::{Code, Request};
 
 use super::address::VaultAddress;
 
@@ -157,42 +153,13 @@ pub(crate) struct Link<'a> {
     pub(crate) address: &'a VaultAddress,
 }
 
-macro_rules! calls {
-    ($($name:ident: $path:literal, $request:ident => $reply:ident;)*) => {$(
-        pub(crate) fn $name(&self, request: &$request) -> Result<$reply, VaultError> {
-            self.call($path, &request.encode(), $reply::decode)
-        }
-    )*};
-}
-
 impl Link<'_> {
-    calls! {
-        begin: "/v1/begin", BeginRequest => BeginReply;
-        stage: "/v1/stage", StageRequest => ChangeReply;
-        commit: "/v1/commit", CommitRequest => ChangeReply;
-        look: "/v1/look", LookRequest => LookReply;
-        guess: "/v1/guess", RecoverRequest => RecoverReply;
-        prove: "/v1/proof", FinishRequest => FinishReply;
-        ask: "/v1/ask", HistoryRequest => HistoryReply;
-    }
-
-    pub(crate) fn delete(&self, request: &DeleteRequest) -> Result<(), VaultError> {
-        self.call("/v1/delete", &request.encode(), |_| Ok(()))
-    }
-
-    pub(crate) fn refused(&self, refusal: Refusal) -> VaultError {
-        VaultError::Refused { host: self.address.host().to_owned(), refusal, may_be_second: false }
-    }
-
-    pub(crate) fn malformed(&self) -> VaultError {
-        VaultError::Malformed { host: self.address.host().to_owned() }
-    }
-
-    fn call<T>(&self, path: &str, message: &[u8], decode: fn(&[u8]) -> Result<T, WireError>) -> Result<T, VaultError> {
-        let reply = self.transport.post(self.address, path, message);
+    /// Posts a request.
+    pub(crate) fn ask<R: Request>(&self, request: &R) -> Result<R::Reply, VaultError> {
+        let reply = self.transport.post(self.address, R::PATH, &request.message());
         let reply = reply.map_err(|source| VaultError::Transport { host: self.address.host().to_owned(), source })?;
         match reply.status {
-            200 => decode(&reply.body).map_err(|_| self.malformed()),
+            200 => R::reply(&reply.body).map_err(|_| self.malformed()),
             _ => Err(match refusal(&reply) {
                 Some(refusal) => {
                     let (host, may_be_second) = (self.address.host().to_owned(), reply.may_be_second);
@@ -202,27 +169,39 @@ impl Link<'_> {
             }),
         }
     }
+
+    pub(crate) fn refused(&self, refusal: Refusal) -> VaultError {
+        VaultError::Refused { host: self.address.host().to_owned(), refusal, may_be_second: false }
+    }
+
+    pub(crate) fn malformed(&self) -> VaultError {
+        VaultError::Malformed { host: self.address.host().to_owned() }
+    }
 }
 
 /// Why a vault refused (RFC 9457); `None` if it is not a vault that speaks.
 fn refusal(reply: &Reply) -> Option<Refusal> {
     let problem: serde_json::Value = serde_json::from_slice(&reply.body).ok()?;
-    Some(match problem.get("code")?.as_str()? {
-        "another-vault" => Refusal::AnotherVault,
-        "no-record" => Refusal::NoRecord,
-        "no-such-password" => Refusal::NoSuchPassword,
-        "changed-parameters" => Refusal::ChangedParameters,
-        "locked" => Refusal::Locked { seconds: reply.retry_after? },
-        "destroyed" => Refusal::Destroyed,
-        "not-the-owner" => Refusal::NotTheOwner,
-        "meanwhile" => Refusal::Meanwhile,
-        "too-many-registrations" => Refusal::TooManyRegistrations,
-        "ticket" => Refusal::Ticket,
-        "wrong-password" => Refusal::WrongPassword,
-        "damaged-record" => Refusal::DamagedRecord,
-        "unavailable" => Refusal::Unavailable,
-        "slow-down" => Refusal::SlowDown,
-        // It comes from the network, and may be shown.
-        code => Refusal::Unknown { code: code.chars().filter(char::is_ascii_graphic).take(64).collect() },
+    let code = problem.get("code")?.as_str()?;
+    Some(match Code::parse(code) {
+        Some(Code::AnotherVault) => Refusal::AnotherVault,
+        Some(Code::NoRecord) => Refusal::NoRecord,
+        Some(Code::NoSuchPassword) => Refusal::NoSuchPassword,
+        Some(Code::ChangedParameters) => Refusal::ChangedParameters,
+        Some(Code::Locked) => Refusal::Locked { seconds: reply.retry_after? },
+        Some(Code::Destroyed) => Refusal::Destroyed,
+        Some(Code::NotTheOwner) => Refusal::NotTheOwner,
+        Some(Code::Meanwhile) => Refusal::Meanwhile,
+        Some(Code::TooManyRegistrations) => Refusal::TooManyRegistrations,
+        Some(Code::Ticket) => Refusal::Ticket,
+        Some(Code::WrongPassword) => Refusal::WrongPassword,
+        Some(Code::DamagedRecord) => Refusal::DamagedRecord,
+        Some(Code::Unavailable) => Refusal::Unavailable,
+        Some(Code::SlowDown) => Refusal::SlowDown,
+        // What only a client that is wrong itself gets to see, and what later versions say. It comes from the network, and may be shown.
+        None
+        | Some(
+            Code::Malformed | Code::Refused | Code::NoSuchPath | Code::NoSuchMethod | Code::TooLarge | Code::Internal,
+        ) => Refusal::Unknown { code: code.chars().filter(char::is_ascii_graphic).take(64).collect() },
     })
 }

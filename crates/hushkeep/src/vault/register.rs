@@ -184,7 +184,7 @@ pub fn remove_password(
 pub fn delete_record(opened: &Opened, transport: &dyn Transport, pair: &Pair) -> Result<(), RegisterError> {
     let address = VaultAddress::of(pair)?;
     let link = Link { transport, address: &address };
-    let deleted = by_any(update_keys(&opened.repository, pair), |owner| link.delete(&pair.delete(&owner)));
+    let deleted = by_any(update_keys(&opened.repository, pair), |owner| link.ask(&pair.delete(&owner)));
     Ok(deleted.ok_or(RegisterError::Damaged)??)
 }
 
@@ -226,7 +226,7 @@ pub(crate) fn finish_registration(
 ) -> Result<(), VaultError> {
     let Staged { address, password, next } = staged;
     let (pair, request) = password.commit(&next);
-    let committed = Link { transport, address: &address }.commit(&request);
+    let committed = Link { transport, address: &address }.ask(&request);
     if committed.is_err() {
         watch::look_soon(&opened.device, &pair);
     }
@@ -284,9 +284,9 @@ fn stage(
     let answer = |source| RegisterError::Answer { host: link.address.host().to_owned(), source };
     let begun = Registration::begin(place, locator, password, KdfParams::DEFAULT, rng);
     let (registration, request) = begun.map_err(answer)?;
-    let reply = link.begin(&request)?;
+    let reply = link.ask(&request)?;
     let (staged, request) = registration.stage(&reply, key, keys, rng).map_err(answer)?;
-    link.stage(&request)?;
+    link.ask(&request)?;
     Ok(staged)
 }
 
@@ -300,7 +300,7 @@ fn confirm(
     id: ProtectorId,
 ) -> Result<bool, RegisterError> {
     let (pair, request) = staged.commit(next);
-    match link.commit(&request) {
+    match link.ask(&request) {
         Ok(reply) => {
             watch::remember_change(&opened.device, &pair, reply.seen());
             Ok(true)

@@ -9,6 +9,8 @@ use hushkeep_repo::{LockedRepository, Storage};
 use hushkeep_storage::fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage};
 use hushkeep_vault::client::Recovery;
+use hushkeep_vault::message::{GuessRequest, HistoryRequest};
+use hushkeep_vault::request::Request as _;
 use hushkeep_vault::server::{MemoryStore, Policy, Secrets, Vault};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
@@ -42,11 +44,11 @@ impl Transport for Served {
             return Err(lost());
         }
         Ok(match answer {
-            Ok(body) => Reply { status: 200, retry_after: None, body, may_be_second: false },
+            Ok(answer) => Reply { status: 200, retry_after: None, body: answer.message, may_be_second: false },
             Err(refused) => Reply {
-                status: refused.status,
+                status: refused.code.status(),
                 retry_after: refused.retry_after,
-                body: format!("{{\"code\":\"{}\"}}", refused.code).into_bytes(),
+                body: format!("{{\"code\":\"{}\"}}", refused.code.as_str()).into_bytes(),
                 may_be_second: false,
             },
         })
@@ -292,7 +294,7 @@ fn a_right_guess_does_not_hide_that_a_vault_went_back() {
     let guess_at = |time| {
         let wrong = password(HERONS);
         let (_, request) = Recovery::begin(std::slice::from_ref(&pair), &wrong, &mut crate::random()).unwrap();
-        let request = ("/v1/guess", request.encode());
+        let request = (GuessRequest::PATH, request.encode());
         let (store, vault) = (&world.served.store, &world.served.vault);
         vault.answer(store, (request.0, &request.1), time, &mut crate::random()).unwrap();
     };
@@ -330,7 +332,7 @@ fn a_key_that_a_vault_gave_is_kept_before_it_is_asked_anything_more() {
     }
     impl Transport for Watched {
         fn post(&self, vault: &VaultAddress, path: &str, message: &[u8]) -> Result<Reply, TransportError> {
-            if path == "/v1/ask" {
+            if path == HistoryRequest::PATH {
                 assert!(self.device.key().unwrap().is_some(), "the key is kept");
                 self.after.fetch_add(1, Ordering::Relaxed);
                 return Err(TransportError::Unreachable("the line is dead".into()));

@@ -262,7 +262,7 @@ fn commit_named(
     // The owner of the staged password signs for it, who may be that of a later epoch.
     let mut owners = update_keys(&opened.repository, pair);
     owners.insert(0, owner.clone());
-    let committed = by_any(owners, |owner| link.commit(&pair.commit(&owner)));
+    let committed = by_any(owners, |owner| link.ask(&pair.commit(&owner)));
     Ok(Some((pair.version, committed.ok_or(AttemptsError::Damaged)??.seen())))
 }
 
