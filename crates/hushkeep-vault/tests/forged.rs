@@ -1,0 +1,116 @@
+//! Whoever answers in a vault's place, or proves without a password, may send anything.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+
+mod common;
+
+use std::ops::Range;
+
+use common::*;
+use hushkeep_vault::Pair;
+use hushkeep_vault::client::{Recovery, RecoveryError};
+use hushkeep_vault::message::{GuessReply, GuessRequest, ProofRequest};
+use hushkeep_vault::server::ProofRefused;
+
+const GEESE: &str = "seven geese cross";
+
+/// Where parts of OPAQUE's answer lie in the answer to a guess, behind its kind, the guesses left and the wait (RFC 9807 §6.1: KE2).
+const EVALUATED: Range<usize> = 6..38;
+const MASKED: Range<usize> = 70..198;
+const SERVER_SHARE: Range<usize> = 230..262;
+const SERVER_MAC: Range<usize> = 262..326;
+
+/// No point of the curve, and the one that takes part in no secret: the identity.
+const NO_ELEMENT: [u8; 32] = [0xff; 32];
+const IDENTITY: [u8; 32] = [0; 32];
+
+fn registered(place: &Place) -> [Pair; 1] {
+    [Owner::new(1).register(place, GEESE, NOW, 10).unwrap()]
+}
+
+/// What a client makes of an answer that somebody has changed: a proof must never leave it.
+fn prove(pairs: &[Pair], reply: &[u8]) -> RecoveryError {
+    let password = password(GEESE);
+    let (recovery, _) = Recovery::begin(pairs, &password, &mut rng(20)).unwrap();
+    recovery.prove(&GuessReply::decode(reply).unwrap(), &mut rng(22)).map(drop).unwrap_err()
+}
+
+/// A guess with the right password, and its answer.
+fn answered(place: &Place, pairs: &[Pair], seed: u64) -> (GuessRequest, Vec<u8>) {
+    let password = password(GEESE);
+    let (_, request) = Recovery::begin(pairs, &password, &mut rng(seed)).unwrap();
+    let reply = place.vault.guess(&place.store, &request, NOW, &mut rng(21)).unwrap();
+    (request, reply.encode())
+}
+
+#[test]
+fn a_reflected_answer_is_no_answer() {
+    let place = Place::without_waits();
+    let pairs = registered(&place);
+    let (request, reply) = answered(&place, &pairs, 20);
+    let ke1 = request.encode().split_off(GuessRequest::LEN - 96);
+    // Its own blinded password as the evaluation of it, and its own share as the vault's.
+    let mut reflected = reply.clone();
+    reflected[EVALUATED].copy_from_slice(&ke1[..32]);
+    assert_eq!(prove(&pairs, &reflected), RecoveryError::Malformed);
+    let mut reflected = reply.clone();
+    reflected[SERVER_SHARE].copy_from_slice(&ke1[64..]);
+    assert_eq!(prove(&pairs, &reflected), RecoveryError::WrongPassword { left: 9 });
+}
+
+#[test]
+fn the_answer_to_an_earlier_guess_is_none_to_this_one() {
+    let place = Place::without_waits();
+    let pairs = registered(&place);
+    let (_, earlier) = answered(&place, &pairs, 19);
+    assert_eq!(prove(&pairs, &earlier), RecoveryError::WrongPassword { left: 9 });
+    // Nor do its parts help.
+    let (_, reply) = answered(&place, &pairs, 20);
+    for part in [EVALUATED, MASKED, SERVER_SHARE, SERVER_MAC] {
+        let mut mixed = reply.clone();
+        mixed[part.clone()].copy_from_slice(&earlier[part.clone()]);
+        assert_eq!(prove(&pairs, &mixed), RecoveryError::WrongPassword { left: 8 }, "{part:?}");
+    }
+}
+
+#[test]
+fn elements_that_no_vault_sends_are_refused() {
+    let place = Place::without_waits();
+    let pairs = registered(&place);
+    let (_, reply) = answered(&place, &pairs, 20);
+    for element in [IDENTITY, NO_ELEMENT] {
+        for part in [EVALUATED, SERVER_SHARE] {
+            let mut forged = reply.clone();
+            forged[part.clone()].copy_from_slice(&element);
+            assert_eq!(prove(&pairs, &forged), RecoveryError::Malformed, "{part:?}");
+        }
+    }
+    for at in [MASKED.start, MASKED.end - 1, SERVER_MAC.start, SERVER_MAC.end - 1] {
+        let mut forged = reply.clone();
+        forged[at] ^= 1;
+        assert_eq!(prove(&pairs, &forged), RecoveryError::WrongPassword { left: 9 }, "{at}");
+    }
+}
+
+#[test]
+fn a_proof_is_for_one_guess() {
+    let place = Place::without_waits();
+    let pairs = registered(&place);
+    let proofs = [20, 30].map(|seed| {
+        let password = password(GEESE);
+        let (recovery, request) = Recovery::begin(&pairs, &password, &mut rng(seed)).unwrap();
+        let reply = place.vault.guess(&place.store, &request, NOW, &mut rng(21)).unwrap();
+        recovery.prove(&reply, &mut rng(22)).unwrap().remove(0).1.encode()
+    });
+    let finish = |proof: &[u8]| {
+        let request = ProofRequest::decode(proof).unwrap();
+        place.vault.prove(&place.store, &request, NOW, &mut rng(40)).map(|proven| proven.reply.is_reset())
+    };
+    let ke3 = ProofRequest::LEN - 64..;
+    for forged in [[0; 64].as_slice(), &[0xff; 64], &proofs[0][ke3.clone()]] {
+        let mut proof = proofs[1].clone();
+        proof[ke3.clone()].copy_from_slice(forged);
+        assert_eq!(finish(&proof), Err(ProofRefused::WrongPassword));
+    }
+    assert_eq!(finish(&proofs[1]), Ok(true));
+    assert_eq!(finish(&proofs[1]), Ok(false), "one proof gives guesses back once");
+}
