@@ -127,7 +127,7 @@ impl Ask for Owner {
     }
 }
 
-/// Whether what was typed may be something else than a passphrase. Who can write to the storage may have put there some that cannot be tried.
+/// Whether what was typed may be something else than a passphrase. Whoever can write to the storage may have put there some that cannot be tried.
 fn is_no_passphrase(refused: &SecretError) -> bool {
     use SecretError::{NotAllTried, OutOfMemory, PassphraseDamaged, WrongPassphrase};
     matches!(refused, WrongPassphrase | PassphraseDamaged | NotAllTried | OutOfMemory { .. })

@@ -68,7 +68,7 @@ pub(crate) fn warn_of_repository(opened: &Opened) {
         let changes = format::count(outdated, "change");
         note(format_args!(
             "note: {changes} to the repository came under an old key after it was replaced, and count for nothing: \
-             from a device that did not know yet (back up there again), or from who has the old key"
+             from a device that did not know yet (back up there again), or from whoever has the old key"
         ));
     }
 }

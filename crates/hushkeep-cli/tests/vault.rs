@@ -224,7 +224,7 @@ fn at_a_terminal_it_is_asked_before_a_guess_is_spent() {
     for _ in 0..3 {
         world.run("laptop", &["recover", "--password-file", "herons"]).expect(12);
     }
-    // Who does not want to spend one of the last guesses is asked for another way.
+    // Whoever does not want to spend one of the last guesses is asked for another way.
     let Some(terminal) = world.at_terminal("tablet", &["recover"]) else { return };
     let key = std::fs::read_to_string(world.path("recovery-key")).unwrap();
     let said = terminal.answer(ways, GEESE).answer(is_it, "y").answer(ways, &key.replace('\n', " ")).expect(0);

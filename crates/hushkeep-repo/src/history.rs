@@ -325,7 +325,7 @@ impl History {
             if (may_be_dropped && self.tables.is_dropped(&remembered.id)) || !known.insert(remembered.id) {
                 continue;
             }
-            // Who has the key could store another beside it, which exchanges what its rows refer to.
+            // Whoever has the key could store another beside it, which exchanges what its rows refer to.
             if let Some(tip) = self.tips.iter().find(|tip| tip.id == remembered.id) {
                 match self.continues(tip) {
                     true => continue,

@@ -166,7 +166,7 @@ fn a_file_changed_just_now_is_read_again_next_time() {
     assert_eq!((tree.opened.lock().unwrap().len(), report.objects_stored), (2, 1));
 }
 
-/// A clock may say anything, and the snapshot of who has the key as well.
+/// A clock may say anything, and the snapshot of whoever has the key as well.
 #[test]
 fn a_file_is_read_again_if_the_snapshot_before_is_of_the_first_second_there_is() {
     let storage = storage();

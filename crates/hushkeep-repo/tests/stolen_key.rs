@@ -527,7 +527,7 @@ fn a_commit_with_the_highest_number_is_the_last() {
     assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
 }
 
-/// The names of new packs are there to be listed before a commit names them. Who has the key names one first, as a pack of his own.
+/// The names of new packs are there to be listed before a commit names them. Whoever has the key names one first, as a pack of his own.
 #[test]
 fn a_pack_that_somebody_else_named_is_not_built_on() {
     // Live again: such a row wins over every other of that pack. Or dropped, and does not say when: that is no row, and wins.

@@ -1,4 +1,4 @@
-//! The walk through a folder, in the order of paths, never ahead of who asks.
+//! The walk through a folder, in the order of paths, never ahead of whoever asks.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;

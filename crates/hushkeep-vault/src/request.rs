@@ -91,7 +91,7 @@ codes! {
     Malformed = 400 "malformed",
     /// What HTTP itself refuses, for another reason than those that have a code. It is sent with that status.
     Refused = 400 "refused",
-    /// A change, or a question for the history, is not signed by who may.
+    /// A change, or a question for the history, is not signed by whoever may.
     NotTheOwner = 403 "not-the-owner",
     /// The proof of a guess is wrong.
     WrongPassword = 403 "wrong-password",

@@ -130,7 +130,7 @@ fn logs_in(vector: &Vector, setup: &ServerSetup<Suite>) {
     let file = RegistrationUpload::deserialize(vector.get("registration_upload")).unwrap();
     let file = ServerRegistration::finish(file);
     let ke1 = CredentialRequest::deserialize(vector.get("KE1")).unwrap();
-    // A masking key is drawn first, for who has none.
+    // A masking key is drawn first, for whoever has none.
     let drawn = ["masking_nonce", "server_keyshare_seed", "server_nonce"].map(|name| vector.get(name));
     let mut numbers = Given::new(std::iter::once([7; 64].as_slice()).chain(drawn));
     let parameters = ServerLoginParameters { context: Some(context), identifiers };

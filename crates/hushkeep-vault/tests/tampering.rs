@@ -13,7 +13,7 @@ fn registered(place: &Place, owner: &Owner) -> [Pair; 1] {
     [owner.register(place, "seven geese cross", NOW, 10).unwrap()]
 }
 
-/// Who writes to the store cannot give guesses back, nor exchange anything in it.
+/// Whoever writes to the store cannot give guesses back, nor exchange anything in it.
 #[test]
 fn every_changed_byte_of_a_row_is_found() {
     let (place, owner) = (Place::without_waits(), Owner::new(1));

@@ -1,4 +1,4 @@
-//! What who runs a vault should know of it.
+//! What the operator should know of a vault.
 
 use std::fs::File;
 use std::io::{self, Write as _};

@@ -86,7 +86,7 @@ impl Fence {
         }
     }
 
-    /// Moves records and fence on, wherever the records are: for who has put them back.
+    /// Moves records and fence on, wherever the records are: for whoever has put them back.
     pub fn advance(&self, records: &dyn Numbered) -> Result<(), FenceError> {
         let _moving = self.moving.lock().unwrap_or_else(PoisonError::into_inner);
         self.move_on(records)

@@ -134,7 +134,7 @@ impl VaultFolder {
     }
 }
 
-/// Refuses a folder that belongs to another user than who runs this program.
+/// Refuses a folder that belongs to another user than whoever runs this program.
 pub fn check_user(path: &Path) -> Result<(), FolderError> {
     let found = fs::metadata(path).map_err(|source| FolderError::Folder { path: path.to_owned(), source })?;
     match found.uid() == rustix::process::geteuid().as_raw() {

@@ -64,7 +64,7 @@ pub fn router(service: Arc<Service>, brake: Option<Arc<Limits>>) -> Router {
     }
 }
 
-/// Whether records could be changed a minute ago: for who watches the vault.
+/// Whether records could be changed a minute ago: for whoever watches the vault.
 async fn health(State(service): State<Arc<Service>>) -> Response<Body> {
     match service.is_well.load(Ordering::Relaxed) {
         true => Response::new(Body::from("ok\n")),
@@ -124,7 +124,7 @@ async fn answer(path: &'static str, service: Arc<Service>, body: Bytes) -> Respo
     }
 }
 
-/// Refuses who asks too often.
+/// Refuses whoever asks too often.
 async fn slow_down(
     State(brake): State<Arc<Limits>>,
     ConnectInfo(source): ConnectInfo<SocketAddr>,

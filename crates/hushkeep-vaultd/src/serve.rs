@@ -55,7 +55,7 @@ pub enum ServeError {
     Listen(#[source] io::Error),
 }
 
-/// What who runs a vault may choose.
+/// What the operator may choose.
 #[derive(Debug, Clone, Default)]
 pub struct ServeOptions {
     /// Where the fence is.

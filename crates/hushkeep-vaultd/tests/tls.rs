@@ -1,4 +1,4 @@
-//! Below the requests: TLS 1.3 and nothing older, keys that no quantum computer finds later, and an end that waits for who is being answered.
+//! Below the requests: TLS 1.3 and nothing older, keys that no quantum computer finds later, and an end that waits for whoever is being answered.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;
@@ -126,7 +126,7 @@ fn ask_a_server(
             let mut request = [0; 1024];
             let len = stream.read(&mut request).unwrap();
             assert!(request.get(..len).is_some_and(|request| request.starts_with(b"POST /v1/look")));
-            // Who asks may be gone.
+            // Whoever asks may be gone.
             let _ = answer(&mut stream);
         });
         https.post(&address, "/v1/look", &[])

@@ -1,4 +1,4 @@
-//! What who runs a vault does: rekey, copies, the fence, doctor, and ending it.
+//! What an operator does: rekey, copies, the fence, doctor, and ending it.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;

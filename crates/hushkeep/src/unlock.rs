@@ -50,7 +50,7 @@ pub trait Ask {
 pub struct Ways {
     /// A passphrase.
     pub passphrase: bool,
-    /// The hosts of the key vaults that a password is for; none if there is no password. Who can write to the storage may have put
+    /// The hosts of the key vaults that a password is for; none if there is no password. Whoever can write to the storage may have put
     /// others there: the owner is to see them before the password is typed.
     pub vaults: Vec<String>,
 }

@@ -175,7 +175,7 @@ pub(crate) fn what_is_left(left: u8, wait: u32) -> String {
 fn registering(error: VaultError) -> Failure {
     let next = match &error {
         VaultError::Transport { source: TransportError::Unreachable(_), .. } => Some(
-            "try again later, or check the address with who runs the vault; if it was moved, run `key passwd` with --vault. to give up a \
+            "try again later, or check the address with whoever runs the vault; if it was moved, run `key passwd` with --vault. to give up a \
              password whose vault is gone for good, run `key remove ID --without-vault`, or `off --without-vault`",
         ),
         // Somebody else than the vault answered, or somebody else changed the record: that is what it means.

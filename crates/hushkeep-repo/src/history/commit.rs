@@ -326,7 +326,7 @@ mod tests {
         }
     }
 
-    /// Who has the key until it is replaced could else have that very commit deleted.
+    /// Whoever has the key until it is replaced could else have that very commit deleted.
     #[test]
     fn what_calls_itself_before_a_commit_has_a_lower_number() {
         let named = |files: &[&str]| {

@@ -32,7 +32,7 @@ impl Repository {
     /// Gives the repository a new key, with `protectors` that lead to it. The caller keeps both keys safe before it
     /// calls this, and gives the old one up only when it has seen that the new one opens the repository.
     ///
-    /// What was stored before stays readable for who has the old key and the storage; everything from now on is not.
+    /// What was stored before stays readable for whoever has the old key and the storage; everything from now on is not.
     /// Returns the configs that the storage refused to delete: who has the old key learns the old protectors there.
     pub fn rotate(
         &mut self,

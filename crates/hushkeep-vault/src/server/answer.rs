@@ -17,7 +17,7 @@ use crate::request::{Code, Request as _};
 pub struct Answer {
     /// What is sent.
     pub message: Vec<u8>,
-    /// What could not be done beside, for who runs the vault. It is not sent.
+    /// What could not be done beside, for whoever runs the vault. It is not sent.
     pub trouble: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub struct Refused {
     pub detail: String,
     /// When to try again, in seconds.
     pub retry_after: Option<u32>,
-    /// Why, for who runs the vault: what the store said. It is not sent.
+    /// Why, for whoever runs the vault: what the store said. It is not sent.
     pub trouble: Option<String>,
 }
 

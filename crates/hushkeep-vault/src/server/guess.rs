@@ -124,7 +124,7 @@ impl Vault {
         })
     }
 
-    /// Tells how many guesses are left and how long the next one waits. Who knows the record may guess, and learns it then: this
+    /// Tells how many guesses are left and how long the next one waits. Whoever knows the record may guess, and learns it then: this
     /// is for its owner to know before.
     pub fn look(
         &self,

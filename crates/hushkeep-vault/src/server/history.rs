@@ -9,7 +9,7 @@ use crate::message::{EVENTS_TOLD, Event, HistoryReply, HistoryRequest};
 use crate::owner::Change;
 
 impl Vault {
-    /// The newest events of a record, for who holds its update key.
+    /// The newest events of a record, for whoever holds its update key.
     pub fn history(
         &self,
         store: &dyn AttemptStore,

@@ -27,7 +27,7 @@ pub enum AddressError {
 }
 
 impl VaultAddress {
-    /// Where a pair says that its vault is. Who can write to the storage may have put another address there.
+    /// Where a pair says that its vault is. Whoever can write to the storage may have put another address there.
     pub fn of(pair: &Pair) -> Result<Self, AddressError> {
         Ok(Self { base: checked_base(&pair.address)?, vault: pair.vault })
     }

@@ -278,7 +278,7 @@ fn guesses_of_others_are_seen_and_a_vault_that_forgets_them_is_found_out() {
     let refused = told(&mut opened, &world.served).unwrap_err();
     assert!(matches!(refused, AttemptsError::AnotherHistory { .. }), "{refused:?}");
 
-    // Who has changed the password goes on from what the vault tells now.
+    // Whoever has changed the password goes on from what the vault tells now.
     let (id, _) = pairs(&opened.repository).remove(0);
     let changed = change_password(&mut opened, &*world.served, (&id.to_string(), None), &password(HERONS)).unwrap();
     assert!(changed.is_confirmed && changed.went_back);

@@ -235,7 +235,7 @@ fn ask_for_passwords(rotation: &mut Rotation, opened: &Opened) -> Result<Vec<Pro
     Ok(kept)
 }
 
-/// Has vaults delete the records of passwords that were dropped. They lead to the old key, for who has a copy of the old config.
+/// Has vaults delete the records of passwords that were dropped. They lead to the old key, for whoever has a copy of the old config.
 fn delete_records(opened: &Opened, pairs: &[Pair]) {
     for pair in pairs {
         if let Err(error) = vault::delete_record(opened, &Https::new(), pair) {
@@ -297,7 +297,7 @@ fn tell_what_it_means(
          else cross it out\n",
     )?;
     output.text("what is backed up from now on can be read with the new key alone\n")?;
-    output.text("what was stored before stays readable for who has the old key and can get at the storage\n")?;
+    output.text("what was stored before stays readable for whoever has the old key and can get at the storage\n")?;
     output.text(format_args!("\nnext, on each of your other devices:\n  {}\n", invocation.command("recover")))
 }
 

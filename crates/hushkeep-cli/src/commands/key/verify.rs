@@ -30,7 +30,7 @@ pub(crate) fn run(args: &OpenArgs, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Shows the group that was wrong as it should be, to who has given all others.
+/// Shows the group that was wrong as it should be, to whoever has given all others.
 fn tell_group(key: &BackupKey, number: usize) {
     let text = RecoveryKey::from_backup_key(key).to_text();
     let group = text.split(' ').nth(number.saturating_sub(1)).unwrap_or_default();

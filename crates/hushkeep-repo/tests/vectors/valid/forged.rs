@@ -85,7 +85,7 @@ const UNKNOWN_FIELDS: [Edit; 11] = [
     Edit::FirstCommit(|fields| fields.extend([later(), ignorable(4_294_967_295, "")])),
 ];
 
-/// The mark of a field is for who does not know it.
+/// The mark of a field is for whoever does not know it.
 const AS_IGNORABLE: [Edit; 10] = [
     Edit::Clear(|fields| {
         let protector = record(&[ignorable(1, [7; 4]), ignorable(2, varint(1)), ignorable(3, [])]);
