@@ -110,6 +110,12 @@ impl From<HomeError> for Failure {
                 "the backup itself is not hurt, only this device's copy of its key",
                 "run `recover` with the recovery key, a passphrase or a password to put the key back",
             ),
+            HomeError::VaultDamaged { .. } => Self::new(
+                Exit::Failed,
+                what,
+                "the backup is not hurt; whether the vault went back since this device last looked cannot be told any more",
+                "look at `attempts` on another device that has the key, if there is one; then remove this file, and run `attempts` here",
+            ),
             _ => Self::new(
                 Exit::Failed,
                 what,

@@ -71,6 +71,12 @@ pub enum HomeError {
         /// The file.
         path: PathBuf,
     },
+    /// What this device remembers of a password's record at its vault is not whole.
+    #[error("what this device remembers of a vault, in {}, is damaged", path.display())]
+    VaultDamaged {
+        /// The file.
+        path: PathBuf,
+    },
 }
 
 impl Home {
@@ -243,8 +249,7 @@ impl DeviceState {
     pub(crate) fn seen_at_vault(&self, record: &RecordId) -> Result<Option<Seen>, HomeError> {
         let path = self.vault_file(record);
         let Some(bytes) = self.read(&path)? else { return Ok(None) };
-        let damaged = |_| HomeError::Read { path, source: io::ErrorKind::InvalidData.into() };
-        Seen::decode(&bytes).map(Some).map_err(damaged)
+        Seen::decode(&bytes).map(Some).map_err(|_| HomeError::VaultDamaged { path })
     }
 
     /// Remembers it.
@@ -376,6 +381,19 @@ mod tests {
 
     fn place(path: &Path) -> Place {
         path.to_str().unwrap().parse().unwrap()
+    }
+
+    /// To forget it would take a vault that went back for one that did not.
+    #[test]
+    fn a_damaged_memory_of_a_vault_is_noticed_until_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let device = Home::at(folder.path()).device(&id(1));
+        let record = RecordId::from_bytes([3; 32]);
+        assert!(device.seen_at_vault(&record).unwrap().is_none());
+        device.write(&device.vault_file(&record), b"half of").unwrap();
+        assert!(matches!(device.seen_at_vault(&record), Err(HomeError::VaultDamaged { .. })));
+        fs::remove_file(device.vault_file(&record)).unwrap();
+        assert!(device.seen_at_vault(&record).unwrap().is_none());
     }
 
     #[test]
