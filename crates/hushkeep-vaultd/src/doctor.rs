@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use hushkeep_vault::server::{Policy, StoreError, Vault};
 
-use crate::clock;
 use crate::fence::{Fence, Numbered};
 use crate::folder::{FolderError, check_user, keys_file, records_file};
 use crate::keys;
 use crate::store::{SqliteStore, Unopened};
+use crate::{clock, count_of};
 
 /// After so long a key of records should be replaced.
 const KEK_LASTS_DAYS: i64 = 92;
@@ -21,6 +21,9 @@ const WRITES: u32 = 32;
 
 /// A disk that keeps what it says takes longer. (A drive's own memory, with a battery, may be as fast.)
 const TOO_FAST: Duration = Duration::from_micros(30);
+
+/// So much must be free beside the size of the records, in bytes: logs grow between two looks.
+const SPARE: u64 = 64_000_000;
 
 /// What was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,9 +67,10 @@ pub fn doctor(folder: &Path, fence: Option<&Path>) -> Result<Vec<Finding>, Folde
     let vault = Vault::new(secrets, Policy::DEFAULT)?;
     let records = SqliteStore::open(&records_file(folder), &vault.id())?;
     Ok(vec![
-        Finding::note("tier", "T0: the keys are in a file. who has it and the records can guess without a count"),
+        Finding::note("tier", "the keys are in a file: whoever has it and the records can guess without a count"),
         clock_of(&records),
         disk(folder),
+        room(folder),
         kek(oldest, older),
         damage(&vault, &records),
         fence_of(fence, &vault, &records),
@@ -99,6 +103,21 @@ fn disk(folder: &Path) -> Finding {
         ),
         Ok(time) => Finding::new("disk", true, format!("keeps a write within {} µs", time.as_micros())),
         Err(error) => Finding::new("disk", false, format!("cannot be written to: {error}")),
+    }
+}
+
+/// A rekey writes every record once more beside the records, and so does a backup that is kept here.
+fn room(folder: &Path) -> Finding {
+    let looked = || {
+        let disk = rustix::fs::statvfs(folder)?;
+        Ok::<_, io::Error>((disk.f_bavail.saturating_mul(disk.f_frsize), records_file(folder).metadata()?.len()))
+    };
+    match looked() {
+        Ok((free, records)) => {
+            let text = format!("{} MB are free, and the records have {}", free / 1_000_000, records / 1_000_000);
+            Finding::new("room", free > records.saturating_add(SPARE), text)
+        }
+        Err(error) => Finding::new("room", false, error.to_string()),
     }
 }
 
@@ -136,7 +155,7 @@ fn damage(vault: &Vault, records: &SqliteStore) -> Finding {
                 let text = format!("of {count}, {damaged} are damaged, and {another_key} under a key that is not here");
                 Finding::new("records", false, text)
             }
-            None => Finding::new("records", true, format!("{count} records, whole")),
+            None => Finding::new("records", true, format!("{}, whole", count_of(count, "record"))),
         },
         Err(error) => Finding::new("records", false, error.to_string()),
     }

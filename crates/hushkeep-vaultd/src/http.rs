@@ -42,8 +42,11 @@ pub struct Service {
     pub places: Arc<Semaphore>,
 }
 
-/// So many requests are handled at the same time. Each waits for the disk, with others.
+/// So many requests are taken at the same time.
 pub const PLACES: usize = 1024;
+
+/// So many threads work on them. Their changes go to the disk together; more of them would pay for it with switching from one to another.
+pub const THREADS: usize = 32;
 
 /// The vault's routes.
 pub fn router(service: Arc<Service>, brake: Option<Arc<Limits>>) -> Router {

@@ -22,6 +22,11 @@ pub mod serve;
 pub mod store;
 pub mod tls;
 
+/// So many of something.
+pub fn count_of(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());

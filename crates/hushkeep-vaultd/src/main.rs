@@ -12,9 +12,10 @@ use hushkeep_vault::server::ResealError;
 use hushkeep_vaultd::bench::{self, BenchOptions, Measured};
 use hushkeep_vaultd::doctor::State;
 use hushkeep_vaultd::folder::VaultFolder;
+use hushkeep_vaultd::http::THREADS;
 use hushkeep_vaultd::rekey::RekeyError;
 use hushkeep_vaultd::serve::{GRACE, ServeError, ServeOptions, Server, end_when_asked};
-use hushkeep_vaultd::{chain, copy, doctor, rekey};
+use hushkeep_vaultd::{chain, copy, count_of, doctor, rekey};
 
 /// Runs a key vault: it gives backup keys back to whoever knows the password, and counts every guess first.
 #[derive(Parser)]
@@ -125,9 +126,9 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                     RekeyError::Reseal(ResealError::Damaged(_)) => format!("{error} (--give-up-damaged)").into(),
                     error => Box::<dyn Error>::from(error),
                 })?;
-            println!("sealed {} records under a new key, and destroyed the old one", rekeyed.sealed);
+            println!("sealed {} under a new key, and destroyed the old one", count_of(rekeyed.sealed, "record"));
             if rekeyed.damaged > 0 {
-                println!("gave up {} records that are damaged", rekeyed.damaged);
+                println!("gave up {} for damage", count_of(rekeyed.damaged, "record"));
             }
             println!(
                 "now copy vault-keys and the records anew, and destroy all copies of before: one of each opens what was destroyed"
@@ -138,10 +139,10 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
             let options = BenchOptions { connections, recoveries, records };
             tell_measured(&bench::bench(&options).map_err(|error| error.to_string())?);
         }
-        Command::Backup { vault, to } => println!("copied {} records", copy::backup(&vault.dir, &to)?),
+        Command::Backup { vault, to } => println!("copied {}", count_of(copy::backup(&vault.dir, &to)?, "record")),
         Command::Restore { vault: VaultArgs { vault, fence }, from, replace_newer } => {
             let count = copy::restore(&VaultFolder::take(&vault.dir)?, &from, fence.as_deref(), replace_newer)?;
-            println!("put {count} records back; guesses that were counted since the copy are forgotten");
+            println!("put {} back; guesses that were counted since the copy are forgotten", count_of(count, "record"));
             println!(
                 "passwords that were registered or changed since lead nowhere: tell owners to run \"hushkeep attempts\""
             );
@@ -199,7 +200,8 @@ fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let listener = TcpListener::bind(args.listen).map_err(ServeError::Listen)?;
     let address = listener.local_addr().map_err(ServeError::Listen)?;
     let public = args.public.unwrap_or_else(|| address.to_string());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ServeError::Listen)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.enable_all().max_blocking_threads(THREADS).build().map_err(ServeError::Listen)?;
     let ended = runtime.block_on(async {
         let handle = axum_server::Handle::new();
         end_when_asked(handle.clone()).map_err(ServeError::Listen)?;
