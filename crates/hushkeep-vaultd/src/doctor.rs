@@ -67,7 +67,7 @@ pub fn doctor(folder: &Path, fence: Option<&Path>) -> Result<Vec<Finding>, Folde
     let vault = Vault::new(secrets, Policy::DEFAULT)?;
     let records = SqliteStore::open(&records_file(folder), &vault.id())?;
     Ok(vec![
-        Finding::note("tier", "the keys are in a file: whoever has it and the records can guess without a count"),
+        Finding::note("key file", "whoever has it and the records can guess without a count"),
         clock_of(&records),
         disk(folder),
         room(folder),
@@ -114,7 +114,7 @@ fn room(folder: &Path) -> Finding {
     };
     match looked() {
         Ok((free, records)) => {
-            let text = format!("{} MB are free, and the records have {}", free / 1_000_000, records / 1_000_000);
+            let text = format!("{} MB are free, and the records take {}", free / 1_000_000, records / 1_000_000);
             Finding::new("room", free > records.saturating_add(SPARE), text)
         }
         Err(error) => Finding::new("room", false, error.to_string()),

@@ -20,6 +20,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
+use crate::folder::VaultFolder;
 use crate::limits::Limits;
 use crate::store::SqliteStore;
 use crate::{clock, problem};
@@ -40,6 +41,8 @@ pub struct Service {
     pub is_well: AtomicBool,
     /// A place for each request that is being handled; when none is left, others are refused.
     pub places: Arc<Semaphore>,
+    /// Nobody else changes the records before the last request has: a rekey would drop the key under which that one seals.
+    pub folder: VaultFolder,
 }
 
 /// So many requests are taken at the same time.
@@ -89,7 +92,10 @@ async fn with_code(response: Response<Body>) -> Response<Body> {
     };
     let status = response.status();
     // Not the path, which is whatever somebody wrote.
-    tracing::info!(path = "other", code = code.as_str(), status = status.as_u16(), "request");
+    match status.is_server_error() {
+        true => tracing::error!(path = "other", code = code.as_str(), status = status.as_u16(), "request"),
+        false => tracing::info!(path = "other", code = code.as_str(), status = status.as_u16(), "request"),
+    }
     let mut coded = problem::response(&Refused::new(code, detail));
     *coded.status_mut() = status;
     coded

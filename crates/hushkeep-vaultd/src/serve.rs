@@ -71,7 +71,6 @@ pub struct Server {
     limits: Option<Arc<Limits>>,
     tls: Arc<rustls::ServerConfig>,
     id: VaultId,
-    _folder: VaultFolder,
 }
 
 impl Server {
@@ -90,9 +89,10 @@ impl Server {
             records,
             is_well: AtomicBool::new(true),
             places: Arc::new(Semaphore::new(PLACES)),
+            folder,
         });
         let limits = options.requests_a_minute.map(|most| Arc::new(Limits::new(most)));
-        Ok(Self { service, fence, limits, tls, id, _folder: folder })
+        Ok(Self { service, fence, limits, tls, id })
     }
 
     /// What its clients know it by.

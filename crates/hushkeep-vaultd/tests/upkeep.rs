@@ -82,7 +82,7 @@ fn the_doctor_says_what_is_well_and_what_is_not() {
     vault_with_record(&folder);
     let (said, done) = run("doctor", &folder, &[]);
     assert!(done && said.contains("ok  records  1 record, whole") && said.contains("--  fence    none"), "{said}");
-    assert!(said.contains("room") && said.contains("MB are free, and the records have 0"), "{said}");
+    assert!(said.contains("room") && said.contains("MB are free, and the records take 0"), "{said}");
 }
 
 #[test]
