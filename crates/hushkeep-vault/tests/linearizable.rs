@@ -137,6 +137,10 @@ fn whatever_happens_at_the_same_time_has_an_order() {
         history.iter().for_each(|done| *told.entry(done.told).or_default() += 1);
     }
     println!("seeds {range}: {told:?}");
+    if given.is_some() {
+        return;
+    }
+    // A single seed may be looked into.
     for one in [Told::Reset(true), Told::Reset(false), Told::Destroyed, Told::Changed, Told::Meanwhile] {
         assert!(told.contains_key(&one), "{one:?} is in no history: {told:?}");
     }

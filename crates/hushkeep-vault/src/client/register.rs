@@ -27,7 +27,7 @@ pub struct Registration<'a> {
     request: BeginRequest,
 }
 
-/// Whoever may change a record.
+/// The keys of whoever may change a record.
 #[derive(Clone, Copy)]
 pub struct UpdateKeys<'a> {
     /// The key that may change it as it is; of a record that is not there yet, the next one.

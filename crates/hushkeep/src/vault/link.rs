@@ -198,7 +198,7 @@ fn refusal(reply: &Reply) -> Option<Refusal> {
         Some(Code::DamagedRecord) => Refusal::DamagedRecord,
         Some(Code::Unavailable) => Refusal::Unavailable,
         Some(Code::SlowDown) => Refusal::SlowDown,
-        // What only a client that is wrong itself gets to see, and what later versions say. It comes from the network, and may be shown.
+        // A fault of this client or of the vault, or a code of a later version. It comes from the network, and may be shown.
         None
         | Some(
             Code::Malformed | Code::Refused | Code::NoSuchPath | Code::NoSuchMethod | Code::TooLarge | Code::Internal,
