@@ -96,9 +96,7 @@ async fn with_code(response: Response<Body>) -> Response<Body> {
         true => tracing::error!(path = "other", code = code.as_str(), status = status.as_u16(), "request"),
         false => tracing::info!(path = "other", code = code.as_str(), status = status.as_u16(), "request"),
     }
-    let mut coded = problem::response(&Refused::new(code, detail));
-    *coded.status_mut() = status;
-    coded
+    problem::response_with(status, &Refused::new(code, detail))
 }
 
 /// Handles a request on a thread that may wait for the disk, and logs how that went: nothing of what it was about.
@@ -110,7 +108,7 @@ async fn answer(path: &'static str, service: Arc<Service>, body: Bytes) -> Respo
             let _place = place;
             service.vault.answer(&service.records, (path, &body), clock::now(), &mut UnwrapErr(SysRng))
         }),
-        Err(_) => return problem::response(&Refused::new(Code::Unavailable, "too many requests are being handled")),
+        Err(_) => return refuse(path, &Refused::new(Code::Unavailable, "too many requests are being handled")),
     };
     let handled = handled.await.unwrap_or_else(|_| Err(problem::internal()));
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
@@ -143,7 +141,14 @@ async fn slow_down(
     if brake.allow(source.ip()) {
         return next.run(request).await;
     }
-    problem::response(&Refused { retry_after: Some(60), ..Refused::new(Code::SlowDown, "too many requests") })
+    let path = PATHS.into_iter().find(|path| *path == request.uri().path()).unwrap_or("other");
+    refuse(path, &Refused { retry_after: Some(60), ..Refused::new(Code::SlowDown, "too many requests") })
+}
+
+/// Refuses what was not handled at all, and logs that.
+fn refuse(path: &'static str, refused: &Refused) -> Response<Body> {
+    tracing::warn!(path, code = refused.code.as_str(), "request");
+    problem::response(refused)
 }
 
 async fn not_found() -> StatusCode {

@@ -12,6 +12,11 @@ pub(crate) const CONTENT_TYPE: &str = "application/problem+json";
 /// The answer that says why there is none.
 pub(crate) fn response(refused: &Refused) -> Response<Body> {
     let status = StatusCode::from_u16(refused.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    response_with(status, refused)
+}
+
+/// The same, with the status that HTTP itself has given it.
+pub(crate) fn response_with(status: StatusCode, refused: &Refused) -> Response<Body> {
     let body = json!({
         "type": "about:blank",
         "status": status.as_u16(),
