@@ -48,22 +48,35 @@ pub fn rekey(folder: &VaultFolder, given_up: bool) -> Result<Rekeyed, RekeyError
     }
     let vault = Vault::new(folder.keys()?, Policy::DEFAULT).map_err(FolderError::from)?;
     let records = folder.records(&vault)?;
-    let (mut rekeyed, mut last) = (Rekeyed::default(), 0);
-    loop {
-        let page = records.records_after(last, PAGE).map_err(ResealError::from)?;
-        let Some((newest, _)) = page.last() else { break };
-        last = *newest;
-        let ids: Vec<RecordId> = page.into_iter().map(|(_, id)| id).collect();
-        let page = reseal(&vault, &records, &ids, given_up)?;
-        rekeyed = Rekeyed { sealed: rekeyed.sealed + page.sealed, damaged: rekeyed.damaged + page.damaged };
-    }
+    let mut sealed = 0;
+    // Until none is left: without the older key, one that was overlooked would be lost.
+    let damaged = loop {
+        let pass = reseal_all(&vault, &records, given_up)?;
+        match pass.sealed {
+            0 => break pass.damaged,
+            _ => sealed += pass.sealed,
+        }
+    };
     // What the old key opens is overwritten in the log, too, before that key goes.
     if !records.tidy().map_err(ResealError::from)? {
         return Err(RekeyError::InUse);
     }
     secrets.drop_older_keks();
     folder.set_keys(&secrets)?;
-    Ok(rekeyed)
+    Ok(Rekeyed { sealed, damaged })
+}
+
+/// Goes through all records once.
+fn reseal_all(vault: &Vault, records: &SqliteStore, given_up: bool) -> Result<Rekeyed, ResealError> {
+    let (mut rekeyed, mut last) = (Rekeyed::default(), 0);
+    loop {
+        let page = records.records_after(last, PAGE)?;
+        let Some((newest, _)) = page.last() else { return Ok(rekeyed) };
+        last = *newest;
+        let ids: Vec<RecordId> = page.into_iter().map(|(_, id)| id).collect();
+        let page = reseal(vault, records, &ids, given_up)?;
+        rekeyed = Rekeyed { sealed: rekeyed.sealed + page.sealed, damaged: rekeyed.damaged + page.damaged };
+    }
 }
 
 fn reseal(vault: &Vault, records: &SqliteStore, ids: &[RecordId], given_up: bool) -> Result<Rekeyed, ResealError> {
