@@ -1,114 +1,266 @@
 //! The vault is killed while many guess, register and delete, and while it is rekeyed: no guess is free, and no record is lost.
 //!
 //! `HUSHKEEP_VAULT_KILLS=1000` for more of them.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
+use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::*;
 use hushkeep::vault::{Https, Transport as _, VaultAddress};
-use hushkeep_vault::Pair;
-use hushkeep_vault::client::EventKind;
+use hushkeep_vault::client::{EventKind, History, Seen};
 use hushkeep_vault::message::{GuessReply, GuessRequest};
 use hushkeep_vault::request::Request as _;
-use hushkeep_vault::server::{Policy, Vault};
+use hushkeep_vault::server::{AttemptStore as _, Policy, Vault};
 use hushkeep_vaultd::folder::VaultFolder;
-use hushkeep_vaultd::store::Unopened;
+use hushkeep_vaultd::store::{SqliteStore, Unopened};
 
-/// So many records. Each is guessed at three times; the fourth guess would have to wait. (To register and to recover takes most of the time.)
-fn records() -> usize {
-    if kills() < 100 { 4 } else { 12 }
-}
+/// So many records are there when a round begins. The first is deleted in it: so none gets as many wrong guesses as would destroy it.
+const RECORDS: usize = 6;
 
-const GUESSERS: usize = 4;
-
-/// A guess that was answered.
-#[derive(Debug)]
-struct Answered {
-    began: Instant,
-    ended: Instant,
-    /// How many guesses were left, as the vault said.
-    left: u8,
-}
+/// Each guesses at every record, and begins at another one. After three guesses the next one has to wait.
+const GUESSERS: [usize; 4] = [0, 1, 2, 3];
 
 fn kills() -> u64 {
     std::env::var("HUSHKEEP_VAULT_KILLS").map_or(4, |count| count.parse().unwrap())
 }
 
+/// A record, and what its owner remembers of it.
+struct Kept {
+    owner: Owner,
+    seen: Option<Seen>,
+}
+
+/// A guess that was sent, and not refused.
+#[derive(Debug)]
+struct Sent {
+    message: Vec<u8>,
+    began: Instant,
+    ended: Instant,
+    /// How many guesses were left, if an answer came back.
+    left: Option<u8>,
+}
+
+/// What was under way when the vault was killed.
+struct Round {
+    address: VaultAddress,
+    /// At each record but the first.
+    guesses: Vec<Vec<Sent>>,
+    /// Who registered.
+    late: Owner,
+    /// Whether the owner of the first record was told that it is deleted.
+    is_deletion_told: bool,
+    /// How long it took until all guesses had ended, and all.
+    spans: [Duration; 2],
+}
+
+/// What all rounds have seen.
+#[derive(Debug, Default)]
+struct Tally {
+    answered: usize,
+    counted_and_not_answered: usize,
+    registered: usize,
+    deleted: usize,
+}
+
 #[test]
 fn a_killed_vault_has_given_no_guess_for_nothing_and_lost_no_record() {
-    let (mut answers, mut registered, mut deleted) = (0, 0, 0);
-    for round in 0..kills() {
-        let parent = tempfile::tempdir().unwrap();
-        let folder = folder(&parent);
-        let served = Served::start(&folder, &[]);
-        let mut owners: Vec<Owner> = (0..records()).map(|_| Owner::new()).collect();
-        owners.iter_mut().for_each(|owner| owner.register(&served.address).unwrap());
-        let mut leaving = Owner::new();
-        leaving.register(&served.address).unwrap();
-        let (late, was_told) = (Mutex::new(Vec::new()), Mutex::new(false));
-        let guesses: Vec<Mutex<Vec<Answered>>> = (0..records()).map(|_| Mutex::new(Vec::new())).collect();
+    let parent = tempfile::tempdir().unwrap();
+    let mut world = World { folder: folder(&parent), records: Vec::new(), tally: Tally::default() };
+    // The first is killed when all is done: to know when to kill the others.
+    let first = world.round(Duration::MAX);
+    let spans = first.spans.map(|span| u64::try_from(span.as_micros()).unwrap());
+    world.check(first, "the first");
+    for number in 0..kills() {
+        let span = spans[usize::from(fastrand::bool())];
+        let round = world.round(Duration::from_micros(fastrand::u64(0..span)));
+        world.check(round, &format!("round {number}"));
+    }
+    let tally = &world.tally;
+    println!("{} kills: {tally:?}", kills());
+    // Of a few kills, none may hit what it could.
+    assert!(tally.answered > 0);
+    assert!(kills() < 100 || (tally.counted_and_not_answered > 0 && tally.registered > 0 && tally.deleted > 0));
+}
+
+/// A vault that is killed again and again, and what its owners know.
+struct World {
+    folder: PathBuf,
+    records: Vec<Kept>,
+    tally: Tally,
+}
+
+impl World {
+    /// Serves the vault, and kills it after a while, or when nobody uses it any more.
+    fn round(&mut self, after: Duration) -> Round {
+        let served = Served::start(&self.folder, &[]);
         let address = served.address.clone();
+        while self.records.len() < RECORDS {
+            let mut owner = Owner::new();
+            owner.register(&address).unwrap();
+            self.records.push(Kept { owner, seen: None });
+        }
+        let (leaving, others) = self.records.split_first().unwrap();
         thread::scope(|scope| {
-            for number in 0..GUESSERS {
-                let (owners, guesses, address) = (&owners, &guesses, &address);
-                scope.spawn(move || {
-                    for turn in 0..records() {
-                        let record = (number + turn) % records();
-                        let pair = owners[record].pair.as_ref().unwrap();
-                        guesses[record].lock().unwrap().extend(guess_on(address, pair));
-                    }
-                });
-            }
-            scope.spawn(|| {
+            let (began, vault) = (Instant::now(), &address);
+            let guessers = GUESSERS.map(|first| scope.spawn(move || guess_at_each(vault, others, first)));
+            let registering = scope.spawn(|| {
                 let mut owner = Owner::new();
-                let _ = owner.register(&address);
-                late.lock().unwrap().push(owner);
+                let _ = owner.register(vault);
+                owner
             });
-            scope.spawn(|| {
-                thread::sleep(Duration::from_micros(fastrand::u64(0..200_000)));
-                *was_told.lock().unwrap() = leaving.delete(&address).is_ok();
+            let deleting = scope.spawn(|| {
+                thread::sleep(Duration::from_micros(fastrand::u64(0..20_000)));
+                leaving.owner.delete(vault).is_ok()
             });
-            thread::sleep(Duration::from_micros(fastrand::u64(0..200_000)));
+            let is_used = || {
+                guessers.iter().any(|one| !one.is_finished()) || !registering.is_finished() || !deleting.is_finished()
+            };
+            while began.elapsed() < after && is_used() {
+                thread::sleep(Duration::from_micros(100));
+            }
+            let all = began.elapsed();
             served.kill();
-        });
-        let back = Served::start(&folder, &[]);
-        for (owner, guesses) in owners.iter().zip(guesses) {
-            let guesses = guesses.into_inner().unwrap();
-            answers += guesses.len();
-            check(owner, &guesses, &back.address, round);
-        }
-        for owner in late.into_inner().unwrap().iter().filter(|owner| owner.pair.is_some()) {
-            registered += 1;
-            assert!(owner.recover(&back.address).ct_eq(&owner.key), "round {round}: a registered password is lost");
-        }
-        let is_there = leaving.is_there(&back.address);
-        assert!(!(is_there && was_told.into_inner().unwrap()), "round {round}: what was deleted is back");
-        assert!(
-            !is_there || leaving.recover(&back.address).ct_eq(&leaving.key),
-            "round {round}: a record is half deleted"
-        );
-        deleted += u64::from(!is_there);
-        assert!(back.end());
+            let mut guesses: Vec<Vec<Sent>> = others.iter().map(|_| Vec::new()).collect();
+            for sent in guessers.into_iter().flat_map(|guesser| guesser.join().unwrap()) {
+                guesses[sent.0].push(sent.1);
+            }
+            let last = guesses.iter().flatten().map(|sent| sent.ended).max().unwrap_or(began);
+            Round {
+                address: address.clone(),
+                guesses,
+                late: registering.join().unwrap(),
+                is_deletion_told: deleting.join().unwrap(),
+                spans: [last - began, all],
+            }
+        })
+    }
+
+    /// Looks at what is left, as a vault sees it that has started again.
+    fn check(&mut self, round: Round, what: &str) {
+        let taken = VaultFolder::take(&self.folder).unwrap();
         // Without the waits between guesses, which would keep the owners from theirs.
-        let taken = VaultFolder::take(&folder).unwrap();
         let vault = Vault::new(taken.keys().unwrap(), Policy { waits: [0; 9], ..Policy::DEFAULT }).unwrap();
-        let records = taken.records(&vault).unwrap();
-        for owner in &owners {
-            assert!(owner.recover_at(&vault, &records).ct_eq(&owner.key), "round {round}: a record is lost");
+        let back = Back { records: taken.records(&vault).unwrap(), vault, address: round.address };
+        let leaving = self.records.remove(0);
+        if back.is_there(&leaving.owner) {
+            assert!(!round.is_deletion_told, "{what}: what was deleted is back");
+            back.recover(&leaving.owner, what);
+            back.delete(&leaving.owner);
+        } else {
+            self.tally.deleted += 1;
+        }
+        for (kept, sent) in self.records.iter_mut().zip(round.guesses) {
+            back.check(kept, &sent, &mut self.tally, what);
+        }
+        if round.late.pair.is_some() {
+            self.tally.registered += 1;
+            back.recover(&round.late, what);
+            let mut kept = Kept { owner: round.late, seen: None };
+            kept.seen = Some(back.history(&kept, what).seen);
+            self.records.push(kept);
         }
     }
-    // Of a few kills, none may hit a registration.
-    assert!(answers > 0 && (registered > 0 || kills() < 100));
-    println!(
-        "{} kills, {answers} guesses answered, {registered} registrations under way, {deleted} records deleted",
-        kills()
-    );
+}
+
+/// The vault after it was killed.
+struct Back {
+    vault: Vault,
+    records: SqliteStore,
+    address: VaultAddress,
+}
+
+impl Back {
+    fn is_there(&self, owner: &Owner) -> bool {
+        self.records.load(&owner.pair.as_ref().unwrap().record()).unwrap().is_some()
+    }
+
+    fn recover(&self, owner: &Owner, what: &str) {
+        assert!(owner.recover_at(&self.vault, &self.records).ct_eq(&owner.key), "{what}: a record is lost");
+    }
+
+    fn delete(&self, owner: &Owner) {
+        let request = owner.pair.as_ref().unwrap().delete(&owner.update_key(&self.address));
+        self.vault.delete(&self.records, &request).unwrap();
+    }
+
+    /// What happened to a record. It leads on from what its owner has seen.
+    fn history(&self, kept: &Kept, what: &str) -> History {
+        let request = kept.owner.pair.as_ref().unwrap().history(&kept.owner.update_key(&self.address));
+        let reply = self.vault.history(&self.records, &request, now(), &mut rng()).unwrap();
+        reply.since(kept.seen.as_ref()).unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    fn guess(&self, message: &[u8]) -> GuessReply {
+        self.vault.guess(&self.records, &GuessRequest::decode(message).unwrap(), now(), &mut rng()).unwrap()
+    }
+
+    /// Every answer was counted, and what was not answered is answered now, and counted once.
+    fn check(&self, kept: &mut Kept, sent: &[Sent], tally: &mut Tally, what: &str) {
+        let answered: Vec<(&Sent, u8)> = sent.iter().filter_map(|one| Some((one, one.left?))).collect();
+        check_order(&answered, what);
+        let counted = |history: &History| {
+            let is_new = |number| kept.seen.is_none_or(|seen| number > seen.seq());
+            history.events.iter().filter(|event| is_new(event.number) && event.kind == EventKind::Guessed).count()
+        };
+        let history = self.history(kept, what);
+        let before = counted(&history);
+        assert!((answered.len()..=sent.len()).contains(&before), "{what}: {before} counted of {sent:?}");
+        assert_eq!(usize::from(history.left), 10 - before, "{what}");
+        assert!(answered.iter().all(|(_, left)| *left >= history.left), "{what}");
+        let lost: Vec<&Sent> = sent.iter().filter(|one| one.left.is_none()).collect();
+        for one in &lost {
+            let replies = [(); 2].map(|()| self.guess(&one.message));
+            assert!(replies[0].answers() == replies[1].answers() && replies[0].left() == replies[1].left(), "{what}");
+        }
+        let after = counted(&self.history(kept, what));
+        // Of several, all but the last are counted again: only the last guess is known once more.
+        assert!(lost.len() != 1 || after == sent.len(), "{what}: {after} counted of {sent:?}");
+        self.recover(&kept.owner, what);
+        kept.seen = Some(self.history(kept, what).seen);
+        tally.answered += answered.len();
+        tally.counted_and_not_answered += before - answered.len();
+    }
+}
+
+/// Guesses at each record until it has to wait, or until the vault is dead.
+fn guess_at_each(vault: &VaultAddress, records: &[Kept], first: usize) -> Vec<(usize, Sent)> {
+    let (mut all, https) = (Vec::new(), Https::without_retries());
+    for turn in 0..records.len() {
+        let record = (first + turn) % records.len();
+        let pair = records[record].owner.pair.as_ref().unwrap();
+        loop {
+            let (message, began) = (guess(pair, "not the password"), Instant::now());
+            let left = match https.post(vault, GuessRequest::PATH, &message) {
+                Ok(reply) if reply.status == 200 => Some(GuessReply::decode(&reply.body).unwrap().left()),
+                // It was locked, and nothing was counted.
+                Ok(_) => break,
+                Err(_) => None,
+            };
+            all.push((record, Sent { message, began, ended: Instant::now(), left }));
+            if left.is_none() {
+                return all;
+            }
+        }
+    }
+    all
+}
+
+/// No two answers had the same place, and none that came later had an earlier one: the counter is linearizable.
+fn check_order(answered: &[(&Sent, u8)], what: &str) {
+    for (number, (one, left)) in answered.iter().enumerate() {
+        for (other, other_left) in &answered[number + 1..] {
+            assert_ne!(left, other_left, "{what}: one guess was free");
+            let is_before = one.ended <= other.began;
+            assert!(!is_before || left > other_left, "{what}: {one:?} {other:?}");
+            let is_after = other.ended <= one.began;
+            assert!(!is_after || left < other_left, "{what}: {one:?} {other:?}");
+        }
+    }
 }
 
 /// Whatever a rekey has got to, the records open, are served, and the next one goes on.
@@ -117,7 +269,7 @@ fn a_killed_rekey_has_lost_no_record_and_goes_on() {
     let parent = tempfile::tempdir().unwrap();
     let folder = folder(&parent);
     let served = Served::start(&folder, &[]);
-    let mut owners: Vec<Owner> = (0..records()).map(|_| Owner::new()).collect();
+    let mut owners: Vec<Owner> = (0..RECORDS).map(|_| Owner::new()).collect();
     owners.iter_mut().for_each(|owner| owner.register(&served.address).unwrap());
     assert!(served.end());
     let rekey = || {
@@ -151,33 +303,4 @@ fn a_killed_rekey_has_lost_no_record_and_goes_on() {
     assert_eq!(taken.keys().unwrap().keks().len(), 1);
     assert_eq!(taken.records(&taken.open().unwrap().0).unwrap().count().unwrap(), owners.len() as u64);
     println!("{} kills of a rekey, {halfway} between its keys", kills());
-}
-
-/// Guesses until the vault is dead or answers no more.
-fn guess_on(vault: &VaultAddress, pair: &Pair) -> Vec<Answered> {
-    let (mut all, https) = (Vec::new(), Https::without_retries());
-    loop {
-        let (began, message) = (Instant::now(), guess(pair, "not the password"));
-        let Ok(reply) = https.post(vault, GuessRequest::PATH, &message) else { return all };
-        let Ok(reply) = GuessReply::decode(&reply.body) else { return all };
-        all.push(Answered { began, ended: Instant::now(), left: reply.left() });
-    }
-}
-
-/// Every answer was counted: no two had the same place, and none that came later had an earlier one (the counter is linearizable).
-fn check(owner: &Owner, guesses: &[Answered], vault: &VaultAddress, round: u64) {
-    for (number, one) in guesses.iter().enumerate() {
-        for other in &guesses[number + 1..] {
-            assert_ne!(one.left, other.left, "round {round}: one guess was free");
-            let (earlier, later) = if one.ended <= other.began { (one, other) } else { (other, one) };
-            if earlier.ended <= later.began {
-                assert!(earlier.left > later.left, "round {round}: {earlier:?} {later:?}");
-            }
-        }
-    }
-    let history = owner.history(vault).since(None).unwrap();
-    let counted = history.events.iter().filter(|event| event.kind == EventKind::Guessed).count();
-    assert!(counted >= guesses.len(), "round {round}: {counted} counted of {}", guesses.len());
-    assert_eq!(usize::from(history.left), 10 - counted, "round {round}");
-    assert!(guesses.iter().all(|guess| guess.left >= history.left), "round {round}");
 }
