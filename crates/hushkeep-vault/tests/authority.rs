@@ -1,11 +1,11 @@
 //! A record changes only by its owner; who can read the owner's storage, and knows where the record is, can guess and no more.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;
 
 use common::*;
 use hushkeep_core::wrap::KdfParams;
-use hushkeep_vault::client::{Recovery, Registration, RegistrationError, UpdateKeys};
+use hushkeep_vault::client::{EventKind, Recovery, Registration, RegistrationError, UpdateKeys};
 use hushkeep_vault::message::{BeginRequest, GuessRequest};
 use hushkeep_vault::server::{ChangeRefused, GuessRefused, Policy, Secrets, Vault};
 
@@ -59,6 +59,31 @@ fn at_no_step_of_a_change_is_the_owner_locked_out() {
     }
     let erased = place.guess(&[old], "seven geese cross", NOW, 60);
     assert!(matches!(erased, Err(Guess::Refused(GuessRefused::AnotherVersion))), "{erased:?}");
+}
+
+/// Who the owner is outlives all else, so that he hears of it, and can clear it away.
+#[test]
+fn a_destroyed_record_is_its_owners_still() {
+    let (place, owner) = (Place::without_waits(), Owner::new(1));
+    let pair = owner.register(&place, "seven geese cross", NOW, 10).unwrap();
+    for seed in 20..30 {
+        place.guess(std::slice::from_ref(&pair), "a wrong one", NOW, seed).unwrap_err();
+    }
+    let later = NOW + 601;
+    place.vault.destroy_due(&place.store, later, &mut rng(30)).unwrap();
+    let [key, thief] = [&owner, &thief_of(&owner)].map(|one| one.update_key(&place));
+    let history = |key| place.vault.history(&place.store, &pair.history(key), later, &mut rng(31));
+    let told = history(&key).unwrap().since(None).unwrap();
+    assert_eq!(told.left, 0);
+    let [.., last_guess, last] = told.events.as_slice() else { panic!("{told:?}") };
+    assert_eq!((last_guess.kind, last.kind, last.time), (EventKind::Guessed, EventKind::Destroyed, later));
+    assert!(matches!(history(&thief), Err(ChangeRefused::Unauthorized)));
+    let staged = owner.stage(&place, "eight geese cross", later, 40).map(drop);
+    assert!(matches!(staged, Err(ChangeRefused::Destroyed)), "{staged:?}");
+    let deleted = |key| place.vault.delete(&place.store, &pair.delete(key));
+    assert!(matches!(deleted(&thief), Err(ChangeRefused::Unauthorized)));
+    deleted(&key).unwrap();
+    owner.register(&place, "eight geese cross", later, 50).unwrap();
 }
 
 /// Else who stages a password that he knows gives guesses back for ever.

@@ -60,6 +60,10 @@ impl AttemptStore for Dying<'_> {
         self.call(|| self.store.delete(record, seq))
     }
 
+    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+        self.call(|| self.store.due(now))
+    }
+
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {
         self.call(|| self.store.events(record, until, count))
     }

@@ -9,16 +9,19 @@ use std::time::{Duration, Instant};
 
 use axum_server::Handle;
 use axum_server::tls_rustls::RustlsConfig;
+use getrandom::SysRng;
+use getrandom::rand_core::UnwrapErr;
 use hushkeep_vault::VaultId;
+use hushkeep_vault::server::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
-use crate::chain;
 use crate::fence::{Fence, FenceError};
 use crate::folder::{FolderError, VaultFolder};
 use crate::http::{PLACES, Service, router};
 use crate::limits::Limits;
 use crate::tls::{self, TlsError};
+use crate::{chain, clock};
 
 /// Requests that are under way at the end have so long.
 pub const GRACE: Duration = Duration::from_secs(10);
@@ -26,7 +29,7 @@ pub const GRACE: Duration = Duration::from_secs(10);
 /// A connection that has sent no request in this time is closed, and so is one that has gone away.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
-/// While the vault is served, its log is tidied and the fence moves on so often.
+/// While the vault is served, so often what is due is destroyed, its log is tidied, and the fence moves on.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(60);
 
 /// If the fence is not reached for so long, the vault is served no more: a copy of the records from this time would pass.
@@ -116,7 +119,7 @@ impl Server {
         }
         // Copies from the last minute are behind it, too.
         let Some(fence) = fence else { return Ok(()) };
-        let passed = tokio::task::spawn_blocking(move || fence.pass(&service.records));
+        let passed = apart(move || fence.pass(&service.records));
         match tokio::time::timeout(GRACE, passed).await {
             Ok(Ok(passed)) => Ok(passed?),
             _ => Err(ServeError::Hangs),
@@ -128,7 +131,6 @@ impl Server {
 async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Option<Arc<Limits>>) -> ServeError {
     let mut reached = Instant::now();
     loop {
-        tokio::time::sleep(LOOK_AFTER_EVERY).await;
         if let Some(limits) = &limits {
             limits.forget_idle();
         }
@@ -137,12 +139,13 @@ async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Op
         }
         let looked = {
             let (fence, service) = (fence.clone(), Arc::clone(&service));
-            tokio::task::spawn_blocking(move || look_once(fence.as_deref(), &service))
+            apart(move || look_once(fence.as_deref(), &service))
         };
         match tokio::time::timeout(LOOK_AFTER_EVERY, looked).await {
             Ok(Ok(Ok(()))) => reached = Instant::now(),
             Ok(Ok(Err(error))) if Fence::forbids(&error) => return error.into(),
-            Ok(Ok(Err(error @ FenceError::Folder { .. }))) if reached.elapsed() > FENCE_LOST => return error.into(),
+            // Whatever it is that keeps the fence where it is.
+            Ok(Ok(Err(error))) if fence.is_some() && reached.elapsed() > FENCE_LOST => return error.into(),
             Ok(Ok(Err(error))) => tracing::error!(error = chain(&error), "what is to be done each minute failed"),
             // The disk or the fence hangs: on a file system of the network that may last for ever.
             Ok(Err(_)) | Err(_) if reached.elapsed() > FENCE_LOST => return ServeError::Hangs,
@@ -151,14 +154,34 @@ async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Op
                 tracing::error!("what is to be done each minute was not done in a minute");
             }
         }
+        tokio::time::sleep(LOOK_AFTER_EVERY).await;
     }
 }
 
 fn look_once(fence: Option<&Fence>, service: &Service) -> Result<(), FenceError> {
-    let kept = service.records.check().and_then(|()| service.records.tidy());
+    let kept = service.records.check().and_then(|()| destroy_due(service)).and_then(|()| service.records.tidy());
     service.is_well.store(kept.is_ok(), Ordering::Relaxed);
     kept?;
     fence.map_or(Ok(()), |fence| fence.pass(&service.records))
+}
+
+/// What nobody asks for any more is destroyed all the same.
+fn destroy_due(service: &Service) -> Result<(), StoreError> {
+    let damaged = service.vault.destroy_due(&service.records, clock::now(), &mut UnwrapErr(SysRng))?;
+    if damaged > 0 {
+        tracing::error!(damaged, "records whose guesses are spent are damaged, and were not destroyed");
+    }
+    Ok(())
+}
+
+/// Does something on a thread of its own: those for requests may all be waiting for the disk. What is received is an error if it panics.
+fn apart<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+    let (done, end) = oneshot::channel();
+    let started = std::thread::Builder::new().spawn(move || drop(done.send(act())));
+    if let Err(error) = started {
+        tracing::error!(error = chain(&error), "cannot start a thread");
+    }
+    end
 }
 
 /// Ends the server when the system asks for it, from now on: what is under way is answered first.

@@ -39,8 +39,10 @@ const SCHEMA: &str = "
         number INTEGER PRIMARY KEY,
         id BLOB NOT NULL UNIQUE CHECK (length(id) = 32),
         seq INTEGER NOT NULL,
+        due INTEGER,
         row BLOB NOT NULL
     ) STRICT;
+    CREATE INDEX IF NOT EXISTS due ON records (due) WHERE due IS NOT NULL;
     CREATE TABLE IF NOT EXISTS events (
         record INTEGER NOT NULL,
         seq INTEGER NOT NULL,
@@ -257,8 +259,8 @@ impl Drop for SqliteStore {
 impl AttemptStore for SqliteStore {
     fn load(&self, record: &RecordId) -> Result<Option<Row>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached("SELECT seq, row FROM records WHERE id = ?1")?;
-            let row = |row: &rusqlite::Row<'_>| Ok(Row { seq: row.get(0)?, bytes: row.get(1)? });
+            let mut statement = connection.prepare_cached("SELECT seq, due, row FROM records WHERE id = ?1")?;
+            let row = |row: &rusqlite::Row<'_>| Ok(Row { seq: row.get(0)?, due: row.get(1)?, bytes: row.get(2)? });
             statement.query_row([record.as_bytes()], row).optional()
         })
     }
@@ -277,6 +279,13 @@ impl AttemptStore for SqliteStore {
 
     fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError> {
         self.change(Change::Delete { id: *record, seq })
+    }
+
+    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached("SELECT id FROM records WHERE due <= ?1")?;
+            statement.query_map([now], |row| Ok(RecordId::from_bytes(row.get(0)?)))?.collect()
+        })
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {
@@ -375,18 +384,20 @@ fn commit(connection: &mut Connection, changes: &[Change]) -> Result<Vec<bool>, 
 fn make(transaction: &Transaction<'_>, change: &Change) -> Result<bool, rusqlite::Error> {
     match change {
         Change::Insert { id, row, event } => {
-            let mut insert = transaction
-                .prepare_cached("INSERT INTO records (id, seq, row) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING")?;
-            let is_made = insert.execute(params![id.as_bytes(), row.seq, row.bytes])? == 1;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO records (id, seq, due, row) VALUES (?1, ?2, ?3, ?4) ON CONFLICT (id) DO NOTHING",
+            )?;
+            let is_made = insert.execute(params![id.as_bytes(), row.seq, row.due, row.bytes])? == 1;
             if is_made {
                 keep_event(transaction, transaction.last_insert_rowid(), event)?;
             }
             Ok(is_made)
         }
         Change::Replace { id, seq, row, event } => {
-            let mut update = transaction
-                .prepare_cached("UPDATE records SET seq = ?3, row = ?4 WHERE id = ?1 AND seq = ?2 RETURNING number")?;
-            let made = params![id.as_bytes(), seq, row.seq, row.bytes];
+            let mut update = transaction.prepare_cached(
+                "UPDATE records SET seq = ?3, due = ?4, row = ?5 WHERE id = ?1 AND seq = ?2 RETURNING number",
+            )?;
+            let made = params![id.as_bytes(), seq, row.seq, row.due, row.bytes];
             let record = update.query_row(made, |record| record.get(0)).optional()?;
             if let Some(record) = record {
                 keep_event(transaction, record, event)?;
@@ -498,7 +509,7 @@ mod tests {
     }
 
     fn row(seq: u64, byte: u8) -> Row {
-        Row { seq, bytes: vec![byte; ROW_LEN] }
+        Row { seq, due: (byte == 3).then_some(50), bytes: vec![byte; ROW_LEN] }
     }
 
     fn id(number: u32) -> RecordId {
@@ -522,6 +533,7 @@ mod tests {
 
         let store = SqliteStore::open(&path, &VAULT).unwrap();
         assert_eq!(store.load(&id(1)).unwrap(), Some(row(2, 3)));
+        assert_eq!((store.due(49).unwrap(), store.due(50).unwrap()), (Vec::new(), vec![id(1)]));
         assert_eq!(store.events(&id(1), 2, 5).unwrap(), [Event::new(1, 5, 1), Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 2, 1).unwrap(), [Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 1, 5).unwrap(), [Event::new(1, 5, 1)]);

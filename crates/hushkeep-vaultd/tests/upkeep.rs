@@ -5,9 +5,15 @@ mod common;
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use common::*;
+use hushkeep_vault::client::EventKind;
+use hushkeep_vault::message::GuessRequest;
+use hushkeep_vault::server::{AttemptStore as _, Policy, Vault};
 use hushkeep_vaultd::folder::VaultFolder;
+use hushkeep_vaultd::store::SqliteStore;
 
 /// A day, in seconds.
 const DAY: i64 = 86_400;
@@ -73,6 +79,34 @@ fn records_from_an_old_copy_are_served_only_if_that_is_meant() {
     assert!(done, "{said}");
     let served = Served::start(&folder, &["--fence", fence_text]);
     assert!(owner.recover(&served.address).ct_eq(&owner.key));
+}
+
+/// Whoever spent the guesses does not come back to have the record destroyed.
+#[test]
+fn a_vault_that_is_served_destroys_a_spent_record_by_itself() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = folder(&parent);
+    let owner = vault_with_record(&folder);
+    let pair = owner.pair.as_ref().unwrap();
+    let taken = VaultFolder::take(&folder).unwrap();
+    let vault = Vault::new(taken.keys().unwrap(), Policy { waits: [0; 9], ..Policy::DEFAULT }).unwrap();
+    let records = taken.records(&vault).unwrap();
+    for _ in 0..Policy::DEFAULT.guesses {
+        let request = GuessRequest::decode(&guess(pair, "not it")).unwrap();
+        vault.guess(&records, &request, now() - 700, &mut rng()).unwrap();
+    }
+    assert_eq!(records.due(now()).unwrap(), [pair.record()]);
+    drop((records, taken));
+    let served = Served::start(&folder, &[]);
+    let records = SqliteStore::open(&folder.join("records.db"), &vault.id()).unwrap();
+    let began = Instant::now();
+    while !records.due(now()).unwrap().is_empty() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is not destroyed");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let told = owner.history(&served.address).since(None).unwrap();
+    assert_eq!(told.events.last().unwrap().kind, EventKind::Destroyed);
+    assert!(served.end());
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Vault {
                 return Err(GuessRefused::Locked { seconds });
             }
             let counted = self.counted(record, hash, now);
-            let changed = counted.after(Happened::Guessed, (&self.secrets, &request.record), now, rng);
+            let changed = self.after(Happened::Guessed, &request.record, counted, now, rng);
             let (record, new, event) = changed.ok_or(GuessRefused::Damaged)?;
             if store.replace(&request.record, row.seq, &new, &event)? {
                 return Ok(CountedGuess { seq: new.seq, record, time: now });
@@ -270,7 +270,7 @@ impl Vault {
         reset.columns.used = 0;
         reset.columns.failures = reset.columns.failures.saturating_sub(1);
         (reset.columns.not_before, reset.columns.guessed) = (0, [0; 32]);
-        let changed = reset.after(Happened::Reset, (&self.secrets, id), now, rng);
+        let changed = self.after(Happened::Reset, id, reset, now, rng);
         let (record, new, event) = changed.ok_or_else(damaged)?;
         match store.replace(id, row.seq, &new, &event)? {
             true => Ok((true, self.head(&record))),

@@ -47,13 +47,18 @@ impl AttemptStore for MemoryStore {
     fn reseal(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
         let mut records = self.records();
         let found = records.get_mut(record).filter(|(kept, _)| kept.seq == row.seq);
-        Ok(found.map(|(kept, _)| *kept = row.clone()).is_some())
+        Ok(found.map(|(kept, _)| kept.bytes.clone_from(&row.bytes)).is_some())
     }
 
     fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError> {
         let mut records = self.records();
         let is_same = records.get(record).is_some_and(|(kept, _)| kept.seq == seq);
         Ok(is_same && records.remove(record).is_some())
+    }
+
+    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+        let records = self.records();
+        Ok(records.iter().filter(|(_, (row, _))| row.due.is_some_and(|due| due <= now)).map(|(id, _)| *id).collect())
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

@@ -223,7 +223,7 @@ impl Vault {
         now: i64,
         rng: &mut dyn CryptoRng,
     ) -> Result<ChangeReply, ChangeRefused> {
-        let changed = record.after(happened, (&self.secrets, id), now, rng);
+        let changed = self.after(happened, id, record, now, rng);
         let (record, new, event) = changed.ok_or(ChangeRefused::Damaged)?;
         let is_kept = match row {
             Some(row) => store.replace(id, row.seq, &new, &event)?,

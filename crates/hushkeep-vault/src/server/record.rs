@@ -114,7 +114,7 @@ impl Record {
         let slots = self.slots.seal(&keys, &slot::place(&secrets.id(), id), rng);
         let mut sealed = Sealed { kek, columns: self.columns.clone(), slots, mac: [0; 32] };
         sealed.mac = mac(keys.mac.expose(), id, self.seq, &sealed);
-        Some(Row { seq: self.seq, bytes: sealed.encode() })
+        Some(Row { seq: self.seq, due: None, bytes: sealed.encode() })
     }
 
     /// Under which key a row is sealed; `None` if it is none.

@@ -8,11 +8,13 @@ use crate::name::RecordId;
 /// The length of a row, in bytes.
 pub const ROW_LEN: usize = super::record::Sealed::LEN;
 
-/// A record as it is kept: sealed and proven, but for the number of its last change.
+/// A record as it is kept: sealed and proven, but for when it is due.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     /// The number of its last change.
     pub seq: u64,
+    /// When the vault is to look at the record again, whoever asks for it, in seconds since 1970-01-01 00:00:00 UTC.
+    pub due: Option<i64>,
     /// What only the vault reads: [`ROW_LEN`] bytes.
     pub bytes: Vec<u8>,
 }
@@ -36,6 +38,9 @@ pub trait AttemptStore: Send + Sync {
 
     /// Deletes a record and its events, if its last change is number `seq`; `false` if it is not, any more.
     fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError>;
+
+    /// The records that are due.
+    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError>;
 
     /// The newest events of a record up to number `until`, the oldest first.
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError>;

@@ -114,6 +114,10 @@ impl AttemptStore for InTurn<'_> {
         self.in_turn(|| self.store.delete(record, seq))
     }
 
+    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+        self.in_turn(|| self.store.due(now))
+    }
+
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {
         self.in_turn(|| self.store.events(record, until, count))
     }
