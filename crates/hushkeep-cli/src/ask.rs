@@ -14,6 +14,7 @@ use crate::args::KeyArgs;
 use crate::failure::what_is_left;
 use crate::format;
 use crate::output::note;
+use crate::terminal::Hidden;
 
 /// How often something can be typed before the command ends.
 const ATTEMPTS: usize = 3;
@@ -120,14 +121,15 @@ impl Ask for Owner {
         may_guess(ahead)
     }
 
-    /// Who named a file wants it to be the one that opens the repository. A password costs a guess: where this device has the key, one
-    /// that an old setting names must not spend them all.
+    /// Who named a file wants it to be the one that opens the repository. A password costs a guess: where this device has the
+    /// key, one that an old setting names must not spend them all.
     fn has_named(&self) -> bool {
         self.files.iter().any(|file| !matches!(file, SecretFile::Password(_)))
     }
 }
 
-/// Whether what was typed may be something else than a passphrase. Whoever can write to the storage may have put there some that cannot be tried.
+/// Whether what was typed may be something else than a passphrase. Whoever can write to the storage may have put there some
+/// that cannot be tried.
 fn is_no_passphrase(refused: &SecretError) -> bool {
     use SecretError::{NotAllTried, OutOfMemory, PassphraseDamaged, WrongPassphrase};
     matches!(refused, WrongPassphrase | PassphraseDamaged | NotAllTried | OutOfMemory { .. })
@@ -138,7 +140,8 @@ pub(crate) fn may_guess(ahead: &GuessAhead) -> io::Result<bool> {
     let (host, left) = (format::printable(ahead.host.as_bytes()), format::guesses(ahead.left));
     note(format_args!("{left} left at the vault {host}; a wrong password costs one"));
     match (ahead.tried, is_at_terminal()) {
-        // Only the first vault gets a password that nobody is there to answer for; and a script must not spend the last guesses.
+        // Only the first vault gets a password that nobody is there to answer for; and a script must not spend the last
+        // guesses.
         (tried, false) => return Ok(tried == 0 && ahead.left > FEW_GUESSES),
         (0, true) if ahead.left > FEW_GUESSES => return Ok(true),
         (0, true) => {
@@ -221,6 +224,8 @@ fn prompt_secret(ways: &Ways) -> io::Result<Secret> {
 
 /// Asks for a secret, without showing what is typed.
 pub(crate) fn prompt(question: &str) -> io::Result<Zeroizing<String>> {
+    // Before the question is there: the library asks first, and an answer that comes at once, as from a password manager, would be seen.
+    let _hidden = Hidden::hide();
     rpassword::prompt_password(question).map(Zeroizing::new)
 }
 

@@ -4,12 +4,14 @@ use std::io::Write;
 
 use crate::failure::Exit;
 use crate::output::json_line;
+use crate::terminal::Settings;
 
 const MESSAGE: &str = "interrupted; the repository is safe, the next run resumes";
 
 /// From now on, Ctrl-C ends the program with a line and its exit code.
 pub(crate) fn install(json: bool) {
-    let terminal = Terminal::remember();
+    // A prompt that does not show what is typed may be what is interrupted.
+    let terminal = Settings::remember();
     let end = move || {
         terminal.restore();
         if json {
@@ -22,33 +24,4 @@ pub(crate) fn install(json: bool) {
     };
     // Without a handler Ctrl-C ends the program as well, only without the line.
     let _ = ctrlc::set_handler(end);
-}
-
-/// How the terminal was set at the beginning: a prompt without echo may be what is interrupted.
-#[cfg(unix)]
-struct Terminal(Option<rustix::termios::Termios>);
-
-#[cfg(unix)]
-impl Terminal {
-    fn remember() -> Self {
-        Self(rustix::termios::tcgetattr(rustix::stdio::stdin()).ok())
-    }
-
-    fn restore(&self) {
-        if let Some(settings) = &self.0 {
-            let _ = rustix::termios::tcsetattr(rustix::stdio::stdin(), rustix::termios::OptionalActions::Now, settings);
-        }
-    }
-}
-
-#[cfg(not(unix))]
-struct Terminal;
-
-#[cfg(not(unix))]
-impl Terminal {
-    fn remember() -> Self {
-        Self
-    }
-
-    fn restore(&self) {}
 }

@@ -18,6 +18,7 @@ mod progress;
 mod recovery_key;
 mod session;
 mod snapshot_spec;
+mod terminal;
 
 use std::process::ExitCode;
 
