@@ -4,11 +4,16 @@ use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use hushkeep_vault::server::{Policy, Secrets, SecretsError, Vault};
 
 use crate::keys::{self, KeysError};
 use crate::store::{RecordsError, SqliteStore};
+
+/// So long another program may have the folder before that is an error.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A vault that cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +33,8 @@ pub enum FolderError {
     #[error("{} belongs to another user: run this as the one that serves the vault", .0.display())]
     AnotherUser(PathBuf),
     /// It has keys, but no records.
-    #[error("{} has keys and no records: put a copy of the records back with \"hushkeep-vaultd restore\", or, for a new vault, remove the keys", .0.display())]
+    #[error("{} has keys and no records: put a copy of the records back with \"hushkeep-vaultd restore\", or, for a new vault, \
+         remove the keys", .0.display())]
     NoRecords(PathBuf),
     /// Its keys cannot be read.
     #[error(transparent)]
@@ -66,7 +72,8 @@ impl VaultFolder {
         Ok(folder)
     }
 
-    /// Makes keys and records. The records get their name last: without keys they are nothing, and keys without records are not taken.
+    /// Makes keys and records. The records get their name last: without keys they are nothing, and keys without records are not
+    /// taken.
     fn create(&self, first: &Path) -> Result<(), FolderError> {
         let failed = |source| FolderError::Folder { path: first.to_owned(), source };
         match fs::remove_file(first) {
@@ -94,10 +101,15 @@ impl VaultFolder {
         let name = path.join("lock");
         let failed = |source| FolderError::Folder { path: name.clone(), source };
         let lock = File::options().create(true).truncate(false).write(true).mode(0o600).open(&name).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(FolderError::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+        let began = Instant::now();
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path: path.to_owned(), _lock: lock }),
+                // One that is ending, or a program that one starts and that is not itself yet, has it for a moment.
+                Err(TryLockError::WouldBlock) if began.elapsed() < PATIENCE => thread::sleep(PATIENCE / 100),
+                Err(TryLockError::WouldBlock) => return Err(FolderError::InUse(path.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(failed(error)),
+            }
         }
     }
 

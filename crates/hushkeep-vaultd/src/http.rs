@@ -41,6 +41,8 @@ pub struct Service {
     pub is_well: AtomicBool,
     /// A place for each request that is being handled; when none is left, others are refused.
     pub places: Arc<Semaphore>,
+    /// Those that are worked on at the same time. The others wait.
+    pub workers: Arc<Semaphore>,
     /// Nobody else changes the records before the last request has: a rekey would drop the key under which that one seals.
     pub folder: VaultFolder,
 }
@@ -48,8 +50,9 @@ pub struct Service {
 /// So many requests are taken at the same time.
 pub const PLACES: usize = 1024;
 
-/// So many threads work on them. Their changes go to the disk together; more of them would pay for it with switching from one to another.
-pub const THREADS: usize = 32;
+/// So many are worked on at the same time. Their changes go to the disk together; more of them would pay for it with switching from
+/// one to another.
+pub const WORKERS: usize = 32;
 
 /// The vault's routes.
 pub fn router(service: Arc<Service>, brake: Option<Arc<Limits>>) -> Router {
@@ -102,13 +105,17 @@ async fn with_code(response: Response<Body>) -> Response<Body> {
 /// Handles a request on a thread that may wait for the disk, and logs how that went: nothing of what it was about.
 async fn answer(path: &'static str, service: Arc<Service>, body: Bytes) -> Response<Body> {
     let started = Instant::now();
-    let handled = match Arc::clone(&service.places).try_acquire_owned() {
+    let Ok(place) = Arc::clone(&service.places).try_acquire_owned() else {
+        return refuse(path, &Refused::new(Code::Unavailable, "too many requests are being handled"));
+    };
+    // Whoever gives up before his turn has asked for nothing.
+    let handled = match Arc::clone(&service.workers).acquire_owned().await {
         // The place is left when the work is done, whether its client is still there or not.
-        Ok(place) => tokio::task::spawn_blocking(move || {
-            let _place = place;
+        Ok(worker) => tokio::task::spawn_blocking(move || {
+            let _held = (place, worker);
             service.vault.answer(&service.records, (path, &body), clock::now(), &mut UnwrapErr(SysRng))
         }),
-        Err(_) => return refuse(path, &Refused::new(Code::Unavailable, "too many requests are being handled")),
+        Err(_) => return problem::response(&problem::internal()),
     };
     let handled = handled.await.unwrap_or_else(|_| Err(problem::internal()));
     let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

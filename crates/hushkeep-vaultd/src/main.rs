@@ -12,9 +12,8 @@ use hushkeep_vault::server::ResealError;
 use hushkeep_vaultd::bench::{self, BenchOptions, Measured};
 use hushkeep_vaultd::doctor::State;
 use hushkeep_vaultd::folder::VaultFolder;
-use hushkeep_vaultd::http::THREADS;
 use hushkeep_vaultd::rekey::RekeyError;
-use hushkeep_vaultd::serve::{GRACE, ServeError, ServeOptions, Server, end_when_asked};
+use hushkeep_vaultd::serve::{GRACE, ServeError, ServeOptions, Server, THREADS, end_when_asked};
 use hushkeep_vaultd::{chain, copy, count_of, doctor, rekey};
 
 /// Runs a key vault: it gives backup keys back to whoever knows the password, and counts every guess first.
@@ -131,7 +130,8 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                 println!("gave up {} for damage", count_of(rekeyed.damaged, "record"));
             }
             println!(
-                "now copy vault-keys and the records anew, and destroy all copies of before: one of each opens what was destroyed"
+                "now copy vault-keys and the records anew, and destroy all copies of before: one of each opens what was \
+                 destroyed"
             );
         }
         #[cfg(feature = "bench")]

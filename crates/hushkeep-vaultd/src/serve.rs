@@ -14,11 +14,11 @@ use getrandom::rand_core::UnwrapErr;
 use hushkeep_vault::VaultId;
 use hushkeep_vault::server::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 
 use crate::fence::{Fence, FenceError};
 use crate::folder::{FolderError, VaultFolder};
-use crate::http::{PLACES, Service, router};
+use crate::http::{PLACES, Service, WORKERS, router};
 use crate::limits::Limits;
 use crate::tls::{self, TlsError};
 use crate::{chain, clock};
@@ -31,6 +31,9 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 
 /// While the vault is served, so often what is due is destroyed, its log is tidied, and the fence moves on.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(60);
+
+/// So many threads wait for the disk: for requests, and for what is done each minute and at the end, which must not wait for those.
+pub const THREADS: usize = WORKERS + 2;
 
 /// If the fence is not reached for so long, the vault is served no more: a copy of the records from this time would pass.
 const FENCE_LOST: Duration = Duration::from_secs(300);
@@ -92,6 +95,7 @@ impl Server {
             records,
             is_well: AtomicBool::new(true),
             places: Arc::new(Semaphore::new(PLACES)),
+            workers: Arc::new(Semaphore::new(WORKERS)),
             folder,
         });
         let limits = options.requests_a_minute.map(|most| Arc::new(Limits::new(most)));
@@ -119,7 +123,7 @@ impl Server {
         }
         // Copies from the last minute are behind it, too.
         let Some(fence) = fence else { return Ok(()) };
-        let passed = apart(move || fence.pass(&service.records));
+        let passed = tokio::task::spawn_blocking(move || fence.pass(&service.records));
         match tokio::time::timeout(GRACE, passed).await {
             Ok(Ok(passed)) => Ok(passed?),
             _ => Err(ServeError::Hangs),
@@ -139,7 +143,7 @@ async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Op
         }
         let looked = {
             let (fence, service) = (fence.clone(), Arc::clone(&service));
-            apart(move || look_once(fence.as_deref(), &service))
+            tokio::task::spawn_blocking(move || look_once(fence.as_deref(), &service))
         };
         match tokio::time::timeout(LOOK_AFTER_EVERY, looked).await {
             Ok(Ok(Ok(()))) => reached = Instant::now(),
@@ -172,16 +176,6 @@ fn destroy_due(service: &Service) -> Result<(), StoreError> {
         tracing::error!(damaged, "records whose guesses are spent are damaged, and were not destroyed");
     }
     Ok(())
-}
-
-/// Does something on a thread of its own: those for requests may all be waiting for the disk. What is received is an error if it panics.
-fn apart<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
-    let (done, end) = oneshot::channel();
-    let started = std::thread::Builder::new().spawn(move || drop(done.send(act())));
-    if let Err(error) = started {
-        tracing::error!(error = chain(&error), "cannot start a thread");
-    }
-    end
 }
 
 /// Ends the server when the system asks for it, from now on: what is under way is answered first.

@@ -1,4 +1,5 @@
-//! What comes from the network: whatever it is, it is refused with a code, and costs no guess unless one could have been evaluated.
+//! What comes from the network: whatever it is, it is refused with a code, and costs no guess unless one could have been
+//! evaluated.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may fail")]
 
 mod common;

@@ -1,5 +1,5 @@
-//! The owner's device, or the vault, is killed while a password is added, changed, or taken through a rotation: the old password or the
-//! new one leads to the key that holds.
+//! The owner's device, or the vault, is killed while a password is added, changed, or taken through a rotation: the old
+//! password or the new one leads to the key that holds.
 //!
 //! `HUSHKEEP_STRANDED_KILLS=1000` for more of them.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
@@ -171,7 +171,8 @@ fn whoever_is_killed_nobody_is_stranded() {
     println!("{rounds} kills; {ended_before} more came too late");
 }
 
-/// Lets the device do something, and kills it or the vault after a while. Returns how long it ran, and whether it was still running.
+/// Lets the device do something, and kills it or the vault after a while. Returns how long it ran, and whether it was still
+/// running.
 fn round(doing: Doing, after: Duration, kills_vault: bool) -> (Duration, bool) {
     let parent = tempfile::tempdir().unwrap();
     let (folder, listen) = (folder(&parent), free_address());

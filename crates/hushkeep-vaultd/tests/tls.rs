@@ -1,4 +1,5 @@
-//! Below the requests: TLS 1.3 and nothing older, keys that no quantum computer finds later, and an end that waits for whoever is being answered.
+//! Below the requests: TLS 1.3 and nothing older, keys that no quantum computer finds later, and an end that waits for whoever
+//! is being answered.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;

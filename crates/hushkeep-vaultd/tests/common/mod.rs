@@ -52,11 +52,14 @@ impl Served {
         if !more.contains(&"--requests-a-minute") {
             command.args(["--requests-a-minute", "0"]);
         }
-        let log = File::options().create(true).append(true).open(folder.with_extension("log")).unwrap();
-        let mut child = command.args(more).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let log = folder.with_extension("log");
+        let stderr = File::options().create(true).append(true).open(&log).unwrap();
+        let mut child = command.args(more).stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Self { child, address: line.trim().parse().unwrap_or_else(|error| panic!("{error}: {line:?}")) }
+        let address = line.trim().parse();
+        let said = || std::fs::read_to_string(&log).unwrap();
+        Self { child, address: address.unwrap_or_else(|error| panic!("{error}: {line:?}\n{}", said())) }
     }
 
     /// Kills it, whatever it is doing (SIGKILL).
