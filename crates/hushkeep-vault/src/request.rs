@@ -121,9 +121,9 @@ codes! {
     SlowDown = 429 "slow-down",
     /// Too many passwords were staged today.
     TooManyRegistrations = 429 "too-many-registrations",
-    /// The vault cannot read what it keeps of this record.
+    /// The vault cannot read what it keeps of this record: whether a guess was counted is not known.
     DamagedRecord = 500 "damaged-record",
-    /// The vault failed.
+    /// The vault failed: the same holds.
     Internal = 500 "internal",
     /// It cannot read or keep anything now: whether a guess was counted is not known.
     Unavailable = 503 "unavailable",

@@ -13,7 +13,8 @@ use crate::format;
 
 const UNREAD: &str = "nothing was read or written; the backup is whole";
 
-const OTHER_WAYS: &str = "run the command again when the vault can be reached, or use the recovery key or a passphrase: they need no vault. for a \
+const OTHER_WAYS: &str = "run the command again when the vault can be reached, or use the recovery key or a passphrase: they \
+     need no vault. for a \
      password whose vault is gone for good, run `key remove` with --without-vault";
 
 impl From<VaultError> for Failure {
@@ -24,7 +25,7 @@ impl From<VaultError> for Failure {
                 Exit::Vault,
                 what,
                 "nothing was sent: somebody may stand between, or the vault has another key now",
-                "try another network; if it stays so, ask who runs the vault, and use the recovery key until then",
+                "try another network; if it stays so, ask whoever runs the vault, and use the recovery key until then",
             ),
             VaultError::Refused { refusal, .. } => refused(refusal, what),
             _ => Self::new(Exit::Vault, what, UNREAD, OTHER_WAYS),
@@ -51,7 +52,7 @@ fn refused(refusal: &Refusal, what: String) -> Failure {
             Exit::Vault,
             what,
             "no guess was counted; the vault may have lost its keys, or somebody stands in its place",
-            "ask who runs the vault, and use the recovery key or a passphrase until then",
+            "ask whoever runs the vault, and use the recovery key or a passphrase until then",
         ),
         Refusal::ChangedParameters => Failure::new(
             Exit::Damaged,
@@ -63,7 +64,8 @@ fn refused(refusal: &Refusal, what: String) -> Failure {
             Exit::WrongKey,
             what,
             "no guess was counted; the vault lost the record, or it was removed from another device; the backup is whole",
-            "use the recovery key or a passphrase; where this device has the key, `key list` shows the password, `key remove ID` \
+            "use the recovery key or a passphrase; where this device has the key, `key list` shows the password, `key remove \
+             ID` \
              removes it, and `key add password` adds one again",
         ),
         Refusal::NoSuchPassword => Failure::new(
@@ -98,8 +100,8 @@ fn unusual(refusal: &Refusal, what: String) -> Failure {
         Refusal::DamagedRecord => Failure::new(
             Exit::Vault,
             what,
-            "a guess that was sent may have been counted; the backup is whole",
-            "tell who runs the vault, and use the recovery key or a passphrase until then. where this device has the key: \
+            "no guess was counted now; the backup is whole",
+            "tell whoever runs the vault, and use the recovery key or a passphrase until then. where this device has the key: \
              `key list` shows the password, `key remove ID --without-vault` gives it up; then add one again",
         ),
         Refusal::SlowDown => Failure::new(
@@ -123,17 +125,16 @@ impl From<GuessError> for Failure {
         let what = facts(&error);
         match error {
             GuessError::Vault(error) => error.into(),
-            GuessError::Unanswered(_) => Self::new(
-                Exit::Vault,
-                what,
-                "the guess was sent, and may have been counted; the backup is whole",
-                OTHER_WAYS,
-            ),
+            GuessError::Unanswered(error) => Self {
+                meaning: "the guess was sent, and may have been counted; the backup is whole".to_owned(),
+                ..error.into()
+            },
             GuessError::Declined => Self::new(
                 Exit::WrongKey,
                 what,
                 UNREAD,
-                "run the command at a terminal, which asks before a guess that may be one of the last; or use the recovery key or a \
+                "run the command at a terminal, which asks before a guess that may be one of the last; or use the recovery key \
+                 or a \
                  passphrase, which need no vault",
             ),
             GuessError::WrongPassword { left, wait } => wrong_password(left, wait),
@@ -143,7 +144,9 @@ impl From<GuessError> for Failure {
                 "the password is right, but the vault gave no key; the guess may have been counted; the backup is whole",
                 "run the command again, or use the recovery key or a passphrase: they need no vault",
             ),
-            GuessError::Answer { .. } => Self::new(Exit::Vault, what, UNREAD, OTHER_WAYS),
+            GuessError::Answer { .. } => {
+                Self::new(Exit::Vault, what, "the guess was counted; the backup is whole", OTHER_WAYS)
+            }
             GuessError::OutOfMemory => {
                 Self::new(Exit::Failed, what, "the guess was counted", "close other programs and try again")
             }
@@ -154,7 +157,7 @@ impl From<GuessError> for Failure {
 
 pub(super) fn wrong_password(left: u8, wait: u32) -> Failure {
     let next = match left {
-        0 => "use the recovery key or a passphrase: the record is destroyed now",
+        0 => "use the recovery key or a passphrase: the password leads to nothing any more",
         1..=FEW_GUESSES => {
             "use the recovery key or a passphrase, which need no vault: when the guesses are spent, the password leads nowhere"
         }
@@ -175,7 +178,8 @@ pub(crate) fn what_is_left(left: u8, wait: u32) -> String {
 fn registering(error: VaultError) -> Failure {
     let next = match &error {
         VaultError::Transport { source: TransportError::Unreachable(_), .. } => Some(
-            "try again later, or check the address with whoever runs the vault; if it was moved, run `key passwd` with --vault. to give up a \
+            "try again later, or check the address with whoever runs the vault; if it was moved, run `key passwd` with \
+             --vault. to give up a \
              password whose vault is gone for good, run `key remove ID --without-vault`, or `off --without-vault`",
         ),
         // Somebody else than the vault answered, or somebody else changed the record: that is what it means.
@@ -210,7 +214,8 @@ impl From<RegisterError> for Failure {
             ),
             RegisterError::AnotherVault => Self::usage(
                 what,
-                "give the address that `hushkeep-vaultd serve` prints at the new place. if the vault has new keys, remove the password \
+                "give the address that `hushkeep-vaultd serve` prints at the new place. if the vault has new keys, remove the \
+                 password \
                  with --without-vault and add one there",
             ),
             RegisterError::Answer { source: RegistrationError::OutOfMemory, .. } => {
@@ -221,7 +226,7 @@ impl From<RegisterError> for Failure {
                 Exit::Vault,
                 what,
                 "the password is as it was; somebody may stand between, or the address has another vault's key",
-                "compare the address with what who runs the vault tells you",
+                "compare the address with what whoever runs the vault tells you",
             ),
             _ => Self::new(Exit::Failed, what, "the password is as it was", LOOK_AGAIN),
         }
@@ -267,7 +272,7 @@ impl From<UnfitPassword> for Failure {
                 Self::new(
                     Exit::Failed,
                     format!("{weak}{}", reason.to_lowercase()),
-                    "the password was not registered: who runs the vault could find it, for it does not count his guesses",
+                    "the password was not registered: whoever runs the vault could find it, for it does not count his guesses",
                     "choose several random words, or more of them",
                 )
             }
@@ -293,15 +298,18 @@ impl From<AttemptsError> for Failure {
                 Exit::RolledBack,
                 what,
                 "an old state of the vault was put back, and guesses at your password with it; or the vault lies",
-                "ask who runs the vault. to take what it tells now, change the password with `key passwd`, and again on each other device \
+                "ask whoever runs the vault. to take what it tells now, change the password with `key passwd`, and again on \
+                 each other device \
                  that says so; or remove it with `key remove ID` and add one anew, which all devices take",
             ),
             AttemptsError::Lost { .. } => Self::new(
                 Exit::RolledBack,
                 what,
-                "the password leads to the key no more: an old state of the vault was put back, or the record was deleted; the backup is \
+                "the password leads to the key no more: an old state of the vault was put back, or the record was deleted; the \
+                 backup is \
                  whole",
-                "ask who runs the vault; `key list` shows the password, `key remove ID` removes it, and `key add password` adds one again",
+                "ask whoever runs the vault; `key list` shows the password, `key remove ID` removes it, and `key add password` \
+                 adds one again",
             ),
             AttemptsError::NoneLeads { .. } => Self::new(
                 Exit::Failed,

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use hushkeep_vault::{Pair, VaultId};
 
-/// An address as `hushkeep-vaultd serve` prints it: `https://host:port/#key`. The key is the vault's own, in 64 digits: a client
-/// that has it takes no other vault for this one.
+/// An address as `hushkeep-vaultd serve` prints it: `https://host:port/#key`. The key is the vault's own, in 64 digits: a
+/// client that has it takes no other vault for this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VaultAddress {
     /// `https://host:port`.

@@ -18,8 +18,9 @@ pub struct GuessAhead {
     pub host: String,
     /// How many guesses are left, with this one.
     pub left: u8,
-    /// How many vaults the owner was asked about before, for the same password. What the storage says of vaults is not proven before one of them gives the
-    /// key: who can write there could have the password tried at vaults of his own, each of which learns whether one guess is right.
+    /// How many vaults the owner was asked about before, for the same password. What the storage says of vaults is not proven
+    /// before one of them gives the key: who can write there could have the password tried at vaults of his own, each of which
+    /// learns whether one guess is right.
     pub tried: u8,
 }
 
@@ -47,7 +48,7 @@ pub enum GuessError {
     /// The guess was sent, and no answer came back that says what became of it: it may have been counted.
     #[error(transparent)]
     Unanswered(VaultError),
-    /// The vault's answer is none of its protocol's.
+    /// The vault's answer is none of its protocol's. The guess was counted.
     #[error("the answer of the vault at {host} is malformed")]
     Answer {
         /// Where.
@@ -85,8 +86,8 @@ pub(crate) struct ProvenGuess {
     pub(crate) is_reset: bool,
 }
 
-/// Makes one guess, at one password or at both of a record that is being changed, if the owner agrees, who is told where it goes and how
-/// many are left.
+/// Makes one guess, at one password or at both of a record that is being changed, if the owner agrees, who is told where it
+/// goes and how many are left.
 pub(crate) fn guess<'a>(
     link: Link<'a>,
     pairs: &[Pair],
@@ -107,7 +108,11 @@ pub(crate) fn guess<'a>(
     }
     let reply = link.ask(&request).map_err(|error| match error {
         VaultError::Transport { source: TransportError::NotTheVault(_), .. } => error.into(),
-        VaultError::Refused { refusal: Refusal::Unavailable | Refusal::Unknown { .. }, .. }
+        // A record may have been found to be damaged before it was counted, or after.
+        VaultError::Refused {
+            refusal: Refusal::Unavailable | Refusal::DamagedRecord | Refusal::Unknown { .. },
+            ..
+        }
         | VaultError::Refused { may_be_second: true, .. }
         | VaultError::Transport { .. }
         | VaultError::Malformed { .. } => GuessError::Unanswered(error),

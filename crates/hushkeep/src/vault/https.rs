@@ -18,12 +18,12 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureSch
 use super::address::VaultAddress;
 use super::link::{Reply, Transport, TransportError};
 
-/// So long it is waited before a message is sent again, in seconds. What may have arrived is asked for as often as this: an answer that
-/// is lost may be one guess less.
+/// So long it is waited before a message is sent again, in seconds. What may have arrived is asked for as often as this: an
+/// answer that is lost may be one guess less.
 const PAUSES: &[u64] = &[1, 2, 4, 8, 15, 30];
 
-/// A message is not sent again later than this: a vault answers the same guess for nothing only for ten minutes, and a device may have
-/// slept in between.
+/// A message is not sent again later than this: a vault answers the same guess for nothing only for ten minutes, and a device
+/// may have slept in between.
 const LAST_RETRY: Duration = Duration::from_secs(300);
 
 /// A vault that cannot be connected to got nothing, and is asked so much less often again.

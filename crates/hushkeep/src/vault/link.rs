@@ -8,8 +8,8 @@ use super::address::VaultAddress;
 
 /// Carries messages to a vault.
 pub trait Transport {
-    /// Posts a message and returns what is answered, whatever its status is. A transport may send it again for some minutes if no answer
-    /// comes: the same guess counts once, unless somebody else guesses at the record in between.
+    /// Posts a message and returns what is answered, whatever its status is. A transport may send it again for some minutes if
+    /// no answer comes: the same guess counts once, unless somebody else guesses at the record in between.
     ///
     /// It must make sure that the vault answers, by the key in the address.
     fn post(&self, vault: &VaultAddress, path: &str, message: &[u8]) -> Result<Reply, TransportError>;

@@ -1,7 +1,7 @@
 //! Registering a password, changing it, and taking it away (spec/vault.md §3).
 //!
-//! Whenever this is broken off, the old password or the new one leads to the key: the vault keeps both until the config names the
-//! new one.
+//! Whenever this is broken off, the old password or the new one leads to the key: the vault keeps both until the config names
+//! the new one.
 
 use hushkeep_core::keys::BackupKey;
 use hushkeep_core::name::ProtectorId;
@@ -50,7 +50,8 @@ pub enum RegisterError {
     /// The vault has deleted the record, but the repository still names it. The same again takes it out.
     #[error(transparent)]
     Deleted(ConfigError),
-    /// The repository could not be changed. The password is as it was, or, if a reply of the storage was lost, either one leads to the key.
+    /// The repository could not be changed. The password is as it was, or, if a reply of the storage was lost, either one leads
+    /// to the key.
     #[error(transparent)]
     Config(#[from] ConfigError),
 }
@@ -64,7 +65,8 @@ pub struct Registered {
     /// Whether the vault has answered that it is the one that holds. If not, the one before leads to the key as well, until the
     /// vault is looked at the next time.
     pub is_confirmed: bool,
-    /// Whether the vault tells another history than it did before. The owner, who has changed the password, takes what it tells now.
+    /// Whether the vault tells another history than it did before. The owner, who has changed the password, takes what it tells
+    /// now.
     pub went_back: bool,
 }
 
@@ -157,8 +159,8 @@ pub fn change_password(
     Ok(Registered { id: new, is_confirmed, went_back })
 }
 
-/// Deletes a password's record at the vault, then takes it out of the repository. Where the vault is gone for good, `without_vault`
-/// leaves the record to it.
+/// Deletes a password's record at the vault, then takes it out of the repository. Where the vault is gone for good,
+/// `without_vault` leaves the record to it.
 pub fn remove_password(
     opened: &mut Opened,
     transport: &dyn Transport,
@@ -290,8 +292,9 @@ fn stage(
     Ok(staged)
 }
 
-/// Makes a staged password, which the config names by now, the one that holds. `false` if no answer came: it leads to the key all the
-/// same, and the next look at the vault does it. If the vault refuses, for another device has staged another, it is taken out again.
+/// Makes a staged password, which the config names by now, the one that holds. `false` if no answer came: it leads to the key
+/// all the same, and the next look at the vault does it. If the vault refuses, for another device has staged another, it is
+/// taken out again.
 fn confirm(
     opened: &mut Opened,
     link: &Link<'_>,

@@ -9,7 +9,7 @@ use hushkeep_repo::{LockedRepository, Storage};
 use hushkeep_storage::fault;
 use hushkeep_storage::{FaultStorage, MemoryStorage};
 use hushkeep_vault::client::Recovery;
-use hushkeep_vault::message::{GuessRequest, HistoryRequest};
+use hushkeep_vault::message::{GuessRequest, HistoryRequest, LookRequest};
 use hushkeep_vault::request::Request as _;
 use hushkeep_vault::server::{MemoryStore, Policy, Secrets, Vault};
 use tempfile::TempDir;
@@ -421,6 +421,38 @@ fn a_vault_that_says_no_is_understood() {
         UnlockError::Guess(GuessError::Vault(VaultError::Refused { refusal: Refusal::NoRecord, .. }))
     );
     assert!(is_unknown, "{refused:?}");
+}
+
+/// The vault may find that out before it counts a guess, or behind that.
+#[test]
+fn a_guess_at_a_damaged_record_is_told_as_perhaps_counted() {
+    struct Rotting(Arc<Served>);
+    impl Transport for Rotting {
+        fn post(&self, vault: &VaultAddress, path: &str, message: &[u8]) -> Result<Reply, TransportError> {
+            let reply = self.0.post(vault, path, message);
+            if path == LookRequest::PATH {
+                self.0.store.records().values_mut().for_each(|(row, _)| row.bytes[100] ^= 1);
+            }
+            reply
+        }
+    }
+    let world = World::with_password();
+    let secret = Some(Secret::Password(Zeroizing::new(GEESE.to_owned())));
+    let mut owner = Owner { secret, transport: Arc::new(Rotting(Arc::clone(&world.served))), ahead: Vec::new() };
+    let found = world.found("laptop", Arc::new(world.memory.clone()));
+    let failed = found.unlock(&mut owner).err().unwrap();
+    let is_told = matches!(
+        &failed,
+        UnlockError::Guess(GuessError::Unanswered(VaultError::Refused { refusal: Refusal::DamagedRecord, .. }))
+    );
+    assert!(is_told, "{failed:?}");
+    // A record that is known to be damaged is guessed at no more.
+    let failed = world.recover(&world.served, GEESE).err().unwrap();
+    let is_told = matches!(
+        &failed,
+        UnlockError::Guess(GuessError::Vault(VaultError::Refused { refusal: Refusal::DamagedRecord, .. }))
+    );
+    assert!(is_told, "{failed:?}");
 }
 
 /// What of a change is on its way when everything ends.

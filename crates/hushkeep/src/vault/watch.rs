@@ -99,7 +99,8 @@ pub fn attempts(opened: &mut Opened, transport: &dyn Transport) -> Vec<Told> {
     told
 }
 
-/// Finishes changes of passwords that were broken off, as far as their vaults answer. While they do not, the config keeps both passwords.
+/// Finishes changes of passwords that were broken off, as far as their vaults answer. While they do not, the config keeps both
+/// passwords.
 pub fn finish_changes(opened: &mut Opened, transport: &dyn Transport) {
     let all = pairs(&opened.repository);
     let is_changing = |pair: &Pair| all.iter().filter(|(_, other)| other.record() == pair.record()).count() > 1;
@@ -169,8 +170,8 @@ pub fn is_look_due(opened: &Opened) -> bool {
     pairs(&opened.repository).iter().any(|(_, pair)| is_due(pair))
 }
 
-/// Remembers where a record is after this device's own change, if it is the first that it sees of it. Else others may have come between,
-/// whom the owner is to see.
+/// Remembers where a record is after this device's own change, if it is the first that it sees of it. Else others may have come
+/// between, whom the owner is to see.
 pub(crate) fn remember_change(device: &DeviceState, pair: &Pair, seen: Seen) {
     if matches!(device.seen_at_vault(&pair.record()), Ok(None)) {
         // If that cannot be kept, the next look tells of this device's own changes, too.
@@ -178,8 +179,8 @@ pub(crate) fn remember_change(device: &DeviceState, pair: &Pair, seen: Seen) {
     }
 }
 
-/// Takes the history that a vault tells now, if it does not lead on from what this device saw: who has changed the password since has done
-/// what can be done about it. Returns whether that was so.
+/// Takes the history that a vault tells now, if it does not lead on from what this device saw: who has changed the password
+/// since has done what can be done about it. Returns whether that was so.
 pub(crate) fn accept_history(opened: &Opened, link: &Link<'_>, pair: &Pair) -> bool {
     let before = opened.device.seen_at_vault(&pair.record()).ok().flatten();
     let goes_on = !matches!(ask(opened, link, pair, before.as_ref()), Err(AttemptsError::AnotherHistory { .. }));
@@ -199,8 +200,8 @@ pub(crate) fn look_soon(device: &DeviceState, pair: &Pair) {
     let _ = device.look_soon_at_vault(&pair.record());
 }
 
-/// Remembers where a record is after this device's right guess, unless others came between, whom the owner is to see. What this device
-/// has seen before is replaced only by what leads on from it.
+/// Remembers where a record is after this device's right guess, unless others came between, whom the owner is to see. What this
+/// device has seen before is replaced only by what leads on from it.
 pub(crate) fn remember_guess(opened: &Opened, link: &Link<'_>, guessed: &ProvenGuess) {
     let (pair, (seen, changes)) = (&guessed.pair, guessed.seen);
     let is_own = match opened.device.seen_at_vault(&pair.record()) {
@@ -215,7 +216,8 @@ pub(crate) fn remember_guess(opened: &Opened, link: &Link<'_>, guessed: &ProvenG
         let _ = opened.device.set_seen_at_vault(&pair.record(), &seen);
     }
     if !guessed.is_reset {
-        // A change was broken off, and who made it may be lost. As long as it is not finished, no right guess gives guesses back.
+        // A change was broken off, and who made it may be lost. As long as it is not finished, no right guess gives guesses
+        // back.
         let _ = commit_waiting(opened, link, pair);
         look_soon(&opened.device, pair);
     }
@@ -266,8 +268,8 @@ fn commit_named(
     Ok(Some((pair.version, committed.ok_or(AttemptsError::Damaged)??.seen())))
 }
 
-/// Finishes a change of a password that was broken off: the one that waits at the vault and that the config names is committed, and no
-/// other stays in the config. Returns where the record is then, if it was committed.
+/// Finishes a change of a password that was broken off: the one that waits at the vault and that the config names is committed,
+/// and no other stays in the config. Returns where the record is then, if it was committed.
 ///
 /// As long as the vault has not answered which of them holds, both stay.
 fn finish_change(
