@@ -1,4 +1,5 @@
-//! What a vault answers: what is read is written again as it was. The pair in a config: what is written is read again as it was.
+//! What a vault answers: what is read is written again as it was. The pair in a config: what is written is read again as it
+//! was.
 #![no_main]
 
 use hushkeep_vault::Pair;

@@ -29,7 +29,8 @@ struct Place {
     requests: Vec<(&'static str, Vec<u8>)>,
 }
 
-/// Sends a request, the first byte of which says where; it is answered or refused, and costs at most one guess. A guess that was refused costs none.
+/// Sends a request, the first byte of which says where; it is answered or refused, and costs at most one guess. A guess that
+/// was refused costs none.
 pub fn ask(bytes: &[u8]) {
     static PLACE: OnceLock<Place> = OnceLock::new();
     let Some((path, message)) = bytes.split_first() else { return };

@@ -54,7 +54,8 @@ pub(crate) struct PassphraseArgs {
 /// A password, read from a file.
 #[derive(Args)]
 pub(crate) struct PasswordArgs {
-    /// Open the repository with the password in this file, at its vault, where this device does not have the key; "-" for standard input
+    /// Open the repository with the password in this file, at its vault, where this device does not have the key; "-" for
+    /// standard input
     #[arg(long, value_name = "FILE", env = "HUSHKEEP_PASSWORD_FILE", hide_env_values = true)]
     pub(crate) password_file: Option<PathBuf>,
 }

@@ -114,7 +114,8 @@ impl From<HomeError> for Failure {
                 Exit::Failed,
                 what,
                 "the backup is not hurt; whether the vault went back since this device last looked cannot be told any more",
-                "look at `attempts` on another device that has the key, if there is one; then remove this file, and run `attempts` here",
+                "look at `attempts` on another device that has the key, if there is one; then remove this file, and run \
+                 `attempts` here",
             ),
             _ => Self::new(
                 Exit::Failed,
@@ -215,7 +216,7 @@ impl From<UnlockError> for Failure {
                 Exit::WrongKey,
                 what,
                 "nothing was read or written; the backup is whole",
-                "run `recover` to keep the key on this device, or name a file with --recovery-key-file, --passphrase-file or --password-file",
+                "run `recover`, or name a file with --recovery-key-file, --passphrase-file or --password-file",
             ),
             UnlockError::Refused(error) => error.into(),
             UnlockError::Asking(_) => Self::new(

@@ -30,8 +30,8 @@ pub(crate) fn open_by(place: &Place, owner: Owner) -> Result<Opened, Failure> {
 
 /// Unlocks a repository, and tells what its owner should know of the way it went.
 ///
-/// A secret that was named is used even if this device has the key: who names one wants to know that it works. Not so a password alone, for
-/// each use may cost a guess.
+/// A secret that was named is used even if this device has the key: who names one wants to know that it works. Not so a
+/// password alone, for each use may cost a guess.
 pub(crate) fn unlock(found: Found, mut owner: Owner) -> Result<Opened, Failure> {
     let opened = if owner.has_named() { found.unlock_by_asking(&mut owner)? } else { found.unlock(&mut owner)? };
     warn(&opened);

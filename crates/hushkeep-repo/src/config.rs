@@ -193,8 +193,8 @@ impl Config {
         (next.protectors.len() <= MAX_PROTECTORS && clear_len <= MAX_CLEAR_LEN).then_some(next)
     }
 
-    /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven; or
-    /// the format version says so, and nothing proves that.
+    /// Opens a config under keys that are known; with it its name. That it is newer is said of one that opens, and so proven;
+    /// or the format version says so, and nothing proves that.
     pub(crate) fn open_newer(keys: &EpochKeys, object: &[u8]) -> Result<(Self, ConfigName), DamageCause> {
         let header = parse_header(object)?;
         let body = seal::open_single(keys, ObjectKind::Config, object)?;

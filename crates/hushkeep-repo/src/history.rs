@@ -112,8 +112,8 @@ impl History {
     /// Finds the tips among the commits that are `listed`: of those sealed in the `oldest` epoch that counts or later ones.
     ///
     /// Others were written by a device that did not know of the next key, or by who stole the old one, and are not taken: a
-    /// thief must not pass newer commits off as continued by his own, so they hide nothing; nor can he stop anybody by what only
-    /// a newer version would understand.
+    /// thief must not pass newer commits off as continued by his own, so they hide nothing; nor can he stop anybody by what
+    /// only a newer version would understand.
     fn read_tips(objects: &Objects, listed: &BTreeSet<ObjectName>, oldest: Epoch) -> Result<Self, ReadError> {
         let mut history = Self { epoch: objects.keyring.newest(), listed: listed.clone(), ..Self::default() };
         let mut covered: HashSet<String> = HashSet::new();

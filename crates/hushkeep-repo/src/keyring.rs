@@ -40,8 +40,8 @@ impl Keyring {
         header.repository == self.repository && header.epoch > self.current
     }
 
-    /// Whether a key is that of the current epoch alone. Each rotation draws another: who has one that was replaced could make up
-    /// a later epoch of it, and be found out by the secret of its true one.
+    /// Whether a key is that of the current epoch alone. Each rotation draws another: who has one that was replaced could make
+    /// up a later epoch of it, and be found out by the secret of its true one.
     pub(crate) fn is_of_one_epoch(&self, key: &BackupKey) -> bool {
         let is_of = |(epoch, (secret, _)): (&Epoch, &(EpochSecret, _))| {
             key.epoch_secret(&self.repository, *epoch).ct_eq(secret)

@@ -328,8 +328,8 @@ impl Repository {
         Err(PublishError::Busy.into())
     }
 
-    /// The config that the next commit names, if it brings none. One that no commit names yet is not named in passing: who stored
-    /// it may take it back.
+    /// The config that the next commit names, if it brings none. One that no commit names yet is not named in passing: who
+    /// stored it may take it back.
     fn config_to_name(&self) -> ConfigName {
         let named = self.history.config();
         if named == ConfigName::default() { self.config_name } else { named }

@@ -75,8 +75,8 @@ fn backup_notes(repository: &mut Repository, text: &str, now: i64) -> BackupRepo
     repository.backup(&[source], &BackupOptions::new(at(now), "phone".into()), &Quiet).unwrap()
 }
 
-/// A first backup of many pictures takes days, with interruptions. Meanwhile the same device backs up its notes each day, and gives
-/// back what nothing needs.
+/// A first backup of many pictures takes days, with interruptions. Meanwhile the same device backs up its notes each day, and
+/// gives back what nothing needs.
 #[test]
 fn a_backup_of_something_else_takes_nothing_from_one_that_did_not_end() {
     for exclusive in [true, false] {

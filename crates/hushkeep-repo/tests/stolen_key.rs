@@ -230,7 +230,8 @@ fn a_commit_under_an_old_key_is_told_and_not_used() {
     assert_eq!((numbers(&repository), repository.outdated_commits().count()), (vec![1, 3], 1));
 }
 
-/// Nor does any clock let it in: in a folder whoever may write there sets the times of files, and a storage tells what it likes.
+/// Nor does any clock let it in: in a folder whoever may write there sets the times of files, and a storage tells what it
+/// likes.
 #[test]
 fn no_clock_lets_a_commit_under_an_old_key_in() {
     for create_if_absent in [true, false] {
@@ -527,7 +528,8 @@ fn a_commit_with_the_highest_number_is_the_last() {
     assert_restores(&repository, &repository.snapshots()[0], &tree("before"));
 }
 
-/// The names of new packs are there to be listed before a commit names them. Whoever has the key names one first, as a pack of his own.
+/// The names of new packs are there to be listed before a commit names them. Whoever has the key names one first, as a pack of
+/// his own.
 #[test]
 fn a_pack_that_somebody_else_named_is_not_built_on() {
     // Live again: such a row wins over every other of that pack. Or dropped, and does not say when: that is no row, and wins.

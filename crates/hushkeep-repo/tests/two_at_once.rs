@@ -54,8 +54,8 @@ fn prune_after(place: &mut Place, repository: &mut Repository, tree: &MemoryTree
     (prune(repository, place).dropped.packs, place.count(Folder::Packs))
 }
 
-/// A backup that took ten days ends while the key is replaced, and is taken in. Whoever does not see that yet finds packs of an old
-/// key which no commit names.
+/// A backup that took ten days ends while the key is replaced, and is taken in. Whoever does not see that yet finds packs of an
+/// old key which no commit names.
 #[test]
 fn what_a_late_backup_stored_stays_while_another_device_does_not_see_that_it_counts() {
     let (mut place, owner) = (Place::new(false), Device::new(1));
@@ -81,8 +81,8 @@ fn what_a_late_backup_stored_stays_while_another_device_does_not_see_that_it_cou
     assert_restores(&repository, &repository.snapshots()[1], &late);
 }
 
-/// Whoever has the old key stores a commit as well while it is replaced. A late backup came at the same time: he says that another
-/// lay in its place, or that it lay somewhere else.
+/// Whoever has the old key stores a commit as well while it is replaced. A late backup came at the same time: he says that
+/// another lay in its place, or that it lay somewhere else.
 #[test]
 fn a_late_commit_calls_no_other_dropped() {
     for has_lower_number in [false, true] {

@@ -117,8 +117,8 @@ impl Storage for RetryStorage {
 
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
         self.retry(|| match self.inner.put(name, bytes) {
-            // An attempt whose answer was lost may have stored it: one from here, or one that the system itself repeated, as it does
-            // on network file systems.
+            // An attempt whose answer was lost may have stored it: one from here, or one that the system itself repeated, as it
+            // does on network file systems.
             Err(taken) if taken.kind == StorageErrorKind::AlreadyExists => {
                 if self.is_stored(name, bytes)? {
                     Ok(())

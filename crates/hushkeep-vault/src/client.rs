@@ -1,5 +1,6 @@
-//! The client's side (spec/vault.md §6, §7). A guess, and a registration up to its request to stage, take one step after the other: none can be left out or done
-//! twice. That a staged password is committed only once the config names it is up to who stores the config.
+//! The client's side (spec/vault.md §6, §7). A guess, and a registration up to its request to stage, take one step after the
+//! other: none can be left out or done twice. That a staged password is committed only once the config names it is up to who
+//! stores the config.
 
 mod history;
 mod recover;

@@ -29,8 +29,8 @@ impl UpdateKey {
     }
 }
 
-/// What an owner signs. What stages a password names the state that it is to change, so that it counts once; the others do the same
-/// each time.
+/// What an owner signs. What stages a password names the state that it is to change, so that it counts once; the others do the
+/// same each time.
 pub(crate) struct Statement<'a> {
     pub(crate) vault: &'a VaultId,
     pub(crate) record: &'a RecordId,

@@ -1,6 +1,7 @@
 //! The vault's side (spec/vault.md §6 to §9): what becomes of a request, given the record's row, the time and random numbers.
 //!
-//! Nothing here waits for the network. An [`AttemptStore`] keeps the rows; whatever it has said is done must outlive a power cut.
+//! Nothing here waits for the network. An [`AttemptStore`] keeps the rows; whatever it has said is done must outlive a power
+//! cut.
 
 mod answer;
 mod guess;
@@ -20,7 +21,7 @@ use rand_core::CryptoRng;
 use crate::message::{Event, Head};
 use crate::name::{RecordId, VaultId};
 use crate::suite::Suite;
-pub use answer::{Answer, Refused};
+pub use answer::{Answered, Refused};
 pub use guess::{CountedGuess, GuessRefused, ProofRefused, Proven};
 pub use memory::{MemoryStore, Records};
 pub use owner::ChangeRefused;
@@ -134,8 +135,8 @@ impl Vault {
         columns.used >= self.policy.guesses || columns.failures >= self.policy.failures
     }
 
-    /// Destroys the records whose guesses are spent, and the answers to them expired: to be called now and then, for nobody else may
-    /// ask for them any more. Returns how many could not be.
+    /// Destroys the records whose guesses are spent, and the answers to them expired: to be called now and then, for nobody
+    /// else may ask for them any more. Returns how many could not be.
     pub fn destroy_due(&self, store: &dyn AttemptStore, now: i64, rng: &mut dyn CryptoRng) -> Result<u64, StoreError> {
         let mut damaged = 0;
         for id in store.due(now)? {
@@ -173,8 +174,8 @@ impl Vault {
         }
     }
 
-    /// The record after a change, as it is kept, and the event to keep with it. One without guesses is due when the answer to the
-    /// last one holds no more.
+    /// The record after a change, as it is kept, and the event to keep with it. One without guesses is due when the answer to
+    /// the last one holds no more.
     fn after(
         &self,
         happened: Happened,

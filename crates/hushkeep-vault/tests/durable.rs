@@ -112,7 +112,8 @@ fn wherever_the_store_dies_an_answered_guess_was_counted_and_the_record_is_there
     }
 }
 
-/// Of a first password as of another one. Whoever has the pair of what was staged, and of what was before, gets the key with one of them.
+/// Of a first password as of another one. Whoever has the pair of what was staged, and of what was before, gets the key with
+/// one of them.
 #[test]
 fn wherever_the_store_dies_in_a_registration_a_password_leads_to_the_key() {
     for is_first in [true, false] {

@@ -13,7 +13,8 @@ use hushkeep_vault::server::ProofRefused;
 
 const GEESE: &str = "seven geese cross";
 
-/// Where parts of OPAQUE's answer lie in the answer to a guess, behind its kind, the guesses left and the wait (RFC 9807 §6.1: KE2).
+/// Where parts of OPAQUE's answer lie in the answer to a guess, behind its kind, the guesses left and the wait (RFC 9807 §6.1:
+/// KE2).
 const EVALUATED: Range<usize> = 6..38;
 const MASKED: Range<usize> = 70..198;
 const SERVER_SHARE: Range<usize> = 230..262;

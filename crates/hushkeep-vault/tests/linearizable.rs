@@ -1,5 +1,6 @@
-//! Guesses, proofs and a change of the password at the same time: each takes effect as if they came one after the other, in some order
-//! that what was told allows (linearizability). The order of their steps comes from a seed: the same seed, the same history.
+//! Guesses, proofs and a change of the password at the same time: each takes effect as if they came one after the other, in
+//! some order that what was told allows (linearizability). The order of their steps comes from a seed: the same seed, the same
+//! history.
 //!
 //! `HUSHKEEP_SEEDS=first..end` runs other seeds than the few that every test run has.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
@@ -95,7 +96,8 @@ fn changed<T>(result: Result<T, ChangeRefused>) -> Told {
     }
 }
 
-/// Two who guess, rightly or not, and the owner, who changes the password; everything about them but the password comes from the seed.
+/// Two who guess, rightly or not, and the owner, who changes the password; everything about them but the password comes from
+/// the seed.
 fn history(place: &Place, owner: &Owner, pair: &Pair, seed: u64) -> Vec<Done> {
     let mut random = rng(seed);
     let guesses: Vec<Vec<(bool, bool)>> = (0..2)

@@ -1,4 +1,5 @@
-//! What a client and a vault say to each other, byte for byte (`spec/vectors/vault`): records of today must lead to their keys in ten years.
+//! What a client and a vault say to each other, byte for byte (`spec/vectors/vault`): records of today must lead to their keys
+//! in ten years.
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
 mod common;
@@ -31,7 +32,8 @@ fn what_is_said_is_what_is_written_down() {
     assert_eq!(said, std::fs::read_to_string(path).unwrap());
 }
 
-/// A password is registered, looked at, guessed at and deleted. A line for each value: its name, and its bytes in hexadecimal digits.
+/// A password is registered, looked at, guessed at and deleted. A line for each value: its name, and its bytes in hexadecimal
+/// digits.
 fn transcript() -> String {
     let (place, owner, password, mut rng) = (Place::new(Policy::DEFAULT), Owner::new(1), password(PASSWORD), rng(10));
     let mut said = String::new();

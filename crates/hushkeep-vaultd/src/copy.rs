@@ -35,12 +35,14 @@ pub enum CopyError {
     Damaged(String),
     /// The vault does not have the keys of all that is in the copy.
     #[error(
-        "{0} of {1} records in the copy are under a key that is not in vault-keys: the copy is from before the last rekey, or vault-keys is"
+        "{0} of {1} records in the copy are under a key that is not in vault-keys: the copy is from before the last rekey, or \
+         vault-keys is"
     )]
     Sealed(u64, u64),
     /// The vault has records that are newer than the copy.
     #[error(
-        "the vault has records, and their last change is {0} s after that of the copy. if they are to be lost, give --replace-newer"
+        "the vault has records, and their last change is {0} s after that of the copy. if they are to be lost, give \
+         --replace-newer"
     )]
     Newer(i64),
     /// Somebody reads the records.
@@ -54,7 +56,8 @@ pub enum CopyError {
     Fence(#[from] FenceError),
 }
 
-/// Copies the records of a vault, which may be being served, to a new file. It opens with the vault's keys alone, which are not in it.
+/// Copies the records of a vault, which may be being served, to a new file. It opens with the vault's keys alone, which are not
+/// in it.
 pub fn backup(folder: &Path, to: &Path) -> Result<u64, CopyError> {
     let failed = |source| CopyError::File { path: to.to_owned(), source };
     check_user(folder)?;
@@ -100,8 +103,8 @@ fn copy_to_new(records: &SqliteStore, vault: &VaultId, new: &Path) -> Result<u64
     Ok(count)
 }
 
-/// Puts a copy in the place of the records of a vault, which is not being served. Guesses that were counted since the copy was made
-/// are forgotten: clients will tell their owners that the vault went back. The fence is moved on, for this is meant.
+/// Puts a copy in the place of the records of a vault, which is not being served. Guesses that were counted since the copy was
+/// made are forgotten: clients will tell their owners that the vault went back. The fence is moved on, for this is meant.
 ///
 /// Records that are there, open, and are newer than the copy are replaced only if `replaces_newer`.
 pub fn restore(
@@ -153,8 +156,8 @@ pub fn restore(
     Ok(count)
 }
 
-/// The records that are there; `None` if there are none, or damaged ones: they are what a copy is for. Those of another vault, or of a newer
-/// version, are nothing that a copy takes the place of.
+/// The records that are there; `None` if there are none, or damaged ones: they are what a copy is for. Those of another vault,
+/// or of a newer version, are nothing that a copy takes the place of.
 fn records_there(folder: &VaultFolder, vault: &Vault) -> Result<Option<SqliteStore>, CopyError> {
     match SqliteStore::open(&folder.records_file(), &vault.id()) {
         Ok(there) => Ok(Some(there)),

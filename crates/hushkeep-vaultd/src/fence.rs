@@ -1,7 +1,7 @@
 //! A fence: a number that only rises, kept away from the vault's machine.
 //!
-//! Who puts an old copy of the records back gives guesses back with it. The records have the number, too; where they are behind the
-//! fence, they are older than they were, and are not served.
+//! Who puts an old copy of the records back gives guesses back with it. The records have the number, too; where they are behind
+//! the fence, they are older than they were, and are not served.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -38,7 +38,8 @@ pub enum FenceError {
     },
     /// The records are older than they were.
     #[error(
-        "the records are older than they were: they are at {records}, and the fence at {fence}. if you put a copy back, do it again with \"restore --fence\""
+        "the records are older than they were: they are at {records}, and the fence at {fence}. if you put a copy back, do it \
+         again with \"restore --fence\""
     )]
     Behind {
         /// The number that the records have.
@@ -47,7 +48,8 @@ pub enum FenceError {
         fence: u64,
     },
     /// The fence has no number of this vault, but the records have one.
-    #[error("the fence {} has no number of this vault, but its records have: it may not be mounted. to move a fence, move its files; if they are gone, \"backup\" the records and \"restore --fence\" them to a new one", .0.display())]
+    #[error("the fence {} has no number of this vault, but its records have: it may not be mounted. to move a fence, move its \
+         files; if they are gone, \"backup\" the records and \"restore --fence\" them to a new one", .0.display())]
     Lost(PathBuf),
     /// Somebody else has moved the fence on at this moment.
     #[error("another vault with the same keys moves the fence {} on: it is served twice", .0.display())]

@@ -51,7 +51,8 @@ pub fn load(path: &Path) -> Result<Secrets, KeysError> {
     Secrets::decode(&bytes).map_err(|error| KeysError::Content(path.to_owned(), error))
 }
 
-/// Replaces the keys, and overwrites the old ones where they were. A disk that moves its blocks (an SSD) may keep them all the same.
+/// Replaces the keys, and overwrites the old ones where they were. A disk that moves its blocks (an SSD) may keep them all the
+/// same.
 pub fn replace(path: &Path, secrets: &Secrets) -> Result<(), KeysError> {
     let failed = |source| KeysError::File { path: path.to_owned(), source };
     let mut old = OpenOptions::new().write(true).open(path).map_err(failed)?;

@@ -1,4 +1,5 @@
-//! Rekeying: every record is sealed under a new key, and the old one is destroyed. Copies of the records from before open no more.
+//! Rekeying: every record is sealed under a new key, and the old one is destroyed. Copies of the records from before open no
+//! more.
 
 use std::thread;
 
@@ -37,8 +38,8 @@ pub struct Rekeyed {
     pub damaged: u64,
 }
 
-/// Seals all records of a vault, which is not being served, under a new key, and destroys the older ones. Records that are damaged stop it,
-/// unless they are `given_up`: a copy from before could only mend them under the older keys.
+/// Seals all records of a vault, which is not being served, under a new key, and destroys the older ones. Records that are
+/// damaged stop it, unless they are `given_up`: a copy from before could only mend them under the older keys.
 pub fn rekey(folder: &VaultFolder, given_up: bool) -> Result<Rekeyed, RekeyError> {
     let mut secrets = folder.keys()?;
     // Two keys are left of a run that was broken off: it is gone on with.

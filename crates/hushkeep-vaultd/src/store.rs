@@ -192,7 +192,8 @@ impl SqliteStore {
         }
     }
 
-    /// Takes out of the log what was overwritten or deleted in the file; `false` if somebody is reading it, and it stays until the next time.
+    /// Takes out of the log what was overwritten or deleted in the file; `false` if somebody is reading it, and it stays until
+    /// the next time.
     pub fn tidy(&self) -> Result<bool, StoreError> {
         self.ask(Job::Tidy)
     }
@@ -320,8 +321,8 @@ fn connect(path: &Path) -> Result<Connection, rusqlite::Error> {
     let connection = Connection::open_with_flags(path, OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
     connection.busy_timeout(BUSY_LIMIT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // A change that was answered must outlive a power cut: the log is synced with every transaction. (A file system that cannot have one
-    // gets a journal beside the file, whose end is synced by this, and by FULL is not.)
+    // A change that was answered must outlive a power cut: the log is synced with every transaction. (A file system that cannot
+    // have one gets a journal beside the file, whose end is synced by this, and by FULL is not.)
     connection.pragma_update(None, "synchronous", "EXTRA")?;
     connection.pragma_update(None, "fullfsync", true)?;
     // What a record held is overwritten when it is destroyed or replaced.
@@ -351,7 +352,8 @@ fn write(mut connection: Connection, changes: &Receiver<Job>) {
     }
 }
 
-/// Writes the log into the file, and empties it; `false` if somebody reads what is in it. That is not waited for: others wait for this.
+/// Writes the log into the file, and empties it; `false` if somebody reads what is in it. That is not waited for: others wait
+/// for this.
 fn empty_log(connection: &Connection) -> Result<bool, rusqlite::Error> {
     connection.busy_timeout(Duration::ZERO)?;
     let is_busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
@@ -359,8 +361,8 @@ fn empty_log(connection: &Connection) -> Result<bool, rusqlite::Error> {
     Ok(!is_busy?)
 }
 
-/// Makes changes in one transaction. If that fails, each is tried by itself: a change that was made all the same finds another number of the
-/// record then, and is told so.
+/// Makes changes in one transaction. If that fails, each is tried by itself: a change that was made all the same finds another
+/// number of the record then, and is told so.
 fn write_together(connection: &mut Connection, changes: Vec<Change>, dones: Vec<Done>) {
     match commit(connection, &changes) {
         Ok(made) => dones.into_iter().zip(made).for_each(|(done, made)| drop(done.send(Ok(made)))),

@@ -56,8 +56,8 @@ pub struct DeletedBackups {
     pub kept: Vec<String>,
 }
 
-/// Deletes every object of the repository at a place: nobody gets anything back. This device knows, from before the first one goes, that it
-/// is doing that.
+/// Deletes every object of the repository at a place: nobody gets anything back. This device knows, from before the first one
+/// goes, that it is doing that.
 ///
 /// Configs go last: as long as one is there, whoever was interrupted here finds a repository, and can do it again.
 pub fn delete_backups(home: &Home, repository: &RepositoryId, place: &Place) -> Result<DeletedBackups, OffError> {

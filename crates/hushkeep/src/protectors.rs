@@ -76,7 +76,8 @@ pub enum RemoveError {
     /// No protector has this id.
     #[error("no protector has the id {0}")]
     NotFound(String),
-    /// No protector has this id, and the storage refused to delete older configs. If it was removed before, it still opens them.
+    /// No protector has this id, and the storage refused to delete older configs. If it was removed before, it still opens
+    /// them.
     #[error("no protector has the id {0}, and the storage refuses to delete older configs")]
     MayBeLeft(String),
     /// The recovery key is the backup key itself.

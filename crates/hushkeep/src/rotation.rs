@@ -38,7 +38,8 @@ pub struct Rotation {
 pub struct Rotated {
     /// The configs that the storage refused to delete: who has the old key learns the old protectors there.
     pub undeleted: Vec<String>,
-    /// Vaults that did not confirm a password for the new key: it leads there all the same, and the next look at the vault does it.
+    /// Vaults that did not confirm a password for the new key: it leads there all the same, and the next look at the vault does
+    /// it.
     pub unconfirmed: Vec<VaultError>,
     /// What went wrong afterwards.
     pub flaw: Option<ConfigError>,
@@ -117,8 +118,8 @@ impl Rotation {
         if ids.is_empty() { Err(refused) } else { Ok(ids) }
     }
 
-    /// Lets a password behind a vault lead to the new key, under its old name. The vault is asked first whether it is right: that
-    /// costs a guess if it is not.
+    /// Lets a password behind a vault lead to the new key, under its old name. The vault is asked first whether it is right:
+    /// that costs a guess if it is not.
     pub fn carry_over_password(
         &mut self,
         opened: &Opened,

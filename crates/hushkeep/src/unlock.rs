@@ -50,8 +50,8 @@ pub trait Ask {
 pub struct Ways {
     /// A passphrase.
     pub passphrase: bool,
-    /// The hosts of the key vaults that a password is for; none if there is no password. Whoever can write to the storage may have put
-    /// others there: the owner is to see them before the password is typed.
+    /// The hosts of the key vaults that a password is for; none if there is no password. Whoever can write to the storage may
+    /// have put others there: the owner is to see them before the password is typed.
     pub vaults: Vec<String>,
 }
 
@@ -271,7 +271,8 @@ impl Found {
         failure.map_or(Ok(None), Err)
     }
 
-    /// Whether the key that this device keeps, beside that of a rotation of which it did not see the end, may open the repository.
+    /// Whether the key that this device keeps, beside that of a rotation of which it did not see the end, may open the
+    /// repository.
     fn accepts_kept_key(&self) -> Result<bool, UnlockError> {
         Ok(self.device.key()?.is_some_and(|key| self.locked.accepts(&key)))
     }
@@ -479,7 +480,8 @@ fn is_of_one_record(one: &Pair, other: &Pair) -> bool {
     (one.vault, one.locator) == (other.vault, other.locator)
 }
 
-/// Where the vault of a record is. The newest password of the record comes last: where the vault was moved, it has the new address.
+/// Where the vault of a record is. The newest password of the record comes last: where the vault was moved, it has the new
+/// address.
 fn address_of(pairs: &[Pair], ask: &dyn Ask) -> Result<VaultAddress, GuessError> {
     let pair = pairs.last().ok_or(GuessError::Damaged)?;
     match ask.moved_vault().filter(|moved| moved.vault() == pair.vault) {

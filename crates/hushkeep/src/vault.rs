@@ -52,7 +52,8 @@ pub fn pair_of(protector: &Protector) -> Option<Pair> {
     }
 }
 
-/// The keys that may change a record, the likeliest first: a rotation that was broken off may have left that of an earlier epoch.
+/// The keys that may change a record, the likeliest first: a rotation that was broken off may have left that of an earlier
+/// epoch.
 fn update_keys(repository: &Repository, pair: &Pair) -> Vec<UpdateKey> {
     repository.epoch_secrets().map(|secret| UpdateKey::derive(secret, &pair.vault, &pair.locator)).collect()
 }

@@ -6,10 +6,10 @@
 //! measure-scale years --work DIR [--small] --retention   the same, and old snapshots are forgotten and pruned
 //! ```
 //!
-//! It drives the engine through its public API, and prints a line of JSON for each measured backup or prune. Data is made while it
-//! is read ([`media`]) or kept in one file ([`database`]), so that the peak of memory is the engine's own; each measured
-//! step is a process of its own (`--step`), so that the peak is its own. A storage that discards the contents
-//! of files ([`discarding`]) keeps of 100 GB what later backups need.
+//! It drives the engine through its public API, and prints a line of JSON for each measured backup or prune. Data is made while
+//! it is read ([`media`]) or kept in one file ([`database`]), so that the peak of memory is the engine's own; each measured
+//! step is a process of its own (`--step`), so that the peak is its own. A storage that discards the contents of files
+//! ([`discarding`]) keeps of 100 GB what later backups need.
 //!
 //! The waits of the engine pass, too: what is stored on a simulated day has its file's time on that day ([`dated`]).
 //!

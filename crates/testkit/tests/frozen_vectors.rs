@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// The list of the frozen files, in the form of `sha256sum`. It never grows: a later version gets one of its own. A vector leaves it
-/// only if it contradicts the page, and a decision says so (0016). Its hash stands in the page as well (spec §14).
+/// The list of the frozen files, in the form of `sha256sum`. It never grows: a later version gets one of its own. A vector
+/// leaves it only if it contradicts the page, and a decision says so (0016). Its hash stands in the page as well (spec §14).
 const LIST: &str = "version-1.sha256";
 const HASH_OF_LIST: &str = "a78440d911769f129f69f5bcb875fb1649e5322246e7179bca3a83639d925a6a";
 

@@ -101,8 +101,9 @@ fn what(kind: EventKind) -> String {
     }
 }
 
-/// Looks whether somebody guessed since this device last looked, if that is long ago. A vault that cannot be reached is looked at
-/// with the next backup; what is wrong otherwise its owner is told once a week. Only a vault that goes back or loses the record ends the run as failed.
+/// Looks whether somebody guessed since this device last looked, if that is long ago. A vault that cannot be reached is looked
+/// at with the next backup; what is wrong otherwise its owner is told once a week. Only a vault that goes back or loses the
+/// record ends the run as failed.
 pub(crate) fn look_now_and_then(opened: &mut Opened) -> Result<(), Failure> {
     if !vault::is_look_due(opened) {
         return Ok(());

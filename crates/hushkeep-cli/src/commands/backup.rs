@@ -306,7 +306,8 @@ fn tell_flaws(report: &BackupReport, sources: &Sources) -> Result<(), Failure> {
             Exit::Damaged,
             format!("{objects} of earlier backups{also} (named above)"),
             &format!("{done}, as far as the files still are here{missing}"),
-            "run `check --read-data` to see which earlier snapshots are hurt; this ends when it finds that all is whole after all, \
+            "run `check --read-data` to see which earlier snapshots are hurt; this ends when it finds that all is whole after \
+             all, \
              or when they are forgotten and pruned; for a commit that stays damaged, see the list of exit codes, 14",
         ));
     }

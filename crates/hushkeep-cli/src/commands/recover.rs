@@ -24,10 +24,11 @@ const OLD_DAYS: i64 = 8;
 pub(crate) struct RecoverArgs {
     #[command(flatten)]
     pub(crate) repo: RepoArgs,
-    /// Take the history as the storage shows it, even if this device has seen more: for who put an old copy there
+    /// Take the history as the storage shows it, even if this device has seen more: for whoever put an old copy there
     #[arg(long)]
     accept_rollback: bool,
-    /// If no config is left that can be read, make one from the recovery key. Passphrases and passwords are lost with the old one
+    /// If no config is left that can be read, make one from the recovery key. Passphrases and passwords are lost with the old
+    /// one
     #[arg(long)]
     without_config: bool,
     /// Where the vault of your password is now, if it was moved: the same vault at another name or port

@@ -62,8 +62,9 @@ impl<'a> Journal<'a> {
         Self { state, sources, packs: Mutex::default(), left }
     }
 
-    /// The packs of unfinished backups of any of these sources that can be used: a fresh listing shows them at their full length,
-    /// and they open under the newest key. (Under an older one, who stole that can have put another in the place of one.)
+    /// The packs of unfinished backups of any of these sources that can be used: a fresh listing shows them at their full
+    /// length, and they open under the newest key. (Under an older one, who stole that can have put another in the place of
+    /// one.)
     pub(super) fn usable(&self, objects: &Objects, tables: &Tables) -> Result<Vec<PackInfo>, ReadError> {
         let is_of_these = |left: &&Unfinished| left.sources.iter().any(|source| self.sources.contains(source));
         let left: Vec<StoredPack> =

@@ -150,8 +150,8 @@ impl Repository {
     }
 }
 
-/// Those of some packs that readers would not take for what they are if a commit named them now. Whoever has the key sees new packs
-/// in the listing before they are named, and can have named them as something else.
+/// Those of some packs that readers would not take for what they are if a commit named them now. Whoever has the key sees new
+/// packs in the listing before they are named, and can have named them as something else.
 pub(super) fn misnamed(packs: &[PackInfo], tables: &Tables) -> HashSet<ObjectId> {
     if packs.is_empty() {
         return HashSet::new();

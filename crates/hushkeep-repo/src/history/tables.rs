@@ -64,8 +64,8 @@ impl Tables {
         }
     }
 
-    /// Takes away the rows of commits that are no ancestors of the commit `number`: those before have lower numbers. Whoever had a
-    /// key could else call commits dropped that come after him, that of a rotation first of all (spec §11.2).
+    /// Takes away the rows of commits that are no ancestors of the commit `number`: those before have lower numbers. Whoever
+    /// had a key could else call commits dropped that come after him, that of a rotation first of all (spec §11.2).
     pub(super) fn remove_commits_from(&mut self, number: u64) {
         let is_before = |file: &str| {
             let name = ObjectName::new(Folder::Commits, file).ok();

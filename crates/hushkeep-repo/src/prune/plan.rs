@@ -153,7 +153,8 @@ impl Repository {
                 (Some(since), _) if self.may_come_back(since, clock, latest) => {
                     plan.to_revive.push(row);
                 }
-                // It is marked anew, so that it waits again: whoever does not see this prune yet finds its contents there alone.
+                // It is marked anew, so that it waits again: whoever does not see this prune yet finds its contents there
+                // alone.
                 (Some(_), needed) => {
                     plan.repacked.add(needed);
                     plan.to_repack.push(row);

@@ -65,8 +65,8 @@ impl Repository {
         Ok(repacker.written)
     }
 
-    /// Deletes new packs that no commit names, nor will: on a full storage they would be in the way for a month. Those that cannot
-    /// be deleted stay so long.
+    /// Deletes new packs that no commit names, nor will: on a full storage they would be in the way for a month. Those that
+    /// cannot be deleted stay so long.
     pub(super) fn delete_copies(&self, written: &[PackInfo]) {
         let names: Vec<ObjectName> = written.iter().map(|pack| pack_name(&pack.id)).collect();
         let _ = self.contents.objects.delete_all(&names);

@@ -190,8 +190,8 @@ impl LockedRepository {
 }
 
 impl LockedRepository {
-    /// Whether a config and a commit say that the key was replaced, whoever claims to continue that commit: who has the key that
-    /// was replaced could store one that does (spec §11.4).
+    /// Whether a config and a commit say that the key was replaced, whoever claims to continue that commit: who has the key
+    /// that was replaced could store one that does (spec §11.4).
     fn is_replaced(&self, objects: &Objects) -> Result<bool, ReadError> {
         let is_later = |header: &Header| objects.keyring.is_succeeded_by(header);
         let mut is_told = self.configs.iter().any(|config| is_later(&config.header));

@@ -134,9 +134,9 @@ impl Repository {
         published.map(|()| undeleted)
     }
 
-    /// Finishes a change of protectors in which somebody was killed. If no commit names the config that opened the repository, it
-    /// is stored and named anew, for whoever stored it may still be there, and take it back. Else earlier configs that give more are
-    /// deleted; those that the storage refused to delete are returned.
+    /// Finishes a change of protectors in which somebody was killed. If no commit names the config that opened the repository,
+    /// it is stored and named anew, for whoever stored it may still be there, and take it back. Else earlier configs that give
+    /// more are deleted; those that the storage refused to delete are returned.
     pub fn finish_change(&mut self, now: Timestamp) -> Result<Vec<String>, ConfigError> {
         self.check_writable()?;
         match self.history.config().cmp(&self.config_name) {
@@ -231,9 +231,10 @@ impl Repository {
         Ok(true)
     }
 
-    /// Deletes all configs of earlier epochs, and all earlier ones of this below the `keep` highest numbers from which the key can
-    /// still be got. Others with a number that was never reached are not ours, nor are configs that say that they are of another
-    /// repository; and those that say that they are of a later epoch may be of a rotation whose commit is still on its way.
+    /// Deletes all configs of earlier epochs, and all earlier ones of this below the `keep` highest numbers from which the key
+    /// can still be got. Others with a number that was never reached are not ours, nor are configs that say that they are of
+    /// another repository; and those that say that they are of a later epoch may be of a rotation whose commit is still on its
+    /// way.
     pub(super) fn delete_configs(&self, keep: usize) -> Result<Vec<String>, StorageError> {
         // Also those that another device has stored again meanwhile.
         let names = config_names(self.contents.objects.storage.as_ref())?;
@@ -272,9 +273,9 @@ impl Repository {
         Ok(Header::parse_as(ObjectKind::Config, &object).ok().map(|header| Told { header, opens }))
     }
 
-    /// Whether a config that another device published since this one opened the repository lets this program write. If it cannot
-    /// be read, one of its number that is newer, or looks so, keeps it from that; one that is damaged does not: the next opening
-    /// tells.
+    /// Whether a config that another device published since this one opened the repository lets this program write. If it
+    /// cannot be read, one of its number that is newer, or looks so, keeps it from that; one that is damaged does not: the next
+    /// opening tells.
     pub(super) fn may_write_under(&self, named: &ConfigName) -> Result<bool, StorageError> {
         let objects = &self.contents.objects;
         let mut is_newer = false;

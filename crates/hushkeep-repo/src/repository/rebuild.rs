@@ -48,8 +48,8 @@ pub enum RebuildError {
 /// Stores a config with the recovery key as its only protector, if none is left that holds: all other ways to the key
 /// are lost then. Returns whether it did.
 ///
-/// What a config tells is taken from the commits. Whether the storage hides newer ones is for whoever has seen them to say, when
-/// the repository is opened. A version that a newer program demanded of writers is lost with the config.
+/// What a config tells is taken from the commits. Whether the storage hides newer ones is for whoever has seen them to say,
+/// when the repository is opened. A version that a newer program demanded of writers is lost with the config.
 pub fn rebuild_config(
     storage: &Arc<dyn Storage>,
     key: &BackupKey,

@@ -76,7 +76,8 @@ impl Repository {
     /// Where two devices can publish at once, another may have stored a backup under the old key meanwhile: it is taken in now
     /// (spec §12.5).
     fn take_late(&mut self, now: Timestamp) -> Result<(), ConfigError> {
-        // Later than a moment, nobody would know it from what a thief of that key stores, and others may have dropped its packs.
+        // Later than a moment, nobody would know it from what a thief of that key stores, and others may have dropped its
+        // packs.
         if self.is_exclusive() || self.is_listing_old() {
             return Ok(());
         }

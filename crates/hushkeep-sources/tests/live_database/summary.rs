@@ -46,7 +46,8 @@ impl fmt::Display for Summary {
         let whole = backups - told_changed - told_too_long;
         write!(
             f,
-            "{rounds} rounds, {backups} backups: {whole} whole and each one committed state, {told_changed} told that it changed, {told_too_long} \
+            "{rounds} rounds, {backups} backups: {whole} whole and each one committed state, {told_changed} told that it \
+             changed, {told_too_long} \
              told that it took too long; the writer: {commits} commits, {} vacuums, {} checkpoints ({} kept \
              away), {} switches of its journal ({} refused), {lives} lives, {kills} kills, {killed_inside} of them \
              inside a transaction, {refused} times busy, all as long as it chose to wait; longest step {longest:?}",

@@ -14,7 +14,7 @@ use crate::request::{Code, Request as _};
 
 /// The answer to a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Answered {
     /// What is sent.
     pub message: Vec<u8>,
     /// What could not be done beside, for whoever runs the vault. It is not sent.
@@ -49,7 +49,7 @@ impl Vault {
         (path, message): (&str, &[u8]),
         now: i64,
         rng: &mut dyn CryptoRng,
-    ) -> Result<Answer, Refused> {
+    ) -> Result<Answered, Refused> {
         let message = match path {
             BeginRequest::PATH => self.begin(store, &BeginRequest::decode(message)?, now, rng)?.encode(),
             StageRequest::PATH => self.stage(store, &StageRequest::decode(message)?, now, rng)?.encode(),
@@ -60,12 +60,12 @@ impl Vault {
             ProofRequest::PATH => {
                 let proven = self.prove(store, &ProofRequest::decode(message)?, now, rng)?;
                 let trouble = proven.not_reset.as_ref().and_then(said_by);
-                return Ok(Answer { message: proven.reply.encode(), trouble });
+                return Ok(Answered { message: proven.reply.encode(), trouble });
             }
             HistoryRequest::PATH => self.history(store, &HistoryRequest::decode(message)?, now, rng)?.encode(),
             _ => return Err(Refused::new(Code::NoSuchPath, "there is nothing here")),
         };
-        Ok(Answer { message, trouble: None })
+        Ok(Answered { message, trouble: None })
     }
 }
 

@@ -124,8 +124,8 @@ impl Vault {
         })
     }
 
-    /// Tells how many guesses are left and how long the next one waits. Whoever knows the record may guess, and learns it then: this
-    /// is for its owner to know before.
+    /// Tells how many guesses are left and how long the next one waits. Whoever knows the record may guess, and learns it then:
+    /// this is for its owner to know before.
     pub fn look(
         &self,
         store: &dyn AttemptStore,
@@ -137,9 +137,9 @@ impl Vault {
         Ok(LookReply { left: self.left(&record), wait: self.wait(&record.columns, now) })
     }
 
-    /// How long the next guess has to wait, in seconds: never longer than it would have had to right after the last one. Far beyond that
-    /// the clock was wrong when the last guess was made, and nobody can tell how long ago that was; a little beyond, a request that began
-    /// earlier comes later.
+    /// How long the next guess has to wait, in seconds: never longer than it would have had to right after the last one. Far
+    /// beyond that the clock was wrong when the last guess was made, and nobody can tell how long ago that was; a little
+    /// beyond, a request that began earlier comes later.
     fn wait(&self, columns: &Columns, now: i64) -> u32 {
         let wait = u32::try_from(columns.not_before.saturating_sub(now).max(0)).unwrap_or(u32::MAX);
         let longest = self.policy.wait_before(columns.used.saturating_add(1));

@@ -77,7 +77,8 @@ impl Secrets {
         &self.keks
     }
 
-    /// As they are kept (spec/vault.md §9.1): magic, identity, OPAQUE's setup, then number, time and 32 bytes for each key of records.
+    /// As they are kept (spec/vault.md §9.1): magic, identity, OPAQUE's setup, then number, time and 32 bytes for each key of
+    /// records.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
         let len = MAGIC.len() + 32 + len::SETUP + self.keks.len() * 48;
         let mut out = Zeroizing::new(Vec::with_capacity(len));
@@ -154,7 +155,8 @@ impl Secrets {
         derive(self.identity.expose(), &[b"hushkeep vault/1 answers", record.as_bytes()])
     }
 
-    /// The key of a record's tickets, under the key of this number. Whoever asks gets one: under a key for all, nonces would meet.
+    /// The key of a record's tickets, under the key of this number. Whoever asks gets one: under a key for all, nonces would
+    /// meet.
     pub(super) fn ticket_key(&self, epoch: u32, record: &RecordId) -> Option<Secret<32>> {
         let kek = self.keks.iter().find(|kek| kek.epoch == epoch)?;
         Some(derive(kek.key.expose(), &[b"hushkeep vault/1 tickets ", record.as_bytes()]))

@@ -1,5 +1,5 @@
-//! Tickets (spec/vault.md §5.2): what a vault has to know again, sealed for itself and carried by its client. So any of its front
-//! ends can go on where another began.
+//! Tickets (spec/vault.md §5.2): what a vault has to know again, sealed for itself and carried by its client. So any of its
+//! front ends can go on where another began.
 
 use hushkeep_core::symmetric::{BOX_OVERHEAD, open_box, seal_box};
 use rand_core::CryptoRng;

@@ -88,7 +88,10 @@ fn add_passphrase(args: &AddPassphraseArgs, invocation: &Invocation, output: &mu
     let passphrase = protectors::new_passphrase(&typed)?;
     let id = protectors::add_passphrase(&mut opened, &passphrase, &args.label)?;
     output.result("summary", json!({ "id": id.to_string() }), format_args!("added passphrase {id}"))?;
-    output.text("whoever holds the repository can guess it, as often as they like: it protects as much as it is hard to guess\n")?;
+    output.text(
+        "whoever holds the repository can guess it, as often as they like: it protects as much as it is hard to \
+         guess\n",
+    )?;
     output.text(format_args!("to try it: {}\n", invocation.command("key verify")))?;
     Ok(())
 }
@@ -103,9 +106,13 @@ fn add_password(args: &AddPasswordArgs, invocation: &Invocation, output: &mut Ou
         object,
         format_args!("added password {}, at the vault {}", added.id, args.vault.host()),
     )?;
-    output.text("with it and this storage, a new device gets the key back. others have ten guesses, and you see each of them;\n")?;
-    output
-        .text("who runs the vault, or steals all of it, can guess on: it protects as much as it is hard to guess\n")?;
+    output.text(
+        "with it and this storage, a new device gets the key back. others have ten guesses, and you see each of \
+         them;\n",
+    )?;
+    output.text(
+        "whoever runs the vault, or steals all of it, can guess on: it protects as much as it is hard to guess\n",
+    )?;
     output.text(format_args!("to try it: {}\n", invocation.command("key verify")))?;
     output.text(format_args!("to see who tried: {}\n", invocation.command("attempts")))?;
     if args.vault.is_on_this_machine() {

@@ -49,7 +49,8 @@ pub(crate) fn run(args: &PasswdArgs, output: &mut Output) -> Result<(), Failure>
     }
     if !new.is_confirmed {
         note(
-            "warning: the vault did not confirm it: until it does, with the next backup or \"attempts\", the old one leads to the key as well",
+            "warning: the vault did not confirm it: until it does, with the next backup or \"attempts\", the old one leads to \
+             the key as well",
         );
     }
     Ok(())

@@ -38,7 +38,8 @@ pub(crate) fn run(args: &RemoveArgs, output: &mut Output) -> Result<(), Failure>
     output.result("summary", object, format_args!("removed {what} {}", args.id))?;
     if let Some((_, pair)) = password {
         output.text(match args.without_vault {
-            true => "its record stays at the vault, if that is still there: what it leads to is of no use once you replace the key\n",
+            true => "its record stays at the vault, if that is still there: what it leads to is of no use once you replace the \
+                 key\n",
             false => "its vault has deleted the record: nobody can guess at it any more\n",
         })?;
         if let Ok(address) = VaultAddress::of(&pair) {
@@ -48,7 +49,8 @@ pub(crate) fn run(args: &RemoveArgs, output: &mut Output) -> Result<(), Failure>
     }
     if !kept.is_empty() {
         note(format_args!(
-            "warning: the storage refuses to delete {}: the passphrase still opens what is there. replace the key with \"key rotate\"",
+            "warning: the storage refuses to delete {}: the passphrase still opens what is there. replace the key with \"key \
+             rotate\"",
             format::count(kept.len() as u64, "older config"),
         ));
         return Ok(());

@@ -235,7 +235,8 @@ fn ask_for_passwords(rotation: &mut Rotation, opened: &Opened) -> Result<Vec<Pro
     Ok(kept)
 }
 
-/// Has vaults delete the records of passwords that were dropped. They lead to the old key, for whoever has a copy of the old config.
+/// Has vaults delete the records of passwords that were dropped. They lead to the old key, for whoever has a copy of the old
+/// config.
 fn delete_records(opened: &Opened, pairs: &[Pair]) {
     for pair in pairs {
         if let Err(error) = vault::delete_record(opened, &Https::new(), pair) {
@@ -311,7 +312,7 @@ fn tell_flaws(rotated: Rotated) -> Result<(), Failure> {
     }
     if !rotated.undeleted.is_empty() {
         note(format_args!(
-            "warning: the storage refuses to delete {}: who has the old key can still try the old passphrases there",
+            "warning: the storage refuses to delete {}: whoever has the old key can still try the old passphrases there",
             format::count(rotated.undeleted.len() as u64, "older config"),
         ));
     }

@@ -327,7 +327,8 @@ fn epochs() -> Vec<Invalid> {
         in_pack(
             "rotation-missing",
             Lost::Nothing,
-            "the only commit of epoch 1 is gone; no config of epoch 0 is left, the commits of that are read instead (§12.4, §11.4)",
+            "the only commit of epoch 1 is gone; no config of epoch 0 is left, the commits of that are read instead (§12.4, \
+             §11.4)",
             Edit::After(|repo| {
                 rotate(repo, repo.older(1), repo.older(1));
                 repo.objects.remove(&format!("commits/{THIRD_FILE}"));
