@@ -224,7 +224,8 @@ fn prompt_secret(ways: &Ways) -> io::Result<Secret> {
 
 /// Asks for a secret, without showing what is typed.
 pub(crate) fn prompt(question: &str) -> io::Result<Zeroizing<String>> {
-    // Before the question is there: the library asks first, and an answer that comes at once, as from a password manager, would be seen.
+    // Before the question is there: the library asks first, and an answer that comes at once, as from a password manager, would
+    // be seen.
     let _hidden = Hidden::hide();
     rpassword::prompt_password(question).map(Zeroizing::new)
 }

@@ -85,7 +85,9 @@ fn clock_of(records: &SqliteStore) -> Finding {
             Finding::new(
                 "clock",
                 false,
-                format!("it is {ahead} s behind what it was at the last change: guesses wait longer, or not at all"),
+                format!(
+                    "it is {ahead} s behind what it was at the last change: guesses wait longer, or not at all. set it right"
+                ),
             )
         }
         Ok(_) => {
@@ -114,8 +116,10 @@ fn room(folder: &Path) -> Finding {
     };
     match looked() {
         Ok((free, records)) => {
-            let text = format!("{} MB are free, and the records take {}", free / 1_000_000, records / 1_000_000);
-            Finding::new("room", free > records.saturating_add(SPARE), text)
+            let is_enough = free > records.saturating_add(SPARE);
+            let advice = if is_enough { "" } else { ": make room before it is full, for no guess is answered then" };
+            let (free, records) = (free / 1_000_000, records / 1_000_000);
+            Finding::new("room", is_enough, format!("{free} MB are free, and the records take {records}{advice}"))
         }
         Err(error) => Finding::new("room", false, error.to_string()),
     }
@@ -149,10 +153,21 @@ fn damage(vault: &Vault, records: &SqliteStore) -> Finding {
     let looked = || Ok::<_, StoreError>((records.damage()?, records.count()?, records.unopened(vault)?));
     match looked() {
         Ok((damage, count, unopened)) => match damage.first() {
-            Some(first) => Finding::new("records", false, format!("damaged: {first}")),
+            Some(first) => {
+                let text = format!("their file is damaged: {first}. put a copy back with \"hushkeep-vaultd restore\"");
+                Finding::new("records", false, text)
+            }
             None if unopened != Unopened::default() => {
                 let Unopened { another_key, damaged } = unopened;
-                let text = format!("of {count}, {damaged} are damaged, and {another_key} under a key that is not here");
+                let advice = match another_key {
+                    0 => {
+                        "their owners need another way to their key, and a password anew; a copy that is put back is older for all"
+                    }
+                    _ => "records and vault-keys belong together: put back those of the same side of the last rekey",
+                };
+                let text = format!(
+                    "of {count}, {damaged} are damaged, and {another_key} under a key that is not here: {advice}"
+                );
                 Finding::new("records", false, text)
             }
             None => Finding::new("records", true, format!("{}, whole", count_of(count, "record"))),
@@ -167,12 +182,14 @@ fn fence_of(folder: Option<&Path>, vault: &Vault, records: &SqliteStore) -> Find
     };
     let numbers = Fence::open(folder, &vault.id()).and_then(|fence| Ok((fence.newest()?, records.number("fence")?)));
     match numbers {
-        Ok((0, 1..)) => Finding::new("fence", false, "it has no number of this vault: it may not be mounted"),
+        Ok((0, 1..)) => Finding::new("fence", false, "it has no number of this vault: see whether it is mounted"),
         Ok((fence, own)) if own >= fence => {
             Finding::new("fence", true, format!("at {fence}, and the records at {own}"))
         }
         Ok((fence, own)) => {
-            Finding::new("fence", false, format!("the records are older than they were: {own} of {fence}"))
+            let text =
+                format!("the records are older than they were: {own} of {fence}. if you put a copy back, do it again");
+            Finding::new("fence", false, format!("{text} with \"restore --fence\""))
         }
         Err(error) => Finding::new("fence", false, error.to_string()),
     }

@@ -50,8 +50,8 @@ pub struct Service {
 /// So many requests are taken at the same time.
 pub const PLACES: usize = 1024;
 
-/// So many are worked on at the same time. Their changes go to the disk together; more of them would pay for it with switching from
-/// one to another.
+/// So many are worked on at the same time. Their changes go to the disk together; more of them would pay for it with switching
+/// from one to another.
 pub const WORKERS: usize = 32;
 
 /// The vault's routes.

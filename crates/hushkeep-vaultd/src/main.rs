@@ -52,7 +52,7 @@ enum Command {
         /// How many connections, each with a record of its own
         #[arg(long, default_value_t = 256)]
         connections: usize,
-        /// How many recoveries on each of them
+        /// How many recoveries on each of them, in twenty rounds of as many
         #[arg(long, default_value_t = 40)]
         recoveries: u64,
         /// How many records to fill a store with, to see what each takes on the disk (a gigabyte for a million)

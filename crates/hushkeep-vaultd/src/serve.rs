@@ -32,7 +32,8 @@ const REQUEST_LIMIT: Duration = Duration::from_secs(30);
 /// While the vault is served, so often what is due is destroyed, its log is tidied, and the fence moves on.
 const LOOK_AFTER_EVERY: Duration = Duration::from_secs(60);
 
-/// So many threads wait for the disk: for requests, and for what is done each minute and at the end, which must not wait for those.
+/// So many threads wait for the disk: for requests, and for what is done each minute and at the end, which must not wait for
+/// those.
 pub const THREADS: usize = WORKERS + 2;
 
 /// If the fence is not reached for so long, the vault is served no more: a copy of the records from this time would pass.
