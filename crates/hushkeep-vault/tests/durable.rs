@@ -99,6 +99,7 @@ fn wherever_the_store_dies_an_answered_guess_was_counted_and_the_record_is_there
             assert_eq!(gave_key, is_answered && is_right, "{what}");
             let left = left(&place, &pair);
             assert!(left == 9 || !is_answered || is_right, "{what}: {left} left");
+            assert!(left >= 9, "{what}: it was counted twice");
             assert!(
                 place.guess(std::slice::from_ref(&pair), GEESE, NOW + 1, 60).unwrap().0.ct_eq(&owner.key),
                 "{what}"

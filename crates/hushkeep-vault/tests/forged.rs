@@ -16,9 +16,15 @@ const GEESE: &str = "seven geese cross";
 /// Where parts of OPAQUE's answer lie in the answer to a guess, behind its kind, the guesses left and the wait (RFC 9807 §6.1:
 /// KE2).
 const EVALUATED: Range<usize> = 6..38;
+const MASKING_NONCE: Range<usize> = 38..70;
 const MASKED: Range<usize> = 70..198;
+const SERVER_NONCE: Range<usize> = 198..230;
 const SERVER_SHARE: Range<usize> = 230..262;
 const SERVER_MAC: Range<usize> = 262..326;
+
+/// Both answers, to the first password and to the second.
+const FIRST: Range<usize> = 6..326;
+const SECOND: Range<usize> = 326..646;
 
 /// No point of the curve, and the one that takes part in no secret: the identity.
 const NO_ELEMENT: [u8; 32] = [0xff; 32];
@@ -85,11 +91,34 @@ fn elements_that_no_vault_sends_are_refused() {
             assert_eq!(prove(&pairs, &forged), RecoveryError::Malformed, "{part:?}");
         }
     }
-    for at in [MASKED.start, MASKED.end - 1, SERVER_MAC.start, SERVER_MAC.end - 1] {
-        let mut forged = reply.clone();
-        forged[at] ^= 1;
-        assert_eq!(prove(&pairs, &forged), RecoveryError::WrongPassword { left: 9 }, "{at}");
+    for part in [MASKING_NONCE, MASKED, SERVER_NONCE, SERVER_MAC] {
+        for at in [part.start, part.end - 1] {
+            let mut forged = reply.clone();
+            forged[at] ^= 1;
+            assert_eq!(prove(&pairs, &forged), RecoveryError::WrongPassword { left: 9 }, "{at}");
+        }
     }
+    // As it came, it is one.
+    let password = password(GEESE);
+    let (recovery, _) = Recovery::begin(&pairs, &password, &mut rng(20)).unwrap();
+    assert_eq!(recovery.prove(&GuessReply::decode(&reply).unwrap(), &mut rng(22)).unwrap().len(), 1);
+}
+
+/// While a password is changed, a guess is at both.
+#[test]
+fn the_answer_for_one_password_is_none_for_the_other() {
+    let (place, owner) = (Place::without_waits(), Owner::new(1));
+    let old = owner.register(&place, GEESE, NOW, 10).unwrap();
+    let new = owner.stage(&place, GEESE, NOW, 12).unwrap();
+    let pairs = [old, new.pair().clone()];
+    let (_, reply) = answered(&place, &pairs, 20);
+    let mut exchanged = reply.clone();
+    exchanged[FIRST].copy_from_slice(&reply[SECOND]);
+    exchanged[SECOND].copy_from_slice(&reply[FIRST]);
+    assert_eq!(prove(&pairs, &exchanged), RecoveryError::WrongPassword { left: 9 });
+    let password = password(GEESE);
+    let (recovery, _) = Recovery::begin(&pairs, &password, &mut rng(20)).unwrap();
+    assert_eq!(recovery.prove(&GuessReply::decode(&reply).unwrap(), &mut rng(22)).unwrap().len(), 2);
 }
 
 #[test]

@@ -473,6 +473,18 @@ mod tests {
         assert_eq!(copy.records_after(first[1].0, 10).unwrap().len(), 3);
     }
 
+    /// No kill shows what a power cut would take: that is for SQLite to see to, if it is told.
+    #[test]
+    fn each_change_is_synced_and_what_it_replaces_is_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = connect(&new_file(&folder)).unwrap();
+        let setting = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u32>(0)).unwrap();
+        let (extra, on) = (3, 1);
+        assert_eq!(["synchronous", "fullfsync", "secure_delete"].map(setting), [extra, on, on]);
+        let journal = connection.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+        assert_eq!(journal.unwrap(), "wal");
+    }
+
     /// What was overwritten would else stay in the log until that is full.
     #[test]
     fn what_was_deleted_is_nowhere_once_the_log_is_tidied() {
