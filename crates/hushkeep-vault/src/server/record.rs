@@ -10,7 +10,6 @@ use crate::message::{Event, Head, parts};
 use crate::name::{RecordId, Version};
 
 /// What a vault keeps of one owner.
-#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Record {
     /// The number of its last change.
     pub(super) seq: u64,

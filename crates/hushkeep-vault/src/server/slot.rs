@@ -11,8 +11,8 @@ use crate::name::{RecordId, VaultId, Version};
 /// The length of both slots, sealed, whatever is in them.
 pub(super) const SLOTS_LEN: usize = 768;
 
-/// What is kept of one password.
-#[derive(Clone, PartialEq, Eq)]
+/// What is kept of one password. There are no copies of it.
+#[derive(PartialEq, Eq)]
 pub(super) struct Slot {
     pub(super) version: Version,
     /// With it the vault evaluates guesses. Once it is erased, nobody can, not even with all other keys.
@@ -21,7 +21,7 @@ pub(super) struct Slot {
 }
 
 /// The slots of a record.
-#[derive(Clone, PartialEq, Eq, Default)]
+#[derive(Default)]
 pub(super) struct Slots {
     pub(super) active: Option<Slot>,
     pub(super) pending: Option<Slot>,
