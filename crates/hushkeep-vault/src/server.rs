@@ -167,7 +167,7 @@ impl Vault {
         record.columns.is_destroyed = 1;
         let destroyed = self.after(Happened::Destroyed, id, record, now, rng);
         let (record, new, event) = destroyed.ok_or(LoadError::Damaged)?;
-        match store.replace(id, row.seq, &new, &event)? {
+        match store.replace(id, &row, &new, &event)? {
             true => Ok(Some((new, record))),
             // Another was faster.
             false => self.load(store, id, now, rng),

@@ -86,6 +86,22 @@ fn a_destroyed_record_is_its_owners_still() {
     owner.register(&place, "eight geese cross", later, 50).unwrap();
 }
 
+/// It was read before the record was deleted; the new one has got to the same number when it is to be counted.
+#[test]
+fn a_guess_that_was_under_way_brings_no_deleted_record_back() {
+    let (place, owner) = (Place::without_waits(), Owner::new(1));
+    let old = owner.register(&place, "seven geese cross", NOW, 10).unwrap();
+    let store = Between::new(&place.store, || {
+        place.vault.delete(&place.store, &old.delete(&owner.update_key(&place))).unwrap();
+        owner.register(&place, "eight geese cross", NOW, 20).unwrap();
+    });
+    let (_, guess) = Recovery::begin(std::slice::from_ref(&old), &password("a wrong one"), &mut rng(30)).unwrap();
+    let refused = place.vault.guess(&store, &guess, NOW, &mut rng(31)).map(drop);
+    assert!(matches!(refused, Err(GuessRefused::AnotherVersion)), "{refused:?}");
+    let history = place.vault.history(&place.store, &old.history(&owner.update_key(&place)), NOW, &mut rng(32));
+    assert_eq!(history.unwrap().since(None).unwrap().left, 10, "nothing was counted at the new record");
+}
+
 /// Else who stages a password that he knows gives guesses back for ever.
 #[test]
 fn a_password_that_is_only_staged_gives_no_guesses_back() {

@@ -86,9 +86,9 @@ type Done = SyncSender<Result<bool, rusqlite::Error>>;
 
 enum Change {
     Insert { id: RecordId, row: Row, event: Event },
-    Replace { id: RecordId, seq: u64, row: Row, event: Event },
-    Reseal { id: RecordId, row: Row },
-    Delete { id: RecordId, seq: u64 },
+    Replace { id: RecordId, row: Row, new: Row, event: Event },
+    Reseal { id: RecordId, row: Row, new: Row },
+    Delete { id: RecordId, row: Row },
     Number { name: String, number: u64 },
 }
 
@@ -270,16 +270,17 @@ impl AttemptStore for SqliteStore {
         self.change(Change::Insert { id: *record, row: row.clone(), event: event.clone() })
     }
 
-    fn replace(&self, record: &RecordId, seq: u64, row: &Row, event: &Event) -> Result<bool, StoreError> {
-        self.change(Change::Replace { id: *record, seq, row: row.clone(), event: event.clone() })
+    fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError> {
+        let (row, new, event) = (row.clone(), new.clone(), event.clone());
+        self.change(Change::Replace { id: *record, row, new, event })
     }
 
-    fn reseal(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
-        self.change(Change::Reseal { id: *record, row: row.clone() })
+    fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError> {
+        self.change(Change::Reseal { id: *record, row: row.clone(), new: new.clone() })
     }
 
-    fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError> {
-        self.change(Change::Delete { id: *record, seq })
+    fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
+        self.change(Change::Delete { id: *record, row: row.clone() })
     }
 
     fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
@@ -362,7 +363,7 @@ fn empty_log(connection: &Connection) -> Result<bool, rusqlite::Error> {
 }
 
 /// Makes changes in one transaction. If that fails, each is tried by itself: a change that was made all the same finds another
-/// number of the record then, and is told so.
+/// row then, and is told so.
 fn write_together(connection: &mut Connection, changes: Vec<Change>, dones: Vec<Done>) {
     match commit(connection, &changes) {
         Ok(made) => dones.into_iter().zip(made).for_each(|(done, made)| drop(done.send(Ok(made)))),
@@ -395,33 +396,35 @@ fn make(transaction: &Transaction<'_>, change: &Change) -> Result<bool, rusqlite
             }
             Ok(is_made)
         }
-        Change::Replace { id, seq, row, event } => {
+        Change::Replace { id, row, new, event } => {
             let mut update = transaction.prepare_cached(
-                "UPDATE records SET seq = ?3, due = ?4, row = ?5 WHERE id = ?1 AND seq = ?2 RETURNING number",
+                "UPDATE records SET seq = ?4, due = ?5, row = ?6 WHERE id = ?1 AND seq = ?2 AND row = ?3 RETURNING number",
             )?;
-            let made = params![id.as_bytes(), seq, row.seq, row.due, row.bytes];
+            let made = params![id.as_bytes(), row.seq, row.bytes, new.seq, new.due, new.bytes];
             let record = update.query_row(made, |record| record.get(0)).optional()?;
             if let Some(record) = record {
                 keep_event(transaction, record, event)?;
             }
             Ok(record.is_some())
         }
-        Change::Reseal { id, row } => {
-            let mut update = transaction.prepare_cached("UPDATE records SET row = ?3 WHERE id = ?1 AND seq = ?2")?;
-            Ok(update.execute(params![id.as_bytes(), row.seq, row.bytes])? == 1)
+        Change::Reseal { id, row, new } => {
+            let mut update =
+                transaction.prepare_cached("UPDATE records SET row = ?4 WHERE id = ?1 AND seq = ?2 AND row = ?3")?;
+            Ok(update.execute(params![id.as_bytes(), row.seq, row.bytes, new.bytes])? == 1)
         }
         Change::Number { name, number } => {
             let mut insert =
                 transaction.prepare_cached("INSERT OR REPLACE INTO numbers (name, number) VALUES (?1, ?2)")?;
             Ok(insert.execute(params![name, number])? == 1)
         }
-        Change::Delete { id, seq } => {
+        Change::Delete { id, row } => {
             let mut events = transaction.prepare_cached(
-                "DELETE FROM events WHERE record = (SELECT number FROM records WHERE id = ?1 AND seq = ?2)",
+                "DELETE FROM events WHERE record = (SELECT number FROM records WHERE id = ?1 AND seq = ?2 AND row = ?3)",
             )?;
-            events.execute(params![id.as_bytes(), seq])?;
-            let mut records = transaction.prepare_cached("DELETE FROM records WHERE id = ?1 AND seq = ?2")?;
-            Ok(records.execute(params![id.as_bytes(), seq])? == 1)
+            events.execute(params![id.as_bytes(), row.seq, row.bytes])?;
+            let mut records =
+                transaction.prepare_cached("DELETE FROM records WHERE id = ?1 AND seq = ?2 AND row = ?3")?;
+            Ok(records.execute(params![id.as_bytes(), row.seq, row.bytes])? == 1)
         }
     }
 }
@@ -456,8 +459,9 @@ mod tests {
         }
         store.set_number("fence", 9).unwrap();
         store.copy_to(&copy).unwrap();
-        store.delete(&id(1), 1).unwrap();
-        assert!(store.reseal(&id(2), &row(1, 7)).unwrap() && !store.reseal(&id(2), &row(2, 7)).unwrap());
+        store.delete(&id(1), &row(1, 1)).unwrap();
+        assert!(store.reseal(&id(2), &row(1, 1), &row(1, 7)).unwrap());
+        assert!(!store.reseal(&id(2), &row(1, 1), &row(1, 8)).unwrap());
         assert_eq!((store.load(&id(2)).unwrap(), store.events(&id(2), 1, 9).unwrap().len()), (Some(row(1, 7)), 1));
         drop(store);
         let other = SqliteStore::open(&path, &VaultId::from_bytes([2; 32]));
@@ -492,7 +496,7 @@ mod tests {
         let path = new_file(&folder);
         let store = SqliteStore::open(&path, &VAULT).unwrap();
         store.insert(&id(1), &row(1, 0xa5), &Event::new(1, 5, 1)).unwrap();
-        store.delete(&id(1), 1).unwrap();
+        store.delete(&id(1), &row(1, 0xa5)).unwrap();
         let holds_it = || {
             let files =
                 std::fs::read_dir(folder.path()).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
@@ -538,11 +542,13 @@ mod tests {
         let path = new_file(&folder);
         let store = SqliteStore::open(&path, &VAULT).unwrap();
         assert_eq!(store.load(&id(1)).unwrap(), None);
-        assert!(!store.replace(&id(1), 0, &row(1, 1), &Event::new(1, 5, 1)).unwrap());
+        assert!(!store.replace(&id(1), &row(0, 0), &row(1, 1), &Event::new(1, 5, 1)).unwrap());
         assert!(store.insert(&id(1), &row(1, 1), &Event::new(1, 5, 1)).unwrap());
         assert!(!store.insert(&id(1), &row(1, 2), &Event::new(1, 6, 1)).unwrap());
-        assert!(store.replace(&id(1), 1, &row(2, 3), &Event::new(2, 7, 3)).unwrap());
-        assert!(!store.replace(&id(1), 1, &row(2, 4), &Event::new(2, 8, 3)).unwrap());
+        assert!(store.replace(&id(1), &row(1, 1), &row(2, 3), &Event::new(2, 7, 3)).unwrap());
+        assert!(!store.replace(&id(1), &row(1, 1), &row(2, 4), &Event::new(2, 8, 3)).unwrap());
+        // Another record that has got to the same number.
+        assert!(!store.replace(&id(1), &row(2, 4), &row(3, 5), &Event::new(3, 8, 3)).unwrap());
         drop(store);
 
         let store = SqliteStore::open(&path, &VAULT).unwrap();
@@ -551,7 +557,7 @@ mod tests {
         assert_eq!(store.events(&id(1), 2, 5).unwrap(), [Event::new(1, 5, 1), Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 2, 1).unwrap(), [Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 1, 5).unwrap(), [Event::new(1, 5, 1)]);
-        assert!(!store.delete(&id(1), 1).unwrap() && store.delete(&id(1), 2).unwrap());
+        assert!(!store.delete(&id(1), &row(2, 4)).unwrap() && store.delete(&id(1), &row(2, 3)).unwrap());
         assert_eq!((store.load(&id(1)).unwrap(), store.events(&id(1), 2, 5).unwrap()), (None, Vec::new()));
     }
 
@@ -566,9 +572,11 @@ mod tests {
             for byte in 0..16 {
                 let (store, made) = (&store, &made);
                 scope.spawn(move || {
-                    for seq in 0..20 {
-                        let is_made =
-                            store.replace(&id(1), seq, &row(seq + 1, byte), &Event::new(seq + 1, 0, 3)).unwrap();
+                    for _ in 0..3 {
+                        let before = store.load(&id(1)).unwrap().unwrap();
+                        let seq = before.seq + 1;
+                        let (new, event) = (row(seq, byte), Event::new(seq, 0, 3));
+                        let is_made = store.replace(&id(1), &before, &new, &event).unwrap();
                         *made.lock().unwrap() += u64::from(is_made);
                     }
                 });

@@ -175,7 +175,7 @@ impl Vault {
             let counted = self.counted(record, hash, now);
             let changed = self.after(Happened::Guessed, &request.record, counted, now, rng);
             let (record, new, event) = changed.ok_or(GuessRefused::Damaged)?;
-            if store.replace(&request.record, row.seq, &new, &event)? {
+            if store.replace(&request.record, &row, &new, &event)? {
                 return Ok(CountedGuess { seq: new.seq, record, time: now });
             }
         }
@@ -272,7 +272,7 @@ impl Vault {
         (reset.columns.not_before, reset.columns.guessed) = (0, [0; 32]);
         let changed = self.after(Happened::Reset, id, reset, now, rng);
         let (record, new, event) = changed.ok_or_else(damaged)?;
-        match store.replace(id, row.seq, &new, &event)? {
+        match store.replace(id, &row, &new, &event)? {
             true => Ok((true, self.head(&record))),
             false => Ok((false, head)),
         }

@@ -35,24 +35,24 @@ impl AttemptStore for MemoryStore {
         Ok(true)
     }
 
-    fn replace(&self, record: &RecordId, seq: u64, row: &Row, event: &Event) -> Result<bool, StoreError> {
+    fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError> {
         let mut records = self.records();
-        let found = records.get_mut(record).filter(|(kept, _)| kept.seq == seq);
+        let found = records.get_mut(record).filter(|(kept, _)| kept == row);
         let Some((kept, events)) = found else { return Ok(false) };
-        *kept = row.clone();
+        *kept = new.clone();
         events.push(event.clone());
         Ok(true)
     }
 
-    fn reseal(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
+    fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError> {
         let mut records = self.records();
-        let found = records.get_mut(record).filter(|(kept, _)| kept.seq == row.seq);
-        Ok(found.map(|(kept, _)| kept.bytes.clone_from(&row.bytes)).is_some())
+        let found = records.get_mut(record).filter(|(kept, _)| kept == row);
+        Ok(found.map(|(kept, _)| kept.bytes.clone_from(&new.bytes)).is_some())
     }
 
-    fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError> {
+    fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
         let mut records = self.records();
-        let is_same = records.get(record).is_some_and(|(kept, _)| kept.seq == seq);
+        let is_same = records.get(record).is_some_and(|(kept, _)| kept == row);
         Ok(is_same && records.remove(record).is_some())
     }
 

@@ -171,7 +171,7 @@ impl Vault {
         let record = Record::open(&self.secrets, &request.record, &row).ok_or(ChangeRefused::Damaged)?;
         let owner = record.slots.owner().ok_or(ChangeRefused::Unknown)?;
         self.check(&request.record, Change::Delete, owner, &request.signature)?;
-        if store.delete(&request.record, row.seq)? { Ok(()) } else { Err(ChangeRefused::Busy) }
+        if store.delete(&request.record, &row)? { Ok(()) } else { Err(ChangeRefused::Busy) }
     }
 
     /// Opens a record that is not destroyed, or a new one.
@@ -226,7 +226,7 @@ impl Vault {
         let changed = self.after(happened, id, record, now, rng);
         let (record, new, event) = changed.ok_or(ChangeRefused::Damaged)?;
         let is_kept = match row {
-            Some(row) => store.replace(id, row.seq, &new, &event)?,
+            Some(row) => store.replace(id, &row, &new, &event)?,
             None => store.insert(id, &new, &event)?,
         };
         if is_kept { Ok(ChangeReply { head: self.head(&record) }) } else { Err(ChangeRefused::Busy) }

@@ -30,14 +30,15 @@ pub trait AttemptStore: Send + Sync {
     /// Keeps a new record and its first event; `false` if there is one of this id.
     fn insert(&self, record: &RecordId, row: &Row, event: &Event) -> Result<bool, StoreError>;
 
-    /// Replaces a row whose last change is number `seq`, and keeps what happened; `false` if it is not, any more.
-    fn replace(&self, record: &RecordId, seq: u64, row: &Row, event: &Event) -> Result<bool, StoreError>;
+    /// Replaces a row by another, and keeps what happened; `false` if the row is not that one any more, in all its bytes. (A record that
+    /// was deleted and registered again may have got to the same number.)
+    fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError>;
 
-    /// Replaces a row by the same one, sealed anew; `false` if it is not the same any more.
-    fn reseal(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError>;
+    /// Replaces a row by the same one, sealed anew; `false` if it is not that one any more.
+    fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError>;
 
-    /// Deletes a record and its events, if its last change is number `seq`; `false` if it is not, any more.
-    fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError>;
+    /// Deletes a record and its events; `false` if its row is not this one any more.
+    fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError>;
 
     /// The records that are due.
     fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError>;

@@ -2,16 +2,18 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::sync::Mutex;
+
 use hushkeep_core::Secret;
 use hushkeep_core::keys::{BackupKey, Epoch};
 use hushkeep_core::name::RepositoryId;
 use hushkeep_core::wrap::{KdfParams, Passphrase};
 use hushkeep_vault::client::{PayloadError, Recovery, RecoveryError, Registration, StagedPassword, UpdateKeys};
-use hushkeep_vault::message::{ProofReply, StageRequest};
+use hushkeep_vault::message::{Event, ProofReply, StageRequest};
 use hushkeep_vault::server::{
-    AttemptStore, ChangeRefused, GuessRefused, MemoryStore, Policy, ProofRefused, Secrets, Vault,
+    AttemptStore, ChangeRefused, GuessRefused, MemoryStore, Policy, ProofRefused, Row, Secrets, StoreError, Vault,
 };
-use hushkeep_vault::{Locator, Pair, UpdateKey};
+use hushkeep_vault::{Locator, Pair, RecordId, UpdateKey};
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -144,5 +146,51 @@ impl Owner {
         let (pair, request) = self.stage(place, text, now, seed)?.commit(&self.update_key(place));
         place.vault.commit(&place.store, &request, now, &mut rng(seed + 1))?;
         Ok(pair)
+    }
+}
+
+/// A store in which something else happens between reading a record and changing it, once.
+pub(crate) struct Between<'a> {
+    store: &'a MemoryStore,
+    act: Mutex<Option<Box<dyn FnOnce() + Send + 'a>>>,
+}
+
+impl<'a> Between<'a> {
+    pub(crate) fn new(store: &'a MemoryStore, act: impl FnOnce() + Send + 'a) -> Self {
+        Self { store, act: Mutex::new(Some(Box::new(act))) }
+    }
+}
+
+impl AttemptStore for Between<'_> {
+    fn load(&self, record: &RecordId) -> Result<Option<Row>, StoreError> {
+        let loaded = self.store.load(record);
+        if let Some(act) = self.act.lock().unwrap().take() {
+            act();
+        }
+        loaded
+    }
+
+    fn insert(&self, record: &RecordId, row: &Row, event: &Event) -> Result<bool, StoreError> {
+        self.store.insert(record, row, event)
+    }
+
+    fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError> {
+        self.store.replace(record, row, new, event)
+    }
+
+    fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError> {
+        self.store.reseal(record, row, new)
+    }
+
+    fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
+        self.store.delete(record, row)
+    }
+
+    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+        self.store.due(now)
+    }
+
+    fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {
+        self.store.events(record, until, count)
     }
 }

@@ -102,16 +102,16 @@ impl AttemptStore for InTurn<'_> {
         self.in_turn(|| self.store.insert(record, row, event))
     }
 
-    fn replace(&self, record: &RecordId, seq: u64, row: &Row, event: &Event) -> Result<bool, StoreError> {
-        self.in_turn(|| self.store.replace(record, seq, row, event))
+    fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError> {
+        self.in_turn(|| self.store.replace(record, row, new, event))
     }
 
-    fn reseal(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
-        self.in_turn(|| self.store.reseal(record, row))
+    fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError> {
+        self.in_turn(|| self.store.reseal(record, row, new))
     }
 
-    fn delete(&self, record: &RecordId, seq: u64) -> Result<bool, StoreError> {
-        self.in_turn(|| self.store.delete(record, seq))
+    fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
+        self.in_turn(|| self.store.delete(record, row))
     }
 
     fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
