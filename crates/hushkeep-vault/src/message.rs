@@ -493,3 +493,43 @@ macro_rules! arrays {
 }
 pub(crate) use arrays;
 arrays!(Guessed: 2, [u8; len::KE2]: 2, Event: EVENTS_TOLD);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody in this crate asks for some of them.
+    #[test]
+    fn what_a_message_says_is_what_is_in_it() {
+        let event = Event::new(3, -5, 4);
+        assert_eq!((event.seq(), event.time(), event.kind()), (3, -5, 4));
+        let look = LookReply { left: 7, wait: 60 };
+        assert_eq!((look.left(), look.wait_seconds()), (7, 60));
+        let ke2 = [[1; len::KE2], [2; len::KE2]];
+        let guess = GuessReply { left: 8, wait: 600, ke2, ticket: [3; TICKET_LEN] };
+        assert_eq!((guess.left(), guess.wait_seconds(), guess.answers()), (8, 600, &ke2));
+        let begun = BeginReply {
+            head: Head::unknown(),
+            version: Version::from_bytes([4; 16]),
+            evaluated: [5; len::ELEMENT],
+            opaque_key: [6; len::ELEMENT],
+            ticket: [7; TICKET_LEN],
+            signature: [8; SIGNATURE_LEN],
+        };
+        assert_eq!(begun.evaluated(), [5; len::ELEMENT]);
+    }
+
+    /// A message with a secret in it leaves none behind when it goes: each of its parts erases itself.
+    #[test]
+    fn what_must_not_stay_is_erased() {
+        let mut event = Event::new(3, -5, 4);
+        event.erase();
+        assert!(event == Event::new(0, 0, 0));
+        let mut guessed = Guessed { version: Version::from_bytes([9; 16]), pair: [9; 16] };
+        guessed.erase();
+        assert_eq!(guessed.pair, [0; 16]);
+        let mut answers = [[7; len::KE2]; 2];
+        Part::erase(&mut answers);
+        assert_eq!(answers, [[0; len::KE2]; 2]);
+    }
+}
