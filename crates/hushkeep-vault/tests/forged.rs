@@ -6,9 +6,10 @@ mod common;
 use std::ops::Range;
 
 use common::*;
+use hushkeep_core::wrap::KdfParams;
 use hushkeep_vault::Pair;
-use hushkeep_vault::client::{Recovery, RecoveryError};
-use hushkeep_vault::message::{GuessReply, GuessRequest, ProofRequest};
+use hushkeep_vault::client::{Recovery, RecoveryError, Registration, RegistrationError, UpdateKeys};
+use hushkeep_vault::message::{BeginReply, GuessReply, GuessRequest, ProofRequest};
 use hushkeep_vault::server::ProofRefused;
 
 const GEESE: &str = "seven geese cross";
@@ -143,4 +144,32 @@ fn a_proof_is_for_one_guess() {
     }
     assert_eq!(finish(&proofs[1]), Ok(true));
     assert_eq!(finish(&proofs[1]), Ok(false), "one proof gives guesses back once");
+}
+
+/// Whoever stands between could have the password registered under a key of his own, or with a ticket for another state.
+#[test]
+fn a_registration_takes_no_answer_but_the_one_to_itself_as_it_was_signed() {
+    let (place, owner) = (Place::without_waits(), Owner::new(1));
+    let (update, password) = (owner.update_key(&place), password(GEESE));
+    let begin = |seed| {
+        let vault = ("https://vault.example".to_owned(), place.vault.id());
+        Registration::begin(vault, owner.locator, &password, KdfParams::FLOOR, &mut rng(seed)).unwrap()
+    };
+    let answered = |seed| place.vault.begin(&place.store, &begin(seed).1, NOW, &mut rng(30)).unwrap();
+    let stage = |reply: &BeginReply| {
+        let keys = UpdateKeys { owner: &update, next: &update };
+        begin(20).0.stage(reply, &owner.key, keys, &mut rng(31)).map(drop)
+    };
+    let reply = answered(20);
+    // But for the two bytes that say what it is.
+    let forged = (0..BeginReply::LEN).filter_map(|at| {
+        let mut forged = reply.encode();
+        forged[at] ^= 1;
+        BeginReply::decode(&forged).ok()
+    });
+    let forged: Vec<BeginReply> = forged.collect();
+    assert_eq!(forged.len(), BeginReply::LEN - 2);
+    assert!(forged.iter().all(|forged| stage(forged) == Err(RegistrationError::AnotherVault)));
+    assert_eq!(stage(&answered(21)), Err(RegistrationError::AnotherVault), "the answer to another request");
+    assert_eq!(stage(&reply), Ok(()));
 }
