@@ -74,3 +74,50 @@ impl Statement<'_> {
         key.is_ok_and(|key| key.verify_strict(&self.encode(), &Signature::from_bytes(signature)).is_ok())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a signature that asks for the history would delete, or one of yesterday stage a password today.
+    #[test]
+    fn what_is_signed_is_that_and_nothing_else() {
+        let vaults = [1, 2].map(|byte| VaultId::from_bytes([byte; 32]));
+        let records = [1, 2].map(|byte| RecordId::from_bytes([byte; 32]));
+        let versions = [1, 2].map(|byte| Version::from_bytes([byte; 16]));
+        let [vault, other_vault] = &vaults;
+        let [record, other_record] = &records;
+        let [version, other_version] = &versions;
+        let head = Head { seq: 1, active: *version, ..Head::unknown() };
+        let (later, of_another) = (Head { seq: 2, ..head.clone() }, Head { active: *other_version, ..head.clone() });
+        let staged = Staged::empty();
+        let other_staged = Staged { pair: [1; 16], ..Staged::empty() };
+        let stage = |head, version, staged| Change::Stage { head, version, staged };
+        let changes = || {
+            [
+                stage(&head, version, &staged),
+                stage(&later, version, &staged),
+                stage(&of_another, version, &staged),
+                stage(&head, other_version, &staged),
+                stage(&head, version, &other_staged),
+                Change::Commit { version },
+                Change::Commit { version: other_version },
+                Change::Delete,
+                Change::History,
+            ]
+        };
+        let places = [(vault, record), (other_vault, record), (vault, other_record)];
+        let statements: Vec<Statement<'_>> = places
+            .into_iter()
+            .flat_map(|(vault, record)| changes().map(|change| Statement { vault, record, change }))
+            .collect();
+        let [key, other_key] = [1, 2].map(|byte| UpdateKey(SigningKey::from_bytes(&[byte; 32])));
+        for (number, statement) in statements.iter().enumerate() {
+            let signature = key.sign(statement);
+            assert!(!statement.is_signed_by(&other_key.public(), &signature));
+            for (other, one) in statements.iter().enumerate() {
+                assert_eq!(one.is_signed_by(&key.public(), &signature), number == other, "{number} {other}");
+            }
+        }
+    }
+}
