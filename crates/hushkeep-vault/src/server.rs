@@ -121,13 +121,10 @@ impl Vault {
 
     /// How many guesses are left.
     fn left(&self, record: &Record) -> u8 {
-        match record.columns.is_destroyed != 0 || self.is_spent(&record.columns) {
-            true => 0,
-            false => {
-                let of_all = self.policy.failures.saturating_sub(record.columns.failures);
-                self.policy.guesses.saturating_sub(record.columns.used).min(of_all)
-            }
-        }
+        let columns = &record.columns;
+        let of_all = self.policy.failures.saturating_sub(columns.failures);
+        // Also where the policy is another now.
+        if columns.is_destroyed != 0 { 0 } else { self.policy.guesses.saturating_sub(columns.used).min(of_all) }
     }
 
     /// Whether there is no guess any more.
@@ -224,6 +221,7 @@ mod tests {
         (spent.columns.used, spent.columns.guessed_at) = (Policy::DEFAULT.guesses, NOW);
         let (_, row, event) = vault.after(Happened::Guessed, &ID, spent, NOW, &mut rng).unwrap();
         store.insert(&ID, &row, &event).unwrap();
+        assert_eq!(row.due, Some(NOW + 601));
 
         assert_eq!(vault.destroy_due(&store, NOW + TICKET_SECONDS, &mut rng).unwrap(), 0);
         assert_eq!(store.load(&ID).unwrap(), Some(row), "its last answer still holds");
@@ -231,6 +229,9 @@ mod tests {
         let destroyed = store.load(&ID).unwrap().unwrap();
         assert_eq!((destroyed.seq, destroyed.due), (2, None));
         let record = Record::open(vault.secrets(), &ID, &destroyed).unwrap();
+        let generous = Policy { guesses: 20, ..Policy::DEFAULT };
+        let secrets = Secrets::decode(&vault.secrets().encode()).unwrap();
+        assert_eq!(Vault::new(secrets, generous).unwrap().left(&record), 0);
         for (slot, byte) in [record.slots.active, record.slots.pending].into_iter().zip([1, 2]) {
             let slot = slot.unwrap();
             assert_eq!((slot.version, slot.secret), (Version::from_bytes([byte; 16]), [0; 32]));

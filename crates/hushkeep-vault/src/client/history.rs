@@ -179,9 +179,13 @@ mod tests {
         assert_eq!((first.events.len(), first.untold, first.left), (3, 0, 3));
         assert_eq!(first.events[2], PastEvent { number: 3, time: 1003, kind: EventKind::Guessed });
         let seen = Seen::decode(&first.seen.encode()).unwrap();
-        assert_eq!(reply(3).since(Some(&seen)), Ok(first));
+        assert_eq!((seen.seq(), reply(3).since(Some(&seen))), (3, Ok(first)));
         assert_eq!(reply(5).since(Some(&seen)).unwrap().events.len(), 5);
         assert_eq!(reply(0).since(None).unwrap().events, []);
+        let mut with_password = reply(3);
+        with_password.head.active = Version::from_bytes([5; 16]);
+        let told = with_password.since(None).unwrap();
+        assert_eq!((told.active, told.pending), (Some(Version::from_bytes([5; 16])), None));
         let mut last = reply(0);
         last.head.seq = u64::MAX;
         assert_eq!(last.since(None).unwrap().untold, u64::MAX);
@@ -211,6 +215,17 @@ mod tests {
         }
         let mut other = reply(7);
         other.events[6].kind = 0;
+        assert_eq!(other.since(Some(&seen)), Err(HistoryError), "the last is left out");
+        let mut other = reply(7);
+        other.events.swap(5, 6);
+        other.events[6].kind = 0;
         assert_eq!(other.since(Some(&seen)), Err(HistoryError), "one is left out");
+        // Where some are not told, the chain says nothing.
+        let mut other = reply(80);
+        other.head.seq = 81;
+        assert!(other.since(Some(&seen)).is_err() && other.since(None).is_err(), "it ends before its end");
+        let mut other = reply(80);
+        other.events.swap(10, 11);
+        assert!(other.since(Some(&seen)).is_err() && other.since(None).is_err(), "two are exchanged");
     }
 }
