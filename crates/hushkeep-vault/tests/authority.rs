@@ -46,6 +46,7 @@ fn at_no_step_of_a_change_is_the_owner_locked_out() {
     let (place, owner) = (Place::without_waits(), Owner::new(1));
     let old = owner.register(&place, "seven geese cross", NOW, 10).unwrap();
     let staged = owner.stage(&place, "eight geese cross", NOW, 20).unwrap();
+    assert_eq!(staged.active(), Some(old.version));
     let both = [old.clone(), staged.pair().clone()];
     for (text, seed) in [("seven geese cross", 30), ("eight geese cross", 31)] {
         assert!(place.guess(&both, text, NOW, seed).unwrap().0.ct_eq(&owner.key));
@@ -161,6 +162,7 @@ fn a_guess_in_the_middle_of_a_change_has_it_begin_again() {
 fn registrations_tell_nothing_of_a_password_that_is_registered() {
     let (place, owner) = (Place::without_waits(), Owner::new(1));
     let staged = owner.stage(&place, "seven geese cross", NOW, 10).unwrap();
+    assert_eq!(staged.active(), None);
     let (pairs, guess) = ([staged.pair().clone()], password("seven geese cross"));
     let (_, request) = Recovery::begin(&pairs, &guess, &mut rng(20)).unwrap();
     let counted = place.vault.guess(&place.store, &request, NOW, &mut rng(21)).unwrap().answers()[0];

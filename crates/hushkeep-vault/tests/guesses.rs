@@ -9,6 +9,7 @@ use common::*;
 use hushkeep_core::wrap::KdfParams;
 use hushkeep_vault::client::{Recovery, RecoveryError};
 use hushkeep_vault::server::{GuessRefused, Policy};
+use hushkeep_vault::{Pair, VaultId};
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 86_400;
@@ -138,6 +139,22 @@ fn a_pair_that_was_changed_costs_no_guess() {
     let refused = place.guess(&[changed], "seven geese cross", NOW, 20);
     assert!(matches!(refused, Err(Guess::Refused(GuessRefused::Changed))), "{refused:?}");
     assert!(is_wrong(&place.guess(&[pair], "seven ducks cross", NOW, 21), 9), "the first that counts");
+}
+
+/// One guess is counted once, at one record.
+#[test]
+fn two_passwords_of_different_records_are_not_guessed_at_together() {
+    let place = Place::without_waits();
+    let [one, two] = [1, 2].map(|byte| Owner::new(byte).register(&place, "seven geese cross", NOW, 10).unwrap());
+    let mut elsewhere = one.clone();
+    elsewhere.address = "https://other.example".to_owned();
+    let mut at_another_vault = one.clone();
+    at_another_vault.vault = VaultId::from_bytes([9; 32]);
+    let begin = |pairs: &[Pair]| Recovery::begin(pairs, &password("seven geese cross"), &mut rng(20)).map(drop).err();
+    assert_eq!(begin(&[one.clone(), elsewhere]), None);
+    for pairs in [vec![], vec![one.clone(), two], vec![one.clone(), at_another_vault], vec![one; 3]] {
+        assert_eq!(begin(&pairs), Some(RecoveryError::Pairs));
+    }
 }
 
 #[test]
