@@ -58,6 +58,9 @@ impl Policy {
 /// How long the answer to a guess holds, in seconds: as long it is repeated for nothing, and its proof is taken.
 pub(crate) const TICKET_SECONDS: i64 = 600;
 
+/// So many records are destroyed at a time; what is left waits for the next.
+const MOST_DESTROYED: usize = 4096;
+
 /// A record that cannot be read.
 #[derive(Debug)]
 enum LoadError {
@@ -132,11 +135,11 @@ impl Vault {
         columns.used >= self.policy.guesses || columns.failures >= self.policy.failures
     }
 
-    /// Destroys the records whose guesses are spent, and the answers to them expired: to be called now and then, for nobody
-    /// else may ask for them any more. Returns how many could not be.
+    /// Destroys records whose guesses are spent, and the answers to them expired: to be called each minute, for nobody may ask for
+    /// them any more. It takes some thousand at a time. Returns how many could not be destroyed, for they are damaged.
     pub fn destroy_due(&self, store: &dyn AttemptStore, now: i64, rng: &mut dyn CryptoRng) -> Result<u64, StoreError> {
         let mut damaged = 0;
-        for id in store.due(now)? {
+        for id in store.due(now, MOST_DESTROYED)? {
             match self.load(store, &id, now, rng) {
                 Ok(_) => {}
                 Err(LoadError::Damaged) => damaged += 1,

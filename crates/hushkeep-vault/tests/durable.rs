@@ -60,8 +60,8 @@ impl AttemptStore for Dying<'_> {
         self.call(|| self.store.delete(record, row))
     }
 
-    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
-        self.call(|| self.store.due(now))
+    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
+        self.call(|| self.store.due(now, count))
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

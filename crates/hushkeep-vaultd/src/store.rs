@@ -283,10 +283,11 @@ impl AttemptStore for SqliteStore {
         self.change(Change::Delete { id: *record, row: row.clone() })
     }
 
-    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached("SELECT id FROM records WHERE due <= ?1")?;
-            statement.query_map([now], |row| Ok(RecordId::from_bytes(row.get(0)?)))?.collect()
+            let mut statement =
+                connection.prepare_cached("SELECT id FROM records WHERE due <= ?1 ORDER BY due LIMIT ?2")?;
+            statement.query_map(params![now, count as u64], |row| Ok(RecordId::from_bytes(row.get(0)?)))?.collect()
         })
     }
 
@@ -553,7 +554,8 @@ mod tests {
 
         let store = SqliteStore::open(&path, &VAULT).unwrap();
         assert_eq!(store.load(&id(1)).unwrap(), Some(row(2, 3)));
-        assert_eq!((store.due(49).unwrap(), store.due(50).unwrap()), (Vec::new(), vec![id(1)]));
+        assert_eq!([(49, 9), (50, 9), (50, 0)].map(|(now, most)| store.due(now, most).unwrap().len()), [0, 1, 0]);
+        assert_eq!(store.due(50, 9).unwrap(), [id(1)]);
         assert_eq!(store.events(&id(1), 2, 5).unwrap(), [Event::new(1, 5, 1), Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 2, 1).unwrap(), [Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 1, 5).unwrap(), [Event::new(1, 5, 1)]);

@@ -56,9 +56,12 @@ impl AttemptStore for MemoryStore {
         Ok(is_same && records.remove(record).is_some())
     }
 
-    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
+    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
         let records = self.records();
-        Ok(records.iter().filter(|(_, (row, _))| row.due.is_some_and(|due| due <= now)).map(|(id, _)| *id).collect())
+        let due = records.iter().filter_map(|(id, (row, _))| Some((row.due.filter(|due| *due <= now)?, *id)));
+        let mut due: Vec<(i64, RecordId)> = due.collect();
+        due.sort_unstable_by_key(|(due, _)| *due);
+        Ok(due.into_iter().take(count).map(|(_, id)| id).collect())
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

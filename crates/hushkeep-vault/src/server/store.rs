@@ -40,8 +40,8 @@ pub trait AttemptStore: Send + Sync {
     /// Deletes a record and its events; `false` if its row is not this one any more.
     fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError>;
 
-    /// The records that are due.
-    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError>;
+    /// The records that are due: so many at most, those first that have been for longest.
+    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError>;
 
     /// The newest events of a record up to number `until`, the oldest first.
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError>;

@@ -186,8 +186,8 @@ impl AttemptStore for Between<'_> {
         self.store.delete(record, row)
     }
 
-    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
-        self.store.due(now)
+    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
+        self.store.due(now, count)
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

@@ -114,8 +114,8 @@ impl AttemptStore for InTurn<'_> {
         self.in_turn(|| self.store.delete(record, row))
     }
 
-    fn due(&self, now: i64) -> Result<Vec<RecordId>, StoreError> {
-        self.in_turn(|| self.store.due(now))
+    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
+        self.in_turn(|| self.store.due(now, count))
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {
