@@ -167,6 +167,7 @@ pub(crate) fn confirm(question: &str) -> io::Result<bool> {
 
 /// Asks for a new passphrase or password, twice.
 pub(crate) fn prompt_new(what: &str) -> io::Result<Zeroizing<String>> {
+    let _hidden = Hidden::hide();
     loop {
         let first = prompt(&format!("new {what}: "))?;
         if *prompt("the same again: ")? == *first {
@@ -196,6 +197,8 @@ fn read_secret(path: &Path) -> io::Result<Zeroizing<String>> {
 }
 
 fn prompt_secret(ways: &Ways) -> io::Result<Secret> {
+    // Also between the lines of one that is pasted in several.
+    let _hidden = Hidden::hide();
     let vaults = ways.vaults.iter().map(|host| format::printable(host.as_bytes())).collect::<Vec<_>>().join(" and ");
     let question = match (ways.passphrase, ways.vaults.is_empty()) {
         (true, false) => format!("recovery key, passphrase, or password for the vault {vaults}: "),
