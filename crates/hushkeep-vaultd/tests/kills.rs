@@ -252,8 +252,11 @@ fn guess_at_each(vault: &VaultAddress, records: &[Kept], first: usize) -> Vec<(u
             let (message, began) = (guess(pair, "not the password"), Instant::now());
             let left = match https.post(vault, GuessRequest::PATH, &message) {
                 Ok(reply) if reply.status == 200 => Some(GuessReply::decode(&reply.body).unwrap().left()),
-                // It was locked, and nothing was counted.
-                Ok(_) => break,
+                // It has to wait, and was not counted.
+                Ok(reply) => {
+                    assert_eq!(reply.status, 429, "{}", String::from_utf8_lossy(&reply.body));
+                    break;
+                }
                 Err(_) => None,
             };
             all.push((record, Sent { message: Message(message), began, ended: Instant::now(), left }));
