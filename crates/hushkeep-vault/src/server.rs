@@ -4,6 +4,7 @@
 //! cut.
 
 mod answer;
+mod due;
 mod guess;
 mod history;
 mod memory;
@@ -18,7 +19,7 @@ mod ticket;
 use opaque_ke::ServerSetup;
 use rand_core::CryptoRng;
 
-use crate::message::{Event, Head};
+use crate::message::Head;
 use crate::name::{RecordId, VaultId};
 use crate::suite::Suite;
 pub use answer::{Answered, Refused};
@@ -57,9 +58,6 @@ impl Policy {
 
 /// How long the answer to a guess holds, in seconds: as long it is repeated for nothing, and its proof is taken.
 pub(crate) const TICKET_SECONDS: i64 = 600;
-
-/// So many records are destroyed at a time; what is left waits for the next.
-const MOST_DESTROYED: usize = 4096;
 
 /// A record that cannot be read.
 #[derive(Debug)]
@@ -135,20 +133,6 @@ impl Vault {
         columns.used >= self.policy.guesses || columns.failures >= self.policy.failures
     }
 
-    /// Destroys records whose guesses are spent, and the answers to them expired: to be called each minute, for nobody may ask for
-    /// them any more. It takes some thousand at a time. Returns how many could not be destroyed, for they are damaged.
-    pub fn destroy_due(&self, store: &dyn AttemptStore, now: i64, rng: &mut dyn CryptoRng) -> Result<u64, StoreError> {
-        let mut damaged = 0;
-        for id in store.due(now, MOST_DESTROYED)? {
-            match self.load(store, &id, now, rng) {
-                Ok(_) => {}
-                Err(LoadError::Damaged) => damaged += 1,
-                Err(LoadError::Store(error)) => return Err(error),
-            }
-        }
-        Ok(damaged)
-    }
-
     /// Reads a record, and destroys it if it is due: its guesses are spent, and the answer to the last one holds no more.
     fn load(
         &self,
@@ -172,87 +156,5 @@ impl Vault {
             // Another was faster.
             false => self.load(store, id, now, rng),
         }
-    }
-
-    /// The record after a change, as it is kept, and the event to keep with it. One without guesses is due when the answer to
-    /// the last one holds no more.
-    fn after(
-        &self,
-        happened: Happened,
-        id: &RecordId,
-        record: Record,
-        now: i64,
-        rng: &mut dyn CryptoRng,
-    ) -> Option<(Record, Row, Event)> {
-        let (record, mut row, event) = record.after(happened, (&self.secrets, id), now, rng)?;
-        let columns = &record.columns;
-        if columns.is_destroyed == 0 && self.is_spent(columns) {
-            row.due = Some(columns.guessed_at.saturating_add(TICKET_SECONDS + 1));
-        }
-        Some((record, row, event))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rand_chacha::ChaCha20Rng;
-    use rand_chacha::rand_core::SeedableRng as _;
-
-    use super::slot::Slot;
-    use super::*;
-    use crate::message::Staged;
-    use crate::name::Version;
-
-    const NOW: i64 = 1_800_000_000;
-    const ID: RecordId = RecordId::from_bytes([7; 32]);
-
-    /// Nobody asks for the record any more: what is left of it must not wait for that.
-    #[test]
-    fn a_spent_record_is_erased_once_its_last_answer_has_expired() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let vault = Vault::new(Secrets::generate(NOW, &mut rng), Policy::DEFAULT).unwrap();
-        let store = MemoryStore::default();
-        let staged = |byte| {
-            let mut bytes = Staged::empty().encode();
-            bytes[1..].fill(byte);
-            Staged::decode(&bytes).unwrap()
-        };
-        let slot =
-            |byte| Some(Slot { version: Version::from_bytes([byte; 16]), secret: [byte; 32], staged: staged(byte) });
-        let mut spent = Record::new();
-        (spent.slots.active, spent.slots.pending) = (slot(1), slot(2));
-        (spent.columns.used, spent.columns.guessed_at) = (Policy::DEFAULT.guesses, NOW);
-        let (_, row, event) = vault.after(Happened::Guessed, &ID, spent, NOW, &mut rng).unwrap();
-        store.insert(&ID, &row, &event).unwrap();
-        assert_eq!(row.due, Some(NOW + 601));
-
-        assert_eq!(vault.destroy_due(&store, NOW + TICKET_SECONDS, &mut rng).unwrap(), 0);
-        assert_eq!(store.load(&ID).unwrap(), Some(row), "its last answer still holds");
-        assert_eq!(vault.destroy_due(&store, NOW + TICKET_SECONDS + 1, &mut rng).unwrap(), 0);
-        let destroyed = store.load(&ID).unwrap().unwrap();
-        assert_eq!((destroyed.seq, destroyed.due), (2, None));
-        let record = Record::open(vault.secrets(), &ID, &destroyed).unwrap();
-        let generous = Policy { guesses: 20, ..Policy::DEFAULT };
-        let secrets = Secrets::decode(&vault.secrets().encode()).unwrap();
-        assert_eq!(Vault::new(secrets, generous).unwrap().left(&record), 0);
-        for (slot, byte) in [record.slots.active, record.slots.pending].into_iter().zip([1, 2]) {
-            let slot = slot.unwrap();
-            assert_eq!((slot.version, slot.secret), (Version::from_bytes([byte; 16]), [0; 32]));
-            let owner = Staged { update_key: slot.staged.update_key, ..Staged::empty() };
-            assert!(slot.staged == owner && owner.update_key == [byte; 32]);
-        }
-        assert_eq!(store.events(&ID, 2, 1).unwrap(), [Event { seq: 2, time: NOW + 601, kind: 5 }]);
-    }
-
-    /// One that nobody can destroy does not keep the others.
-    #[test]
-    fn a_damaged_record_that_is_due_is_counted_and_left() {
-        let mut rng = ChaCha20Rng::seed_from_u64(1);
-        let vault = Vault::new(Secrets::generate(NOW, &mut rng), Policy::DEFAULT).unwrap();
-        let store = MemoryStore::default();
-        let row = Row { seq: 1, due: Some(NOW), bytes: vec![0; ROW_LEN] };
-        store.insert(&ID, &row, &Event { seq: 1, time: NOW, kind: 3 }).unwrap();
-        assert_eq!(vault.destroy_due(&store, NOW, &mut rng).unwrap(), 1);
-        assert_eq!(store.load(&ID).unwrap(), Some(row));
     }
 }

@@ -103,6 +103,20 @@ fn a_guess_that_was_under_way_brings_no_deleted_record_back() {
     assert_eq!(history.unwrap().since(None).unwrap().left, 10, "nothing was counted at the new record");
 }
 
+/// Nor does the owner of the old one read what happened to the new one.
+#[test]
+fn a_history_that_is_being_read_is_of_one_record() {
+    let (place, owner, other) = (Place::without_waits(), Owner::new(1), thief_of(&Owner::new(1)));
+    let old = owner.register(&place, "seven geese cross", NOW, 10).unwrap();
+    let request = old.history(&owner.update_key(&place));
+    let store = Between::new(&place.store, || {
+        place.vault.delete(&place.store, &old.delete(&owner.update_key(&place))).unwrap();
+        other.register(&place, "eight geese cross", NOW + 7, 20).unwrap();
+    });
+    let told = place.vault.history(&store, &request, NOW, &mut rng(30)).map(drop);
+    assert!(matches!(told, Err(ChangeRefused::Unauthorized)), "{told:?}");
+}
+
 /// Else who stages a password that he knows gives guesses back for ever.
 #[test]
 fn a_password_that_is_only_staged_gives_no_guesses_back() {

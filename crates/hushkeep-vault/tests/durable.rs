@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::*;
@@ -60,8 +61,8 @@ impl AttemptStore for Dying<'_> {
         self.call(|| self.store.delete(record, row))
     }
 
-    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
-        self.call(|| self.store.due(now, count))
+    fn due(&self, waiting: RangeInclusive<i64>, count: usize) -> Result<Vec<RecordId>, StoreError> {
+        self.call(|| self.store.due(waiting, count))
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

@@ -12,7 +12,6 @@ use axum_server::tls_rustls::RustlsConfig;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use hushkeep_vault::VaultId;
-use hushkeep_vault::server::StoreError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
@@ -134,7 +133,7 @@ impl Server {
 
 /// Looks after the records while they are served; ends only if they must not be any more, or cannot.
 async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Option<Arc<Limits>>) -> ServeError {
-    let mut reached = Instant::now();
+    let (mut reached, mut running) = (Instant::now(), None);
     loop {
         if let Some(limits) = &limits {
             limits.forget_idle();
@@ -142,11 +141,16 @@ async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Op
         if !service.records.has_writer() {
             return ServeError::NoWriter;
         }
-        let looked = {
+        // One at a time: what hangs takes no second thread.
+        let mut look = running.take().unwrap_or_else(|| {
             let (fence, service) = (fence.clone(), Arc::clone(&service));
             tokio::task::spawn_blocking(move || look_once(fence.as_deref(), &service))
-        };
-        match tokio::time::timeout(LOOK_AFTER_EVERY, looked).await {
+        });
+        let looked = tokio::time::timeout(LOOK_AFTER_EVERY, &mut look).await;
+        if looked.is_err() {
+            running = Some(look);
+        }
+        match looked {
             Ok(Ok(Ok(()))) => reached = Instant::now(),
             Ok(Ok(Err(error))) if Fence::forbids(&error) => return error.into(),
             // Whatever it is that keeps the fence where it is.
@@ -164,19 +168,20 @@ async fn look_after(fence: Option<Arc<Fence>>, service: Arc<Service>, limits: Op
 }
 
 fn look_once(fence: Option<&Fence>, service: &Service) -> Result<(), FenceError> {
-    let kept = service.records.check().and_then(|()| destroy_due(service)).and_then(|()| service.records.tidy());
+    destroy_due(service);
+    let kept = service.records.check().and_then(|()| service.records.tidy());
     service.is_well.store(kept.is_ok(), Ordering::Relaxed);
     kept?;
     fence.map_or(Ok(()), |fence| fence.pass(&service.records))
 }
 
-/// What nobody asks for any more is destroyed all the same.
-fn destroy_due(service: &Service) -> Result<(), StoreError> {
-    let damaged = service.vault.destroy_due(&service.records, clock::now(), &mut UnwrapErr(SysRng))?;
-    if damaged > 0 {
-        tracing::error!(damaged, "records whose guesses are spent are damaged, and were not destroyed");
+/// What nobody asks for any more is destroyed all the same. A record that cannot be keeps nothing else from being done.
+fn destroy_due(service: &Service) {
+    match service.vault.destroy_due(&service.records, clock::now(), &mut UnwrapErr(SysRng)) {
+        Ok(0) => {}
+        Ok(damaged) => tracing::error!(damaged, "records whose guesses are spent are damaged, and were not destroyed"),
+        Err(error) => tracing::error!(error = chain(&error), "not all records whose guesses are spent were destroyed"),
     }
-    Ok(())
 }
 
 /// Ends the server when the system asks for it, from now on: what is under way is answered first.

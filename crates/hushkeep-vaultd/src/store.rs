@@ -5,6 +5,7 @@
 
 use std::fs::OpenOptions;
 use std::io;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
@@ -32,7 +33,7 @@ pub(crate) const PAGE: u32 = 4096;
 const BUSY_LIMIT: Duration = Duration::from_secs(10);
 
 /// The version of the tables, as SQLite keeps it in `user_version`.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS records (
@@ -114,6 +115,9 @@ pub enum RecordsError {
     /// It is empty, or something else.
     #[error("{} has no records of a vault", .0.display())]
     NoRecords(PathBuf),
+    /// It is from before the first release.
+    #[error("{} is from before the first release of hushkeep-vaultd, and cannot be used any more", .0.display())]
+    Unreleased(PathBuf),
     /// A later version of this program has written it.
     #[error("{} is of a later version of hushkeep-vaultd", .0.display())]
     Newer(PathBuf),
@@ -142,6 +146,7 @@ impl SqliteStore {
         match connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0)).map_err(failed)? {
             VERSION => {}
             0 => return Err(RecordsError::NoRecords(path.to_owned())),
+            1 => return Err(RecordsError::Unreleased(path.to_owned())),
             _ => return Err(RecordsError::Newer(path.to_owned())),
         }
         let known = connection.query_row("SELECT id FROM vault", [], |row| row.get::<_, [u8; 32]>(0));
@@ -283,11 +288,12 @@ impl AttemptStore for SqliteStore {
         self.change(Change::Delete { id: *record, row: row.clone() })
     }
 
-    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
+    fn due(&self, waiting: RangeInclusive<i64>, count: usize) -> Result<Vec<RecordId>, StoreError> {
         self.read(|connection| {
             let mut statement =
-                connection.prepare_cached("SELECT id FROM records WHERE due <= ?1 ORDER BY due LIMIT ?2")?;
-            statement.query_map(params![now, count as u64], |row| Ok(RecordId::from_bytes(row.get(0)?)))?.collect()
+                connection.prepare_cached("SELECT id FROM records WHERE due < ?1 OR due > ?2 ORDER BY due LIMIT ?3")?;
+            let range = params![waiting.start(), waiting.end(), count as u64];
+            statement.query_map(range, |row| Ok(RecordId::from_bytes(row.get(0)?)))?.collect()
         })
     }
 
@@ -409,9 +415,9 @@ fn make(transaction: &Transaction<'_>, change: &Change) -> Result<bool, rusqlite
             Ok(record.is_some())
         }
         Change::Reseal { id, row, new } => {
-            let mut update =
-                transaction.prepare_cached("UPDATE records SET row = ?4 WHERE id = ?1 AND seq = ?2 AND row = ?3")?;
-            Ok(update.execute(params![id.as_bytes(), row.seq, row.bytes, new.bytes])? == 1)
+            let mut update = transaction
+                .prepare_cached("UPDATE records SET due = ?4, row = ?5 WHERE id = ?1 AND seq = ?2 AND row = ?3")?;
+            Ok(update.execute(params![id.as_bytes(), row.seq, row.bytes, new.due, new.bytes])? == 1)
         }
         Change::Number { name, number } => {
             let mut insert =
@@ -554,8 +560,9 @@ mod tests {
 
         let store = SqliteStore::open(&path, &VAULT).unwrap();
         assert_eq!(store.load(&id(1)).unwrap(), Some(row(2, 3)));
-        assert_eq!([(49, 9), (50, 9), (50, 0)].map(|(now, most)| store.due(now, most).unwrap().len()), [0, 1, 0]);
-        assert_eq!(store.due(50, 9).unwrap(), [id(1)]);
+        let due = |first, last, most| store.due(first..=last, most).unwrap().len();
+        assert_eq!([due(50, 60, 9), due(51, 60, 9), due(40, 49, 9), due(51, 60, 0)], [0, 1, 1, 0]);
+        assert_eq!(store.due(51..=60, 9).unwrap(), [id(1)]);
         assert_eq!(store.events(&id(1), 2, 5).unwrap(), [Event::new(1, 5, 1), Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 2, 1).unwrap(), [Event::new(2, 7, 3)]);
         assert_eq!(store.events(&id(1), 1, 5).unwrap(), [Event::new(1, 5, 1)]);

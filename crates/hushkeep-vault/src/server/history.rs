@@ -30,7 +30,7 @@ impl Vault {
             events.iter_mut().zip(told).for_each(|(place, event)| *place = event);
             // A change in between makes room among the events: one would be missing, and the history look like another.
             loaded = self.load(store, &request.record, now, rng)?;
-            if loaded.as_ref().is_some_and(|(now, _)| now.seq == row.seq) {
+            if loaded.as_ref().is_some_and(|(again, _)| *again == row) {
                 return Ok(HistoryReply { head: self.head(&record), events });
             }
         }

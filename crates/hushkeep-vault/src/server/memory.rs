@@ -1,6 +1,7 @@
 //! Records in memory, for tests: a vault that forgets its counts when it ends is none.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{AttemptStore, Row, StoreError};
@@ -47,7 +48,7 @@ impl AttemptStore for MemoryStore {
     fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError> {
         let mut records = self.records();
         let found = records.get_mut(record).filter(|(kept, _)| kept == row);
-        Ok(found.map(|(kept, _)| kept.bytes.clone_from(&new.bytes)).is_some())
+        Ok(found.map(|(kept, _)| *kept = new.clone()).is_some())
     }
 
     fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError> {
@@ -56,12 +57,10 @@ impl AttemptStore for MemoryStore {
         Ok(is_same && records.remove(record).is_some())
     }
 
-    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
+    fn due(&self, waiting: RangeInclusive<i64>, count: usize) -> Result<Vec<RecordId>, StoreError> {
         let records = self.records();
-        let due = records.iter().filter_map(|(id, (row, _))| Some((row.due.filter(|due| *due <= now)?, *id)));
-        let mut due: Vec<(i64, RecordId)> = due.collect();
-        due.sort_unstable_by_key(|(due, _)| *due);
-        Ok(due.into_iter().take(count).map(|(_, id)| id).collect())
+        let due = records.iter().filter(|(_, (row, _))| row.due.is_some_and(|due| !waiting.contains(&due)));
+        Ok(due.take(count).map(|(id, _)| *id).collect())
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

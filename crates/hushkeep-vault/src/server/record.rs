@@ -91,29 +91,22 @@ impl Record {
         Some(Self { seq: row.seq, columns: sealed.columns, slots })
     }
 
-    /// The record after a change, as it is kept, and the event to keep with it.
-    pub(super) fn after(
-        mut self,
-        happened: Happened,
-        (secrets, id): (&Secrets, &RecordId),
-        now: i64,
-        rng: &mut dyn CryptoRng,
-    ) -> Option<(Self, Row, Event)> {
+    /// The record after a change, and the event to keep with it.
+    pub(super) fn after(mut self, happened: Happened, now: i64) -> (Self, Event) {
         self.seq += 1;
         let event = Event { seq: self.seq, time: now, kind: happened as u8 };
         self.columns.chain = event.chained(&self.columns.chain);
-        let row = self.seal((secrets, id), rng)?;
-        Some((self, row, event))
+        (self, event)
     }
 
     /// As it is kept, under the newest key.
-    pub(super) fn seal(&self, (secrets, id): (&Secrets, &RecordId), rng: &mut dyn CryptoRng) -> Option<Row> {
+    pub(super) fn seal(&self, (secrets, id): (&Secrets, &RecordId), rng: &mut dyn CryptoRng) -> Option<Vec<u8>> {
         let kek = secrets.newest();
         let keys = secrets.record_keys(kek, id)?;
         let slots = self.slots.seal(&keys, &slot::place(&secrets.id(), id), rng);
         let mut sealed = Sealed { kek, columns: self.columns.clone(), slots, mac: [0; 32] };
         sealed.mac = mac(keys.mac.expose(), id, self.seq, &sealed);
-        Some(Row { seq: self.seq, due: None, bytes: sealed.encode() })
+        Some(sealed.encode())
     }
 
     /// Under which key a row is sealed; `None` if it is none.

@@ -56,7 +56,7 @@ impl Vault {
         if Record::kek_of(&row) == Some(self.secrets.newest()) {
             return Ok(false);
         }
-        let new = record.seal((&self.secrets, id), rng).ok_or(ResealError::Damaged(*id))?;
+        let new = self.seal(id, &record, rng).ok_or(ResealError::Damaged(*id))?;
         // Whoever changed it meanwhile has sealed it under the newest key.
         store.reseal(id, &row, &new)?;
         Ok(true)

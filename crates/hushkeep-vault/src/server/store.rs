@@ -1,6 +1,7 @@
 //! Where rows are kept. A store knows neither what is in them nor what they mean.
 
 use std::error::Error;
+use std::ops::RangeInclusive;
 
 use crate::message::Event;
 use crate::name::RecordId;
@@ -34,14 +35,14 @@ pub trait AttemptStore: Send + Sync {
     /// was deleted and registered again may have got to the same number.)
     fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError>;
 
-    /// Replaces a row by the same one, sealed anew; `false` if it is not that one any more.
+    /// Replaces a row by the same one, sealed anew, or due at another time; `false` if it is not that one any more.
     fn reseal(&self, record: &RecordId, row: &Row, new: &Row) -> Result<bool, StoreError>;
 
     /// Deletes a record and its events; `false` if its row is not this one any more.
     fn delete(&self, record: &RecordId, row: &Row) -> Result<bool, StoreError>;
 
-    /// The records that are due: so many at most, those first that have been for longest.
-    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError>;
+    /// Records that are due at some time outside of these, so many at most.
+    fn due(&self, waiting: RangeInclusive<i64>, count: usize) -> Result<Vec<RecordId>, StoreError>;
 
     /// The newest events of a record up to number `until`, the oldest first.
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError>;

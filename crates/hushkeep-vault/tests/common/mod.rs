@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part of this")]
 #![allow(clippy::unwrap_used, reason = "a test may fail")]
 
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 
 use hushkeep_core::Secret;
@@ -186,8 +187,8 @@ impl AttemptStore for Between<'_> {
         self.store.delete(record, row)
     }
 
-    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
-        self.store.due(now, count)
+    fn due(&self, waiting: RangeInclusive<i64>, count: usize) -> Result<Vec<RecordId>, StoreError> {
+        self.store.due(waiting, count)
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {

@@ -35,6 +35,8 @@ pub(crate) enum Kind {
     Commit,
     /// The record goes, with all its passwords.
     Delete,
+    /// The vault destroys by itself what is due.
+    LookAfter,
 }
 
 /// A guess of this number, at the first password, or at both.
@@ -60,6 +62,8 @@ pub(crate) enum Told {
     /// A proof, or what was to be staged, came too late.
     Expired,
     Changed,
+    /// Nothing is said of what was destroyed.
+    LookedAfter,
     Locked(u32),
     Destroyed,
     NoRecord,
@@ -159,6 +163,10 @@ impl Model {
             Kind::Delete => {
                 self.record = None;
                 Told::Changed
+            }
+            Kind::LookAfter => {
+                self.destroy_if_due(now);
+                Told::LookedAfter
             }
             _ => {
                 self.destroy_if_due(now);
@@ -289,7 +297,7 @@ fn is_disturbed(history: &[Done], one: &Done) -> bool {
         Told::Left(_) | Told::Reset(true) => true,
         Told::Changed => other.act.kind != Kind::Begin,
         // The first who finds that it is due destroys it.
-        Told::Destroyed => true,
+        Told::Destroyed | Told::LookedAfter => true,
         _ => false,
     };
     history

@@ -1,6 +1,7 @@
 //! Threads of which one runs at a time: at each call of the store, a seed says whose turn it is.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::sync::{Condvar, Mutex};
 
 use hushkeep_vault::RecordId;
@@ -114,8 +115,8 @@ impl AttemptStore for InTurn<'_> {
         self.in_turn(|| self.store.delete(record, row))
     }
 
-    fn due(&self, now: i64, count: usize) -> Result<Vec<RecordId>, StoreError> {
-        self.in_turn(|| self.store.due(now, count))
+    fn due(&self, waiting: RangeInclusive<i64>, count: usize) -> Result<Vec<RecordId>, StoreError> {
+        self.in_turn(|| self.store.due(waiting, count))
     }
 
     fn events(&self, record: &RecordId, until: u64, count: usize) -> Result<Vec<Event>, StoreError> {
