@@ -1,6 +1,6 @@
-//! Guesses, proofs, a change of the password and a deletion at the same time, while time goes on: each takes effect as if they came one
-//! after the other, in some order that what was told allows (linearizability). The order of their steps comes from a seed: the same
-//! seed, the same history.
+//! Guesses, proofs, a change of the password and a deletion at the same time, while time goes on: each takes effect as if they
+//! came one after the other, in some order that what was told allows (linearizability). The order of their steps comes from a
+//! seed: the same seed, the same history.
 //!
 //! `HUSHKEEP_SEEDS=first..end` runs other seeds than the few that every test run has.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]

@@ -161,7 +161,7 @@ fn damage(vault: &Vault, records: &SqliteStore) -> Finding {
                 let Unopened { another_key, damaged } = unopened;
                 let advice = match another_key {
                     0 => {
-                        "their owners need another way to the key, and a password anew; a copy that is put back is older for all"
+                        "their owners need another way to the key, and a new password; a copy that is put back is older for all"
                     }
                     _ => "records and vault-keys belong together: put back those of the same side of the last rekey",
                 };

@@ -12,9 +12,9 @@ use crate::name::RecordId;
 const MOST: usize = 4096;
 
 impl Vault {
-    /// Destroys records whose guesses are spent, and the answers to them expired: to be called each minute. It takes some thousand
-    /// at a time. Returns how many could not be destroyed, for they are damaged. If the store fails for one, it goes on with the
-    /// others, and says so at the end.
+    /// Destroys records whose guesses are spent, and the answers to them expired: to be called each minute. It takes some
+    /// thousand at a time. Returns how many could not be destroyed, for they are damaged. If the store fails for one, it goes
+    /// on with the others, and says so at the end.
     pub fn destroy_due(&self, store: &dyn AttemptStore, now: i64, rng: &mut dyn CryptoRng) -> Result<u64, StoreError> {
         // An answer has expired on both sides of ten minutes: one that is of the future was given by a clock that was wrong.
         let waiting = now.saturating_add(1)..=now.saturating_add(2 * TICKET_SECONDS + 1);

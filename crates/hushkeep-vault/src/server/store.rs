@@ -31,8 +31,8 @@ pub trait AttemptStore: Send + Sync {
     /// Keeps a new record and its first event; `false` if there is one of this id.
     fn insert(&self, record: &RecordId, row: &Row, event: &Event) -> Result<bool, StoreError>;
 
-    /// Replaces a row by another, and keeps what happened; `false` if the row is not that one any more, in all its bytes. (A record that
-    /// was deleted and registered again may have got to the same number.)
+    /// Replaces a row by another, and keeps what happened; `false` if the row is not that one any more, in all its bytes. (A
+    /// record that was deleted and registered again may have got to the same number.)
     fn replace(&self, record: &RecordId, row: &Row, new: &Row, event: &Event) -> Result<bool, StoreError>;
 
     /// Replaces a row by the same one, sealed anew, or due at another time; `false` if it is not that one any more.

@@ -1,7 +1,7 @@
 //! What a record is to its users, and whether a history has an order in which it makes sense.
 //!
-//! The search is that of Wing and Gong (Testing and Verifying Concurrent Objects, 1993), which forgets no state it has been in (Lowe,
-//! Testing for linearizability, 2017).
+//! The search is that of Wing and Gong (Testing and Verifying Concurrent Objects, 1993), which forgets no state it has been in
+//! (Lowe, Testing for linearizability, 2017).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -131,8 +131,8 @@ impl Model {
         }
     }
 
-    /// Whether there is an order of what was done, in which nothing comes before what had ended when it began, and in which everything is
-    /// told as it was.
+    /// Whether there is an order of what was done, in which nothing comes before what had ended when it began, and in which
+    /// everything is told as it was.
     pub(crate) fn explains(self, history: &[Done]) -> bool {
         let (mut seen, mut ways) = (HashSet::new(), vec![(0_u64, self)]);
         while let Some((done, model)) = ways.pop() {
