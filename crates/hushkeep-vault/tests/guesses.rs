@@ -85,6 +85,19 @@ fn no_clock_makes_anybody_wait_longer() {
     assert!(place.guess(&pairs, "seven geese cross", NOW + 600, 32).is_ok());
 }
 
+/// A clock that went back by less than a wait is not told from requests that overtake each other; by more, from one that was wrong.
+#[test]
+fn a_wait_is_one_up_to_twice_its_length() {
+    let (place, owner) = (Place::new(Policy::DEFAULT), Owner::new(1));
+    let pairs = [owner.register(&place, "seven geese cross", NOW, 10).unwrap()];
+    for seed in 0..3 {
+        place.guess(&pairs, "seven ducks cross", NOW, 20 + seed).err().unwrap();
+    }
+    let early = place.guess(&pairs, "seven geese cross", NOW - MINUTE, 30);
+    assert!(matches!(early, Err(Guess::Refused(GuessRefused::Locked { seconds: 60 }))), "{early:?}");
+    assert!(place.guess(&pairs, "seven geese cross", NOW - MINUTE - 1, 31).is_ok());
+}
+
 #[test]
 fn a_guess_whose_answer_was_lost_is_answered_again_for_nothing() {
     let (place, owner) = (Place::without_waits(), Owner::new(1));
