@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use common::*;
 use hushkeep_vault::client::Recovery;
 use hushkeep_vault::message::Event;
+use hushkeep_vault::request::Code;
 use hushkeep_vault::server::{AttemptStore, MemoryStore, Policy, Row, Secrets, StoreError, Vault};
 use hushkeep_vault::{Pair, RecordId};
 
@@ -188,4 +189,26 @@ fn wherever_the_store_dies_in_a_rekey_the_record_opens_and_the_rekey_can_go_on()
         place.vault = vault(&secrets);
         assert!(place.guess(std::slice::from_ref(&pair), GEESE, NOW, 21).unwrap().0.ct_eq(&owner.key), "{death:?}");
     }
+}
+
+/// Clients learn that it failed; what the store said is for whoever runs the vault.
+#[test]
+fn what_the_store_said_is_told_beside_the_refusal() {
+    let (place, owner) = (Place::new(Policy::DEFAULT), Owner::new(1));
+    let pair = owner.register(&place, GEESE, NOW, 10).unwrap();
+    let guess = |seed| {
+        let password = password(HERONS);
+        Recovery::begin(std::slice::from_ref(&pair), &password, &mut rng(seed)).unwrap().1.encode()
+    };
+    let history = pair.history(&owner.update_key(&place)).encode();
+    for (path, message) in [("/v1/guess", guess(20)), ("/v1/history", history)] {
+        let dying = Dying::new(&place.store, (0, false));
+        let refused = place.vault.answer(&dying, (path, &message), NOW, &mut rng(30)).unwrap_err();
+        assert_eq!((refused.code, refused.trouble.as_deref()), (Code::Unavailable, Some("it died")), "{path}");
+        assert!(!refused.detail.contains("died"));
+    }
+    let answer = |seed| place.vault.answer(&place.store, ("/v1/guess", &guess(seed)), NOW, &mut rng(seed));
+    assert!((40..43).all(|seed| answer(seed).is_ok()));
+    let refused = answer(43).unwrap_err();
+    assert_eq!((refused.code, refused.retry_after, refused.trouble), (Code::Locked, Some(60), None));
 }
