@@ -85,7 +85,8 @@ fn no_clock_makes_anybody_wait_longer() {
     assert!(place.guess(&pairs, "seven geese cross", NOW + 600, 32).is_ok());
 }
 
-/// A clock that went back by less than a wait is not told from requests that overtake each other; by more, from one that was wrong.
+/// A clock that went back by less than a wait is not told from requests that overtake each other; by more, from one that was
+/// wrong.
 #[test]
 fn a_wait_is_one_up_to_twice_its_length() {
     let (place, owner) = (Place::new(Policy::DEFAULT), Owner::new(1));

@@ -35,8 +35,8 @@ pub enum CopyError {
     Damaged(String),
     /// The vault does not have the keys of all that is in the copy.
     #[error(
-        "{0} of {1} records in the copy are under a key that is not in vault-keys: the copy is from before the last rekey, or \
-         vault-keys is"
+        "{0} of {1} records in the copy are under a key that is not in vault-keys: the copy is from before the last \
+         rekey, or vault-keys is"
     )]
     Sealed(u64, u64),
     /// The vault has records that are newer than the copy.

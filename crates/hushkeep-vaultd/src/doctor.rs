@@ -86,7 +86,8 @@ fn clock_of(records: &SqliteStore) -> Finding {
                 "clock",
                 false,
                 format!(
-                    "it is {ahead} s behind what it was at the last change: guesses wait longer, or not at all. set it right"
+                    "it is {ahead} s behind what it was at the last change: guesses wait longer, or not at all. \
+                     compare it with another clock: it may be behind now, or have been ahead then"
                 ),
             )
         }

@@ -34,7 +34,7 @@ enum Command {
     Rekey {
         #[command(flatten)]
         vault: DirArgs,
-        /// Give up records that are damaged: no copy can mend them afterwards
+        /// Delete records that are damaged: no copy can mend them afterwards
         #[arg(long)]
         give_up_damaged: bool,
     },
@@ -127,11 +127,11 @@ fn run(command: Command) -> Result<ExitCode, Box<dyn Error>> {
                 })?;
             println!("sealed {} under a new key, and destroyed the old one", count_of(rekeyed.sealed, "record"));
             if rekeyed.damaged > 0 {
-                println!("gave up {} for damage", count_of(rekeyed.damaged, "record"));
+                println!("deleted {} for damage", count_of(rekeyed.damaged, "record"));
             }
             println!(
-                "now copy vault-keys and the records anew, and destroy all copies of before: one of each opens what was \
-                 destroyed"
+                "now copy vault-keys and the records anew, and destroy all copies of before: one of each opens what \
+                 was destroyed"
             );
         }
         #[cfg(feature = "bench")]

@@ -6,7 +6,7 @@ use std::thread;
 use getrandom::SysRng;
 use getrandom::rand_core::UnwrapErr;
 use hushkeep_vault::RecordId;
-use hushkeep_vault::server::{Policy, ResealError, Vault};
+use hushkeep_vault::server::{AttemptStore as _, Policy, ResealError, Vault};
 
 use crate::clock;
 use crate::folder::{FolderError, VaultFolder};
@@ -34,12 +34,12 @@ pub enum RekeyError {
 pub struct Rekeyed {
     /// So many records were sealed.
     pub sealed: u64,
-    /// So many are damaged, and were left as they are.
+    /// So many were damaged, and deleted.
     pub damaged: u64,
 }
 
 /// Seals all records of a vault, which is not being served, under a new key, and destroys the older ones. Records that are
-/// damaged stop it, unless they are `given_up`: a copy from before could only mend them under the older keys.
+/// damaged stop it, unless they are `given_up`: those are deleted. (A copy from before could mend them, under the older keys.)
 pub fn rekey(folder: &VaultFolder, given_up: bool) -> Result<Rekeyed, RekeyError> {
     let mut secrets = folder.keys()?;
     // Two keys are left of a run that was broken off: it is gone on with.
@@ -49,22 +49,22 @@ pub fn rekey(folder: &VaultFolder, given_up: bool) -> Result<Rekeyed, RekeyError
     }
     let vault = Vault::new(folder.keys()?, Policy::DEFAULT).map_err(FolderError::from)?;
     let records = folder.records(&vault)?;
-    let mut sealed = 0;
+    let mut rekeyed = Rekeyed::default();
     // Until none is left: without the older key, one that was overlooked would be lost.
-    let damaged = loop {
+    loop {
         let pass = reseal_all(&vault, &records, given_up)?;
-        match pass.sealed {
-            0 => break pass.damaged,
-            _ => sealed += pass.sealed,
+        rekeyed = Rekeyed { sealed: rekeyed.sealed + pass.sealed, damaged: rekeyed.damaged + pass.damaged };
+        if pass.sealed == 0 {
+            break;
         }
-    };
+    }
     // What the old key opens is overwritten in the log, too, before that key goes.
     if !records.tidy().map_err(ResealError::from)? {
         return Err(RekeyError::InUse);
     }
     secrets.drop_older_keks();
     folder.set_keys(&secrets)?;
-    Ok(Rekeyed { sealed, damaged })
+    Ok(rekeyed)
 }
 
 /// Goes through all records once.
@@ -98,7 +98,13 @@ fn reseal_each(vault: &Vault, records: &SqliteStore, ids: &[RecordId], given_up:
     let mut rekeyed = Rekeyed::default();
     for id in ids {
         match vault.reseal(records, id, clock::now(), &mut UnwrapErr(SysRng)) {
-            Err(ResealError::Damaged(_)) if given_up => rekeyed.damaged += 1,
+            Err(ResealError::Damaged(_)) if given_up => {
+                // Without the older key nothing would tell it from a record of before the rekey, and no copy with it be taken.
+                if let Some(row) = records.load(id)? {
+                    records.delete(id, &row)?;
+                }
+                rekeyed.damaged += 1;
+            }
             sealed => rekeyed.sealed += u64::from(sealed?),
         }
     }

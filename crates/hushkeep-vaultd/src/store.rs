@@ -36,26 +36,26 @@ const BUSY_LIMIT: Duration = Duration::from_secs(10);
 const VERSION: u32 = 2;
 
 const SCHEMA: &str = "
-    CREATE TABLE IF NOT EXISTS records (
+    CREATE TABLE records (
         number INTEGER PRIMARY KEY,
         id BLOB NOT NULL UNIQUE CHECK (length(id) = 32),
         seq INTEGER NOT NULL,
         due INTEGER,
         row BLOB NOT NULL
     ) STRICT;
-    CREATE INDEX IF NOT EXISTS due ON records (due) WHERE due IS NOT NULL;
-    CREATE TABLE IF NOT EXISTS events (
+    CREATE INDEX due ON records (due) WHERE due IS NOT NULL;
+    CREATE TABLE events (
         record INTEGER NOT NULL,
         seq INTEGER NOT NULL,
         time INTEGER NOT NULL,
         kind INTEGER NOT NULL,
         PRIMARY KEY (record, seq)
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS numbers (
+    CREATE TABLE numbers (
         name TEXT PRIMARY KEY,
         number INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS vault (
+    CREATE TABLE vault (
         id BLOB NOT NULL CHECK (length(id) = 32)
     ) STRICT;";
 

@@ -55,6 +55,39 @@ fn a_rekey_leaves_the_records_and_makes_old_copies_useless() {
     assert!(owner.recover(&served.address).ct_eq(&owner.key));
 }
 
+/// One that is left there would have every later copy taken for one from before the rekey.
+#[test]
+fn a_damaged_record_stops_a_rekey_until_it_is_given_up() {
+    let parent = tempfile::tempdir().unwrap();
+    let (folder, copy) = (folder(&parent), parent.path().join("copy.db"));
+    let (owner, mut other) = (vault_with_record(&folder), Owner::new());
+    let served = Served::start(&folder, &[]);
+    other.register(&served.address).unwrap();
+    assert!(served.end());
+    {
+        let (_, records) = VaultFolder::take(&folder).unwrap().open().unwrap();
+        let id = other.pair.as_ref().unwrap().record();
+        let row = records.load(&id).unwrap().unwrap();
+        let mut damaged = row.clone();
+        *damaged.bytes.last_mut().unwrap() ^= 1;
+        assert!(records.reseal(&id, &row, &damaged).unwrap());
+    }
+    let (said, done) = run("doctor", &folder, &[]);
+    assert!(!done && said.contains("of 2, 1 are damaged"), "{said}");
+    let (said, done) = run("rekey", &folder, &[]);
+    assert!(!done && said.contains("--give-up-damaged"), "{said}");
+    let (said, done) = run("rekey", &folder, &["--give-up-damaged"]);
+    assert!(done && said.contains("deleted 1 record for damage"), "{said}");
+    let (said, done) = run("doctor", &folder, &[]);
+    assert!(done, "{said}");
+    let (said, done) = run("backup", &folder, &["--to", copy.to_str().unwrap()]);
+    assert!(done && said.contains("1 record"), "{said}");
+    let (said, done) = run("restore", &folder, &["--from", copy.to_str().unwrap()]);
+    assert!(done, "{said}");
+    let served = Served::start(&folder, &[]);
+    assert!(owner.recover(&served.address).ct_eq(&owner.key) && !other.is_there(&served.address));
+}
+
 #[test]
 fn records_from_an_old_copy_are_served_only_if_that_is_meant() {
     let parent = tempfile::tempdir().unwrap();

@@ -13,9 +13,9 @@ use crate::format;
 
 const UNREAD: &str = "nothing was read or written; the backup is whole";
 
-const OTHER_WAYS: &str = "run the command again when the vault can be reached, or use the recovery key or a passphrase: they \
-     need no vault. for a \
-     password whose vault is gone for good, run `key remove` with --without-vault";
+const OTHER_WAYS: &str = "run the command again when the vault can be reached, or use the recovery key or a \
+     passphrase: they need no vault. for a password whose vault is gone for good, run `key remove` with \
+     --without-vault";
 
 impl From<VaultError> for Failure {
     fn from(error: VaultError) -> Self {
@@ -64,9 +64,8 @@ fn refused(refusal: &Refusal, what: String) -> Failure {
             Exit::WrongKey,
             what,
             "no guess was counted; the vault lost the record, or it was removed from another device; the backup is whole",
-            "use the recovery key or a passphrase; where this device has the key, `key list` shows the password, `key remove \
-             ID` \
-             removes it, and `key add password` adds one again",
+            "use the recovery key or a passphrase; where this device has the key, `key list` shows the password, `key \
+             remove ID` removes it, and `key add password` adds one again",
         ),
         Refusal::NoSuchPassword => Failure::new(
             Exit::WrongKey,
@@ -94,15 +93,16 @@ fn unusual(refusal: &Refusal, what: String) -> Failure {
             Exit::Failed,
             what,
             "the key was replaced on another device, or somebody who had it changed the record; the backup is whole",
-            "run `recover` and try again. if that does not help, and nobody of yours did it: `key list` shows the password, \
-             `key remove ID --without-vault` gives it up, `key rotate` shuts out who had the key; then add a password again",
+            "run `recover` and try again. if that does not help, and nobody of yours did it: `key list` shows the \
+             password, `key remove ID --without-vault` gives it up, `key rotate` shuts out who had the key; then add a \
+             password again",
         ),
         Refusal::DamagedRecord => Failure::new(
             Exit::Vault,
             what,
             "no guess was counted now; the backup is whole",
-            "tell whoever runs the vault, and use the recovery key or a passphrase until then. where this device has the key: \
-             `key list` shows the password, `key remove ID --without-vault` gives it up; then add one again",
+            "tell whoever runs the vault, and use the recovery key or a passphrase until then. where this device has \
+             the key: `key list` shows the password, `key remove ID --without-vault` gives it up; then add one again",
         ),
         Refusal::SlowDown => Failure::new(
             Exit::Vault,
@@ -133,9 +133,8 @@ impl From<GuessError> for Failure {
                 Exit::WrongKey,
                 what,
                 UNREAD,
-                "run the command at a terminal, which asks before a guess that may be one of the last; or use the recovery key \
-                 or a \
-                 passphrase, which need no vault",
+                "run the command at a terminal, which asks before a guess that may be one of the last; or use the \
+                 recovery key or a passphrase, which need no vault",
             ),
             GuessError::WrongPassword { left, wait } => wrong_password(left, wait),
             GuessError::Unproven(_) => Self::new(
@@ -179,8 +178,8 @@ fn registering(error: VaultError) -> Failure {
     let next = match &error {
         VaultError::Transport { source: TransportError::Unreachable(_), .. } => Some(
             "try again later, or check the address with whoever runs the vault; if it was moved, run `key passwd` with \
-             --vault. to give up a \
-             password whose vault is gone for good, run `key remove ID --without-vault`, or `off --without-vault`",
+             --vault. to give up a password whose vault is gone for good, run `key remove ID --without-vault`, or `off \
+             --without-vault`",
         ),
         // Somebody else than the vault answered, or somebody else changed the record: that is what it means.
         VaultError::Transport { .. } | VaultError::Refused { refusal: Refusal::NotTheOwner, .. } => {
@@ -214,9 +213,8 @@ impl From<RegisterError> for Failure {
             ),
             RegisterError::AnotherVault => Self::usage(
                 what,
-                "give the address that `hushkeep-vaultd serve` prints at the new place. if the vault has new keys, remove the \
-                 password \
-                 with --without-vault and add one there",
+                "give the address that `hushkeep-vaultd serve` prints at the new place. if the vault has new keys, \
+                 remove the password with --without-vault and add one there",
             ),
             RegisterError::Answer { source: RegistrationError::OutOfMemory, .. } => {
                 Self::new(Exit::Failed, what, "the password is as it was", "close other programs and try again")
@@ -298,18 +296,17 @@ impl From<AttemptsError> for Failure {
                 Exit::RolledBack,
                 what,
                 "an old state of the vault was put back, and guesses at your password with it; or the vault lies",
-                "ask whoever runs the vault. to take what it tells now, change the password with `key passwd`, and again on \
-                 each other device \
-                 that says so; or remove it with `key remove ID` and add one anew, which all devices take",
+                "ask whoever runs the vault. to take what it tells now, change the password with `key passwd`, and \
+                 again on each other device that says so; or remove it with `key remove ID` and add one anew, which \
+                 all devices take",
             ),
             AttemptsError::Lost { .. } => Self::new(
                 Exit::RolledBack,
                 what,
-                "the password leads to the key no more: an old state of the vault was put back, or the record was deleted; the \
-                 backup is \
-                 whole",
-                "ask whoever runs the vault; `key list` shows the password, `key remove ID` removes it, and `key add password` \
-                 adds one again",
+                "the password leads to the key no more: an old state of the vault was put back, or the record was \
+                 deleted; the backup is whole",
+                "ask whoever runs the vault; `key list` shows the password, `key remove ID` removes it, and `key add \
+                 password` adds one again",
             ),
             AttemptsError::NoneLeads { .. } => Self::new(
                 Exit::Failed,
